@@ -1,0 +1,134 @@
+"""Tables from the files that commands wrote with --json. No number of a page is typed by hand."""
+
+import html
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Result = Mapping[str, Any]
+
+
+def path_of(root: Path, command: str) -> Path:
+    return root / "docs" / "results" / f"{command.replace(' ', '-')}.json"
+
+
+def wanting(command: str) -> str:
+    """What stands where a number will be."""
+    return f"No result file is here yet: run `specdec {command} --json docs/results/{command.replace(' ', '-')}.json`."
+
+
+def load(root: Path, command: str) -> Result | None:
+    """The result file of a command; None when nobody has run it yet.
+
+    Errors:
+        ValueError when the file belongs to another command, or is no JSON.
+    """
+    path = path_of(root, command)
+    if not path.exists():
+        return None
+    try:
+        result = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is no JSON ({error}): write it again with specdec {command} --json") from None
+    if result.get("command") != command:
+        raise ValueError(f"{path.name} was written by {result.get('command')!r}: write it again with specdec {command}")
+    return result
+
+
+def at(result: Result, keys: str) -> Any:
+    """result["a"]["b"] for "a.b".
+
+    Errors:
+        KeyError names the whole path.
+    """
+    value: Any = result
+    for key in keys.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise KeyError(f"the result of {result.get('command')} has no {keys}")
+        value = value[key]
+    return value
+
+
+def number(root: Path, command: str, keys: str, form: str = "{}") -> str:
+    """One number of a result, in the running text."""
+    result = load(root, command)
+    return f"(not measured yet: `specdec {command}`)" if result is None else form.format(at(result, keys))
+
+
+def table(root: Path, command: str, part: str = "") -> str:
+    """A result, or one part of it, as Markdown, with the machine and the commit it comes from."""
+    result = load(root, command)
+    if result is None:
+        return wanting(command)
+    return TABLES[f"{command} {part}".strip()](result) + "\n\n" + origin(result)
+
+
+def origin(result: Result) -> str:
+    machine, versions = result["machine"], result["versions"]
+    where = machine.get("gpu") or machine["cpu"]
+    threads = f"{machine['threads']} thread(s)" if "threads" in machine else ""
+    commit = f"commit `{result['commit'][:12]}`" if result.get("commit") else "not in a commit"
+    kept = ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts = [part for part in (f"`specdec {result['command']}`", str(where), threads, kept, commit) if part]
+    return f'<p class="origin" markdown>Written by {" · ".join(parts)}</p>'
+
+
+def rows(heads: list[str], body: list[list[str]], words: int = 1) -> str:
+    """A Markdown table; the first `words` columns are text, the others are numbers."""
+    lines = [heads, ["---"] * words + ["---:"] * (len(heads) - words), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def bench(result: Result) -> str:
+    """Speedups by way of decoding, then what the speed model says of them."""
+    decode, interval = result.get("speedup_decode_only", {}), result.get("interval", {})
+    steps = result.get("tokens_per_step", {})
+    body = []
+    for name, value in result["speedup"].items():
+        low, high = interval.get(name, (None, None))
+        body.append([name.replace("_", " "), f"{value:.2f}×", "" if low is None else f"{low:.2f} to {high:.2f}",
+                     f"{decode[name]:.2f}×" if name in decode else "", f"{steps[name]:.2f}" if name in steps else ""])
+    heads = ["way", "speedup, prefill included", "95 % interval", "decoding only", "tokens per target forward"]
+    curve = result["verify_curve"]
+    costs = ["cost, in single steps", *(f"{value:.2f}" for value in curve.values())]
+    parts = [rows(heads, body), rows(["tokens verified together", *curve], [costs])]
+    parts.append(f"Share of the predicted speedup that was reached: {100 * result['share_of_prediction']:.0f} %.")
+    if "vs_transformers" in result:
+        versus = result["vs_transformers"]
+        parts.append(f"Against transformers with the same weights: plain loop {versus['plain']:.2f}×, speculative "
+                     f"loop {versus['speculative']:.2f}× its assisted generation.")
+    return "\n\n".join(parts)
+
+
+def zoo(result: Result) -> str:
+    """How many planted bugs were caught, and how many right variants were accused."""
+    survivors = ", ".join(f"`{name}`" for name in result["survivors"]) or "none"
+    return rows(["what", "count"], [
+        ["planted bugs", str(result["bugs"])], ["caught, each by the check it names", str(result["killed"])],
+        ["not caught", survivors], ["right variants that look wrong", str(result["controls"])],
+        ["of these accused", str(result["false_alarms"])]])
+
+
+def zoo_bugs(result: Result) -> str:
+    """Each planted bug: what a user would see, where its kind was seen, what catches it, and how far its law is off."""
+    return rows(["bug", "what a user sees", "seen in", "caught by", "exact TV"], [
+        [f"`{bug['name']}`", cell(bug["symptom"]), cell(bug["source"]), f"`{bug['caught_by']}`" if bug["caught"] else
+         "**nothing**", f"{bug['tv']:.3f}" if bug["tv"] >= 0.001 or not bug["tv"] else f"{bug['tv']:.0e}"]
+        for bug in result["bug_table"]], words=4)
+
+
+def zoo_controls(result: Result) -> str:
+    """Each right variant, and why it is right."""
+    return rows(["control", "why it is right", "accused by"], [
+        [cell(control["name"]), cell(control["why"]), ", ".join(control["convicted_by"]) or "nothing"]
+        for control in result["control_table"]], words=3)
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a table."""
+    return " ".join(html.escape(text, quote=False).split()).replace("|", r"\|").replace("*", r"\*")
+
+
+TABLES: dict[str, Callable[[Result], str]] = {
+    "bench": bench, "zoo": zoo, "zoo bugs": zoo_bugs, "zoo controls": zoo_controls}

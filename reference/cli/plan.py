@@ -1,0 +1,114 @@
+"""Plan before you measure or deploy: which draft length or tree is fastest here, and how many tokens to judge.
+
+`--tree` measures this machine's verify curve and the bundled Medusa heads, and picks the tree size that is predicted to be
+fastest; it says so when a chain or no tree at all wins. Without it: from an acceptance rate you know, the draft length
+that pays and the break-even; with `--half-width`, the sample size that an acceptance measurement needs.
+
+Example:
+  specdec plan --tree --json plan.json
+  specdec plan --alpha 0.8 --draft-cost 0.08
+  specdec plan --alpha 0.8 --half-width 0.01
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ..draft.medusa import MedusaHeads, Node, chain
+from ..measure.acceptance import sample_size
+from ..measure.cost import best_gamma, break_even_alpha, predicted_speedup
+from ..measure.tree import best_tree, cartesian, expected_tokens, head_accuracy
+from ..measure.workload import step_costs
+from ..model.corpus import corpus, held_out_rows
+from ..types import SamplingParams, SpecdecError
+from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
+
+BUDGETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_models(parser)
+    parser.add_argument("--tree", action="store_true", help="choose a candidate tree for the Medusa heads")
+    parser.add_argument("--medusa", type=Path, default=BUNDLED / "medusa", metavar="DIR", help="Medusa heads")
+    parser.add_argument("--alpha", type=float, default=None, help="acceptance per token, if you know it")
+    parser.add_argument("--draft-cost", type=float, default=0.05, metavar="C",
+                        help="one draft step in plain steps (default: 0.05)")
+    parser.add_argument("--half-width", type=float, default=None, metavar="W",
+                        help="half the width of the 95 %% interval that acceptance shall get")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    writable(args.json)
+    if not args.tree and args.alpha is None:
+        raise SpecdecError("nothing to plan from: give --tree, or --alpha with an acceptance rate")
+    result = _tree(args) if args.tree else _lengths(args)
+    write_result(args.json, "plan", result)
+    return 0
+
+
+def _lengths(args: argparse.Namespace) -> dict[str, Any]:
+    if not 0 <= args.alpha <= 1:
+        raise SpecdecError(f"--alpha {args.alpha} is not possible: give a rate between 0 and 1")
+    gamma = best_gamma(args.alpha, c=args.draft_cost)
+    speed = predicted_speedup(args.alpha, gamma, c=args.draft_cost)
+    result: dict[str, Any] = {"gamma": gamma, "predicted": speed, "break_even_alpha":
+                              break_even_alpha(max(1, gamma), c=args.draft_cost)}
+    if gamma:
+        print(f"draft {gamma} tokens a cycle: {speed:.2f}x if verification is free; "
+              f"below acceptance {result['break_even_alpha']:.3f} that length loses")
+    else:
+        print("do not draft: no length pays at this acceptance and cost")
+    if args.half_width is not None:
+        result["sample_size"] = sample_size(args.half_width, args.alpha)
+        print(f"judge {result['sample_size']:,} independent tokens for an interval of ± {args.half_width:g}; tokens of one "
+              "text count for less, so measure over many texts")
+    return result
+
+
+def _tree(args: argparse.Namespace) -> dict[str, Any]:
+    torch.set_num_threads(args.threads)
+    target, draft = load_models(args)
+    heads = MedusaHeads.load(args.medusa, target.dtype, target.device)
+    say("measuring head accuracies ...")
+    _, held = corpus()
+    accuracy = head_accuracy(heads, target, held_out_rows(held, 256, 64))
+    say("measuring the verify curve ...")
+    costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2))
+    steps = [costs[f"verify {k}"] / costs["plain"] for k in range(1, BUDGETS[-1] + 2)]
+    depth = len(accuracy)
+    shapes: list[tuple[str, list[Node]]] = [("no tree", [])]
+    shapes += [(f"chain of {n}", chain(n)) for n in range(1, depth + 1)]
+    shapes += [(f"best tree of {n}", best_tree(accuracy, n)) for n in BUDGETS if n > 1]
+    shapes += [("full tree " + "x".join(map(str, w)), cartesian(w)) for w in ((2, 2), (2, 2, 2), (3, 3), (4, 2), (4, 4))
+               if len(w) <= depth]
+    rows = [{"shape": name, "nodes": len(tree), "tokens_per_cycle": expected_tokens(tree, accuracy),
+             "cost": steps[len(tree)], "predicted": expected_tokens(tree, accuracy) / steps[len(tree)],
+             "tree": [list(node) for node in tree]} for name, tree in shapes if len(tree) < len(steps)]
+    best = max(rows, key=lambda row: float(row["predicted"]))
+    _print(rows, best)
+    return {"rows": rows, "best": best, "accuracy": accuracy, "steps": steps}
+
+
+def _print(rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
+    table = Table(title="candidate trees on this machine (the heads' own work left out)")
+    for column in ("shape", "nodes", "tokens per cycle", "cost in plain steps", "predicted"):
+        table.add_column(column, justify="left" if column == "shape" else "right")
+    for row in rows:
+        mark = "bold" if row is best else None
+        table.add_row(row["shape"], str(row["nodes"]), f"{row['tokens_per_cycle']:.2f}", f"{row['cost']:.2f}",
+                      f"{row['predicted']:.2f}x", style=mark)
+    console = Console()
+    console.print(table)
+    chain_wins = best["shape"].startswith("chain") or (best["nodes"] == max((len(n) for n in best["tree"]), default=0))
+    if not best["nodes"]:
+        console.print("no tree wins: plain decoding is fastest here")
+    elif chain_wins:
+        console.print(f"a chain wins: {best['shape']}, predicted {best['predicted']:.2f}x; siblings cost more than they bring")
+    else:
+        console.print(f"{best['shape']} wins, predicted {best['predicted']:.2f}x")

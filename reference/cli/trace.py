@@ -1,0 +1,81 @@
+"""Watch one generation cycle by cycle: what the draft proposed, what the target said, and how each coin fell.
+
+q is the draft's probability of the token, p the target's. The coin is what the rule asked of chance: rejection flips one
+of min(1, p/q) for every token, block one for every prefix and keeps the longest that fell heads, matching draws from p
+and compares, greedy compares with the target's likeliest token and flips nothing.
+
+A result file has `cycles`, a list of
+  draft      tokens proposed: {token, text, q, p, coin, choice, fate}. q is 1 where a token was proposed with certainty.
+             coin {probability, heads, drawn}: drawn is the token that `matching` drew; null where nothing was flipped.
+             choice: the target's likeliest token, for `greedy`. fate: accepted, rejected, or dropped (behind a
+             rejected one).
+  accepted   how many of them the rule accepted
+  next       the token that follows them: {token, text, p, probability, kind}. kind: replacement (after a rejection),
+             bonus (after a whole draft) or plain (nothing was proposed). probability: of its draw; null if not drawn.
+  emitted    the tokens that the text gained: the accepted ones and the next, cut at a stop or at the last token
+and prompt, tokens, text, finish_reason (null: there was more to come), rule, drafter, gamma, temperature, seed.
+
+Example:
+  specdec trace
+  specdec trace --prompt 'class Point:' --rule block --cycles 4 --json trace.json
+"""
+
+import argparse
+import contextlib
+from typing import Any
+
+from rich.console import Console
+
+from ..decode import Cycle, generate
+from ..types import SpecdecError
+from ..verify import RULES
+from .common import writable, write_result
+from .record import Watched, describe
+from .render import Page
+from .request import Request, add_request, make_request
+
+
+class EnoughError(Exception):
+    """Raised by the watcher: as many cycles as were asked for."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_request(parser)
+    parser.add_argument("--cycles", type=int, default=6, metavar="N", help="cycles to watch at most (default: 6)")
+
+
+def run(args: argparse.Namespace) -> int:
+    writable(args.json)
+    if args.cycles < 1:
+        raise SpecdecError(f"--cycles {args.cycles} is not possible: give 1 or more")
+    request = make_request(args, default_prompt=True)
+    page = Page(Console(highlight=False), request)
+    page.head()
+    result = trace(request, args.cycles, page.cycle)
+    page.foot(result)
+    write_result(args.json, "trace", result)
+    return 0
+
+
+def trace(request: Request, most: int, show: Any = lambda number, cycle: None) -> dict[str, Any]:
+    """Run until the end or for `most` cycles; show(number, cycle) is called with each."""
+    rule = Watched(RULES[request.rule_name])
+    cycles: list[dict[str, Any]] = []
+
+    def watch(cycle: Cycle) -> None:
+        if len(cycles) == most:
+            raise EnoughError
+        found = describe(cycle, rule.questions)
+        for token in (*found["draft"], found["next"]):
+            token["text"] = request.shown(token["token"])
+        cycles.append(found)
+        show(len(cycles), found)
+
+    reason = None
+    with contextlib.suppress(EnoughError):
+        reason = generate(request.target, request.drafter, rule, [request.prompt], request.params, gamma=request.gamma,
+                          watch=watch)[0].finish_reason
+    tokens = [token for cycle in cycles for token in cycle["emitted"]]
+    return {"rule": request.rule_name, "drafter": request.drafter_name, "gamma": request.gamma,
+            "temperature": request.params.temperature, "seed": request.params.seed, "prompt": request.prompt,
+            "tokens": tokens, "text": request.text(tokens), "finish_reason": reason, "cycles": cycles}

@@ -1,0 +1,170 @@
+"""Train a toy target, or what drafts for it: a draft model, Medusa heads, an MTP module.
+
+It learns from a folder of text (default: the standard library's own sources).
+
+The run can be stopped at any moment and goes on when the same command is given again; it loses at most the last
+--save-every steps. DIR gets a Hugging Face Llama checkpoint, the training state and log.jsonl.
+
+Example:
+  specdec train target --out my-target
+  specdec train draft --target my-target --out my-draft
+  specdec train medusa --target my-target --out my-heads
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..draft.medusa import MedusaHeads, medusa_loss
+from ..draft.mtp import MTPModule, mtp_loss
+from ..model import corpus, train
+from ..model.addon import save_addon
+from ..model.checkpoint import load, replace, save
+from ..model.transformer import Transformer
+from ..types import SpecdecError
+from .common import BUNDLED, add_json, interactive, writable, write_result
+
+DEFAULT_STEPS = {"target": 1400, "draft": 1000, "medusa": 400, "mtp": 700}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=tuple(DEFAULT_STEPS))
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint and the state")
+    parser.add_argument("--text", type=Path, default=None, metavar="DIR", help="folder of text files to learn from")
+    parser.add_argument("--target", type=Path, default=BUNDLED / "target", metavar="DIR",
+                        help="what a draft learns from (default: the bundled target)")
+    parser.add_argument("--steps", type=int, default=None, help=f"default: {DEFAULT_STEPS}")
+    parser.add_argument("--batch", type=int, default=16, help="rows a step (default: 16)")
+    parser.add_argument("--context", type=int, default=256, help="tokens a row; every fourth step twice that "
+                        "(default: 256)")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
+    parser.add_argument("--heads", type=int, default=4, choices=range(1, 17), metavar="K",
+                        help="Medusa heads (default: 4)")
+    parser.add_argument("--own-rows", type=int, default=1024, metavar="N", help="a draft also learns from N texts of 512 "
+                        "bytes that the target writes (default: 1024)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="default: 100")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads (default: 2)")
+    add_json(parser)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kind of training: what learns, from what, and how it is kept and measured afterwards."""
+
+    model: nn.Module
+    loss: Callable[[torch.Tensor], torch.Tensor]
+    text: torch.Tensor
+    keep: Callable[[Path], None]
+    measure: Callable[[], dict[str, float]]
+
+
+def run(args: argparse.Namespace) -> int:
+    writable(args.json)
+    plan = _plan(args)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    if args.text is not None and not args.text.is_dir():
+        raise SpecdecError(f"{args.text} is no folder: give a folder of text files")
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecdecError(f"cannot write to {args.out} ({error.strerror}): choose another folder") from None
+    job = _job(args)
+    began = time.monotonic()
+    losses = _fit(job.model, job.loss, job.text, plan, args.out)
+    job.keep(args.out)
+    seconds = time.monotonic() - began
+    measured = job.measure()
+    for name, value in measured.items():
+        print(f"held-out {name.replace('_', ' ')}: {value:.3f}")
+    print(f"wrote {args.out}")
+    write_result(args.json, "train", {
+        "what": args.what, "steps": plan.steps, "steps_run_now": len(losses), "seconds": seconds,
+        "parameters": sum(p.numel() for p in job.model.parameters())} | measured)
+    return 0
+
+
+def _job(args: argparse.Namespace) -> Job:
+    text, held = corpus.corpus(args.text)
+    if args.what == "target":
+        model = Transformer(train.TARGET)
+        return Job(model, train.next_token_loss(model), text, lambda folder: save(model, folder),
+                   lambda: {"bits_per_byte": train.bits_per_byte(model, held)})
+    target = load(args.target)
+    if target.config.vocab_size != train.DRAFT.vocab_size:
+        raise SpecdecError(f"{args.target} has {target.config.vocab_size} tokens, and the toy text is bytes: "
+                           "give a target of 256 tokens")
+    text = _with_own_text(args, target, text)
+    if args.what == "medusa":
+        heads = MedusaHeads.of(target, args.heads)
+        return Job(heads, medusa_loss(heads, target), text,
+                   lambda folder: save_addon(heads, folder, "medusa", heads.settings), dict)
+    if args.what == "mtp":
+        module = MTPModule.of(target)
+        return Job(module, mtp_loss(module, target), text,
+                   lambda folder: save_addon(module, folder, "mtp", module.settings), dict)
+    draft = Transformer(train.DRAFT)
+    return Job(draft, train.distillation_loss(draft, target), text, lambda folder: save(draft, folder),
+               lambda: {"expected_acceptance": train.expected_acceptance(draft, target, held)})
+
+
+def _with_own_text(args: argparse.Namespace, target: Transformer, text: torch.Tensor) -> torch.Tensor:
+    """As much of what the target writes itself as of the corpus; written once, so that a resumed run reads it."""
+    path = args.out / "own-text.safetensors"
+    if not path.exists():
+        with Progress(TextColumn("the target writes text to learn from"), BarColumn(), console=Console(stderr=True),
+                      disable=not interactive()) as bar:
+            task = bar.add_task("", total=1.0)
+            own = train.own_text(target, text, args.own_rows, report=lambda done: bar.update(task, completed=done))
+        args.out.mkdir(parents=True, exist_ok=True)
+        replace(path, lambda part: save_file({"text": own}, part))
+    own = load_file(path)["text"]
+    blocks = text[: len(text) // 4096 * 4096].view(-1, 4096)
+    pick = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(args.seed))[: len(own) // 4096]
+    return torch.cat((blocks[pick].flatten(), own))
+
+
+def _plan(args: argparse.Namespace) -> train.Plan:
+    steps = DEFAULT_STEPS[args.what] if args.steps is None else args.steps
+    for name, value in (("--steps", steps), ("--batch", args.batch), ("--context", args.context),
+                        ("--save-every", args.save_every), ("--threads", args.threads)):
+        if value < 1:
+            raise SpecdecError(f"{name} {value} is not possible: give 1 or more")
+    if 2 * args.context > train.TARGET.max_position_embeddings:
+        raise SpecdecError(f"--context {args.context} is too long: the toy model's own context is "
+                           f"{train.TARGET.max_position_embeddings}, and every fourth step takes twice --context")
+    if not 0 < args.rate < 1:
+        raise SpecdecError(f"--rate {args.rate} is not possible: give a number between 0 and 1")
+    return train.Plan(steps, args.batch, args.context, args.rate, seed=args.seed, save_every=args.save_every)
+
+
+def _fit(model: nn.Module, loss: Any, text: torch.Tensor, plan: train.Plan, folder: Path) -> list[float]:
+    """`train.fit` with a bar on a terminal, and a log that a resumed run goes on with."""
+    columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(),
+               TextColumn("loss {task.fields[loss]:.3f} nats · {task.fields[left]} left"))
+    with (Progress(*columns, console=Console(stderr=True), disable=not interactive()) as bar,
+          (folder / "log.jsonl").open("a") as log):
+        task = bar.add_task("", total=plan.steps, loss=float("nan"), left="?")
+
+        def report(step: int, value: float, left: float) -> None:
+            bar.update(task, completed=step, loss=value, left=f"{left / 60:.0f} min")
+            if step % 10 == 0 or step == plan.steps:
+                log.write(json.dumps({"step": step, "loss": round(value, 4)}) + "\n")
+                log.flush()
+        try:
+            return train.fit(model, loss, text, plan, folder, report)
+        except KeyboardInterrupt:
+            print(f"stopped; the same command goes on from the last saved step in {folder}", file=sys.stderr)
+            raise

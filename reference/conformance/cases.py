@@ -1,0 +1,137 @@
+"""Small laws on which wrong rules part from right ones: constructed, since random pairs hide bugs.
+
+A case is a target p and a draft q that depend on what came before, as tables over every prefix. Cases of one shape stand
+together in one `Tables`, so that all of them are enumerated as rows of one batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+Row = Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """C cases with vocabulary V and K draft tokens at most."""
+
+    names: tuple[str, ...]
+    p: tuple[Tensor, ...]  # K+1 of them; [C,V^i,V] float64: the target's law after each prefix of i tokens
+    q: tuple[Tensor, ...]  # K of them; [C,V^i,V]
+    lengths: Tensor  # [C] draft tokens of each case; less than K makes a ragged batch
+
+    @property
+    def vocabulary(self) -> int:
+        return self.p[0].shape[2]
+
+    @property
+    def draft_tokens(self) -> int:
+        return len(self.q)
+
+    def prefixes(self, tokens: Tensor) -> Tensor:
+        """tokens [W,i] -> [W]: the number of the prefix in the tables."""
+        number = torch.zeros(len(tokens), dtype=torch.int64)
+        for column in tokens.T:
+            number = number * self.vocabulary + column
+        return number
+
+    def rows(self, law: Sequence[Tensor], case: Tensor, tokens: Tensor) -> Tensor:
+        """The laws along drafted tokens: case [W], tokens [W,K] -> [W,len(law),V]."""
+        return torch.stack([table[case, self.prefixes(tokens[:, :i])] for i, table in enumerate(law)], 1)
+
+
+def _law(weights: Row) -> Tensor:
+    row = torch.tensor(weights, dtype=torch.float64)
+    return row / row.sum()
+
+
+PAIRS: dict[str, tuple[Row, Row]] = {
+    "opposed": ((4, 3, 2, 1), (1, 2, 3, 4)),
+    "close": ((40, 30, 20, 10), (37, 32, 22, 9)),
+    "peaked target": ((97, 1, 1, 1), (1, 1, 1, 1)),
+    "peaked draft": ((1, 1, 1, 1), (97, 1, 1, 1)),
+    "disjoint": ((3, 1, 0, 0), (0, 0, 1, 2)),
+    "zeros": ((5, 3, 0, 2), (2, 2, 5, 1)),
+    "zero draft": ((2, 2, 5, 1), (5, 3, 0, 2)),
+    "ties": ((2, 2, 1, 1), (1, 1, 2, 2)),
+    "equal": ((4, 3, 2, 1), (4, 3, 2, 1)),
+    "certain target": ((0, 1, 0, 0), (4, 3, 2, 1)),
+    "certain draft": ((4, 3, 2, 1), (0, 0, 1, 0)),
+    "certain both": ((0, 1, 0, 0), (0, 0, 1, 0)),
+    "cyclic": ((1, 6, 3, 0), (6, 3, 1, 0)),
+    "reversed of 8": ((8, 7, 6, 5, 4, 3, 2, 1), (1, 2, 3, 4, 5, 6, 7, 8)),
+    "close of 16": (tuple(range(16, 0, -1)), tuple(16 - i + 3 * (-1) ** i * (i < 12) for i in range(16))),
+    "two tokens": ((9, 1), (2, 8)),
+}
+
+CHAINS: dict[str, tuple[Row, Row]] = {
+    "opposed": ((6, 3, 1), (1, 3, 6)),
+    "close": ((50, 30, 20), (46, 35, 19)),
+    "zeros": ((3, 1, 0), (1, 1, 2)),
+    "cyclic": ((1, 6, 3), (6, 3, 1)),
+    "near-certain": ((98, 1, 1), (96, 1, 3)),
+}
+
+
+@cache
+def pairs() -> tuple[Tables, ...]:
+    """One draft token."""
+    by_size: dict[int, list[str]] = {}
+    for name, (p, _) in PAIRS.items():
+        by_size.setdefault(len(p), []).append(name)
+    return tuple(_pairs(names, [tuple(map(_law, PAIRS[name])) for name in names]) for names in by_size.values())
+
+
+def _pairs(names: Sequence[str], laws: Sequence[tuple[Tensor, ...]]) -> Tables:
+    p, q = torch.stack([p for p, _ in laws])[:, None], torch.stack([q for _, q in laws])[:, None]
+    after = p.roll(1, -1).expand(-1, p.shape[2], -1)  # what follows an accepted token: another law than p
+    return Tables(tuple(names), (p, after), (q,), torch.ones(len(names), dtype=torch.int64))
+
+
+def _chain(weights: Row, count: int) -> list[Tensor]:
+    """Tables for prefixes of 0..count-1 tokens: the base law, turned by a number that depends on the whole prefix."""
+    base = _law(weights)
+    size = len(base)
+    return [torch.stack([base.roll((prefix + prefix // size + i) % size) for prefix in range(size**i)])
+            for i in range(count)]
+
+
+@cache
+def chains(count: int = 3, *, equal: bool = False, ragged: bool = False) -> Tables:
+    """`count` draft tokens, laws that depend on the prefix. equal: the draft is the target. ragged: every case with
+    every length, padded to `count`."""
+    names, p, q, lengths = [], [], [], []
+    for name, (target, draft) in CHAINS.items():
+        for length in range(count + 1) if ragged else (count,):
+            names.append(f"{name}, {length} draft tokens")
+            p.append(_chain(target, count + 1))
+            q.append(_chain(target if equal else draft, count))
+            lengths.append(length)
+    return Tables(tuple(names), tuple(map(torch.stack, zip(*p))), tuple(map(torch.stack, zip(*q))),
+                  torch.tensor(lengths))
+
+
+@cache
+def near_equal() -> Tables:
+    """p = q up to rounding. Where every q(x) is a little above p(x), a rejection leaves nothing of p - q."""
+    names, laws = [], []
+    base = _law((4, 3, 2, 1))
+    bump = torch.tensor([1e-7, -1e-7, 0, 0], dtype=torch.float64)
+    for name, p, q in (("q above p everywhere", base, base * (1 + 1e-7)), ("p above q everywhere", base, base * (1 - 1e-7)),
+                       ("1e-7 moved", base, base + bump), ("equal", base, base),
+                       ("one ulp", base, base * (1 + 2**-52)),
+                       ("certain and almost certain", _law((0, 1, 0, 0)), _law((0, 1, 1e-12, 0)))):
+        names.append(name)
+        laws.append((p, q))
+    return _pairs(names, laws)
+
+
+@cache
+def long_sum() -> Tables:
+    """Equal tokens, then zeros: a float32 running sum stops short of 1 before the zeros."""
+    count = next(n for n in range(3, 200) if float(torch.full((n,), 1 / n).cumsum(0)[-1]) <= 1 - 2**-24)
+    law = _law([1] * count + [0] * 2)
+    return _pairs([f"{count} equal tokens, then zeros"], [(law, law.roll(1))])

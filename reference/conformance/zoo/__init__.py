@@ -1,0 +1,30 @@
+"""Planted bugs, each a few lines over right code, and controls that look wrong and are right. They prove the checks:
+every bug must be convicted by the check it names, and nothing may convict a control.
+
+Numbers are kinds of bugs that real engines have had; `source` says where the kind was seen.
+"""
+
+from dataclasses import dataclass
+
+from ..subjects import Loop, Step
+
+Subject = Step | type[Loop]
+
+
+@dataclass(frozen=True)
+class Bug:
+    name: str
+    number: int  # of its kind
+    source: str  # project and issue
+    kind: str
+    symptom: str  # what a user sees
+    caught_by: str  # id of the check that must convict it
+    subject: Subject
+    crashes: bool = False  # a crash is the symptom
+
+
+@dataclass(frozen=True)
+class Control:
+    name: str
+    why: str  # it is right
+    subject: Subject

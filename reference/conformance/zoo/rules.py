@@ -1,0 +1,102 @@
+"""Planted bugs of one step: a wrong part, or a wrong draft."""
+
+import torch
+from torch import Tensor
+
+from ...chance import Chance
+from ...types import Draft, Verdict, rows_at
+from ...verify.block import block
+from ...verify.rejection import rejection
+from ..subjects import Step
+from . import Bug
+from .parts import FirstTail, Inclusive, Overrun, Undrawn, assembled, finish, one_hot, ratio, top
+
+
+def reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
+    """The residual read off with the uniform that drew x: given x, it lies between the running sums of q around x."""
+    after = torch.where((p > q).any(-1, keepdim=True), (p - q).clamp(min=0), p)
+    end = (after / after.sum(-1, keepdim=True)).cumsum(-1)
+    high = q.cumsum(-1).gather(1, x[:, None])
+    low = high - q.gather(1, x[:, None])
+    both = torch.minimum(end, high) - torch.maximum(end.roll(1, -1).index_fill(1, torch.tensor([0]), 0), low)
+    return both.clamp(min=0) * (after > 0)
+
+
+def block_plain_residual(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """Block acceptance, then the token-wise residual."""
+    return finish(draft, p, block(draft, p, Undrawn(chance)).accepted, chance)
+
+
+def first_unverified(draft: Draft, p: Tensor) -> Tensor:
+    return torch.cat((torch.ones_like(p[:, :1, 0]), ratio(draft, p)[:, 1:]), 1)
+
+
+def shifted(draft: Draft, p: Tensor) -> Tensor:
+    return ratio(draft, torch.cat((p[:, 1:], p[:, -1:]), 1))
+
+
+def is_argmax(draft: Draft, p: Tensor) -> Tensor:
+    return (draft.tokens == p[:, :-1].argmax(-1)).double()
+
+
+def row_before_last(draft: Draft, p: Tensor) -> Tensor:
+    return rows_at(p, (draft.lengths - 1).clamp(min=0))
+
+
+def last_q(draft: Draft, p: Tensor) -> Tensor:
+    return p[:, 0] if draft.q is None else rows_at(draft.q, (draft.lengths - 1).clamp(min=0))
+
+
+def _rule(name: str, number: int, source: str, kind: str, symptom: str, caught_by: str, subject: Step,
+          crashes: bool = False) -> Bug:
+    return Bug(name, number, source, kind, symptom, caught_by, subject, crashes)
+
+
+RULE_BUGS = (
+    _rule("residual-softmax", 1, "transformers #28508", "residual", "rejected tokens are replaced by nearly random ones",
+          "rule.first-token", Step(assembled(rest=lambda p, q, x: (p - q).clamp(min=0).softmax(-1)))),
+    _rule("resample-from-p", 2, "several teaching repositories", "residual", "what the draft likes comes out too often",
+          "rule.first-token", Step(assembled(rest=lambda p, q, x: p))),
+    _rule("draft-filter-unreported", 3, "transformers #47932", "verify", "with a draft top-k of its own, text leans to "
+          "the draft's favourites", "rule.first-token",
+          Step(rejection, lambda law, chance: (chance.draw(top(law, max(1, law.shape[1] // 2))), law))),
+    _rule("argmax-draft-soft-q", 4, "transformers #32867", "verify", "a greedy draft's favourites come out too seldom "
+          "or too often", "rule.first-token", Step(rejection, lambda law, chance: (law.argmax(-1), law))),
+    _rule("ratio-in-greedy", 5, "jaymody/speculative-sampling #9", "verify", "temperature 0 writes text that the target "
+          "alone would not", "greedy.choice", Step(assembled(rest=lambda p, q, x: one_hot(p), bonus=lambda draft, p:
+                                                             one_hot(rows_at(p, draft.lengths))), level="greedy")),
+    _rule("draft-rows-by-argmax", 7, "ROCm/ATOM #2318", "verify", "sampled text is nearly greedy", "rule.joint",
+          Step(assembled(coin=is_argmax, rest=lambda p, q, x: one_hot(p)))),
+    _rule("coin-stuck-at-0", 8, "vllm-ascend #13730", "verify", "every draft is accepted, the draft model writes the "
+          "text", "rule.acceptance", Step(assembled(coin=lambda draft, p: (ratio(draft, p) > 0).double()))),
+    _rule("first-token-unverified", 10, "transformers #28166", "verify", "the first draft token of every cycle is kept",
+          "rule.first-token", Step(assembled(coin=first_unverified))),
+    _rule("wrong-logits-row", 10, "transformers #28166", "verify", "drafts are judged by the law of the next place",
+          "rule.joint", Step(assembled(coin=shifted))),
+    _rule("block-plain-residual", 12, "vllm-ascend #7807", "verify", "block verification shifts text by a little",
+          "rule.joint", Step(block_plain_residual)),
+    _rule("block-first-tail", 12, "vllm-ascend #7603", "verify", "block verification cut at its first tail",
+          "rule.joint", Step(lambda draft, p, chance: block(draft, p, FirstTail(chance)))),
+    _rule("inclusive-coin", 15, "SGLang #35771", "numerics", "once in some ten million coins an impossible token",
+          "rule.edges", Step(lambda draft, p, chance: rejection(draft, p, Inclusive(chance)))),
+    _rule("running-sum-overrun", 16, "SGLang #22643", "numerics", "once in some ten million draws the last id of the "
+          "vocabulary", "rule.edges", Step(lambda draft, p, chance: rejection(draft, p, Overrun(chance)))),
+    _rule("residual-0/0", 17, "jaymody/speculative-sampling #5", "numerics", "crashes when the draft is as good as the "
+          "target", "rule.near-equal",
+          Step(assembled(rest=lambda p, q, x: (p - q).clamp(min=0) / (p - q).clamp(min=0).sum(-1, keepdim=True))),
+          crashes=True),
+    _rule("nan-unnoticed", 18, "vLLM #53029", "numerics", "an id outside the vocabulary when the model overflows",
+          "rule.refuses", Step(assembled(checked=False))),
+    _rule("residual-floored", 19, "vLLM #13933", "residual", "tokens that the target rules out, now and then",
+          "rule.support", Step(assembled(rest=lambda p, q, x: (p - q).clamp(min=1e-5)))),
+    _rule("noise-reused", 21, "vLLM #47386", "random numbers", "replacements depend on what was rejected",
+          "rule.first-token", Step(assembled(rest=reused_noise))),
+    _rule("bonus-from-row-before", 49, "Spec-Bench", "bonus", "after an accepted draft a token too early",
+          "rule.bonus", Step(assembled(bonus=row_before_last))),
+    _rule("bonus-from-draft", 49, "shreyansh26's repository", "bonus", "after an accepted draft the draft model's token",
+          "rule.bonus", Step(assembled(bonus=last_q))),
+    _rule("bonus-by-argmax", 49, "Spec-Bench", "bonus", "after an accepted draft always the likeliest token",
+          "rule.bonus", Step(assembled(bonus=lambda draft, p: one_hot(rows_at(p, draft.lengths))))),
+    _rule("bonus-from-padding", 49, "shreyansh26's repository", "bonus", "in a batch, rows with shorter drafts go astray",
+          "rule.ragged", Step(assembled(bonus=lambda draft, p: p[:, -1]))),
+)

@@ -1,0 +1,75 @@
+"""Checks against the zoo: what convicts each bug, how far its law is off, and what convicts a control wrongly."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..suite import CHECKS, Finding, checks
+from . import Bug, Control
+from .controls import LOOP_CONTROLS, RULE_CONTROLS
+from .loops import LOOP_BUGS
+from .rules import RULE_BUGS
+
+BUGS: dict[str, Bug] = {bug.name: bug for bug in sorted((*RULE_BUGS, *LOOP_BUGS), key=lambda bug: bug.number)}
+CONTROLS: dict[str, Control] = {control.name: control for control in (*RULE_CONTROLS, *LOOP_CONTROLS)}
+LAW = ("rule.first-token", "rule.joint", "rule.bonus", "rule.ragged", "rule.support", "loop.joint")  # to measure a TV with
+
+
+NO_LAW = ("rule.refuses", "loop.mixed-batch", "loop.vocabulary")  # what they see does not show in a law we enumerate
+
+
+@dataclass(frozen=True)
+class Conviction:
+    bug: Bug
+    findings: tuple[Finding, ...]  # of the check that the bug names
+    tv: float | None  # the largest distance of an emitted law from the target's, over all cases of the checks that
+    # ran; None where that is no question of a law
+    seconds: float  # of the check that the bug names
+
+    @property
+    def convicted(self) -> bool:
+        """By the check it names, and by more than a crash unless a crash is the symptom."""
+        return any(finding.crash <= self.bug.crashes for finding in self.findings)
+
+
+def convict(bug: Bug) -> Conviction:
+    """Put the bug before the check it names; measure its TV with others where that one compares no laws."""
+    began = time.monotonic()
+    findings = CHECKS[bug.caught_by](bug.subject)
+    seconds = time.monotonic() - began
+    seen = list(findings)
+    if bug.subject.level == "rule" or not any(finding.tv for finding in findings):
+        for other in checks(bug.subject.level):
+            if other.id in LAW and other.id != bug.caught_by:
+                seen += other(bug.subject)
+    tv = max((finding.tv for finding in seen), default=0.0)
+    unknown = not tv and (bug.crashes or bug.caught_by in NO_LAW)
+    return Conviction(bug, tuple(findings), None if unknown else tv, seconds)
+
+
+@dataclass(frozen=True)
+class Acquittal:
+    control: Control
+    findings: dict[str, list[Finding]]  # check id -> what it found wrongly
+    seconds: float
+
+
+def acquit(control: Control) -> Acquittal:
+    """Put the control before every check of its level."""
+    began = time.monotonic()
+    found = {item.id: item(control.subject) for item in checks(control.subject.level)}
+    return Acquittal(control, {name: findings for name, findings in found.items() if findings},
+                     time.monotonic() - began)
+
+
+def run_zoo(names: Sequence[str], report: Callable[[str], None] = lambda name: None) -> tuple[list[Conviction],
+                                                                                         list[Acquittal]]:
+    """The named bugs and controls, bugs first. report: called with each name before its turn."""
+    convictions, acquittals = [], []
+    for name in names:
+        report(name)
+        if name in BUGS:
+            convictions.append(convict(BUGS[name]))
+        else:
+            acquittals.append(acquit(CONTROLS[name]))
+    return convictions, acquittals

@@ -1,0 +1,184 @@
+"""The one flow: propose, one target forward, probs(), rule, commit, trim at stops, emit.
+
+Every method of this project is this loop with another drafter and another rule. The newest token of a text is pending:
+emitted, but not yet in the cache; the forward that verifies a draft takes it in. A row that has finished leaves the batch,
+so no rule ever sees it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from .chance import Chance, Streams
+from .draft.base import Drafter, Text
+from .model.cache import Cache
+from .model.transformer import Transformer
+from .probs import history, needs_history, probs
+from .types import Completion, Draft, SamplingParams, SpecdecError, Verdict, check_prompts
+from .verify import Rule
+
+
+@dataclass
+class Cycle:
+    """One turn of the loop, as a trace sees it."""
+
+    rows: list[int]  # which requests
+    draft: Draft
+    p: Tensor  # [B,N+1,V]
+    verdict: Verdict
+    emitted: list[list[int]]  # after trimming at stops and lengths
+
+
+@dataclass
+class Request:
+    """One row's own count of its output, and where it ends."""
+
+    params: SamplingParams
+    limit: int  # output tokens at most: its own wish, or the context's end
+    tokens: list[int] = field(default_factory=list)
+    reason: str | None = None
+    target_steps: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def take(self, tokens: Sequence[int]) -> int:
+        """Append until a stop or the limit; returns how many were taken."""
+        for count, token in enumerate(tokens, 1):
+            self.tokens.append(token)
+            if self._stops():
+                self.reason = "stop"
+            elif len(self.tokens) == self.limit:
+                self.reason = "length"
+            if self.reason:
+                return count
+        return len(tokens)
+
+    def _stops(self) -> bool:
+        params, text = self.params, self.tokens
+        if len(text) < params.min_tokens:
+            return False
+        return text[-1] in params.stop_ids or any(tuple(text[-len(s):]) == tuple(s) for s in params.stop_sequences)
+
+
+@torch.inference_mode()
+def cycles(target: Transformer, drafter: Drafter, rule: Rule, prompts: Sequence[Sequence[int]],
+           params: Sequence[SamplingParams], requests: list[Request], chance: Chance, gamma: int) -> Iterator[Cycle]:
+    """The loop itself. It fills `requests` and yields every cycle."""
+    active = [i for i, request in enumerate(requests) if not request.reason]
+    if not active:
+        return
+    text = Text([list(prompts[i]) for i in active], [len(prompts[i]) for i in active], [params[i] for i in active],
+                target.config.vocab_size)
+    capacity = max(len(prompts[i]) + requests[i].limit for i in active) + drafter.nodes(gamma) + 1
+    cache = target.new_cache(len(active), capacity)
+    _prefill(target, cache, text)
+    drafter.begin(text, capacity)
+    chance = chance.rows(active)
+    while active:
+        budget = torch.tensor([min(gamma, requests[i].limit - len(requests[i].tokens) - 1) for i in active])
+        draft = _readable(drafter.propose(text, budget, chance).to(target.device), len(active), text.vocabulary)
+        verdict, p, states = _verify(target, cache, rule, text, draft, chance)
+        path, accepted = verdict.path.cpu(), verdict.accepted.cpu()
+        cache.commit(path, accepted)
+        drafter.commit(accepted)
+        kept = torch.cat((torch.zeros_like(path[:, :1]), path + 1), 1) if path.shape[1] else accepted[:, None] * 0
+        text.states, text.fresh = states[torch.arange(len(active))[:, None], kept], accepted + 1
+        emitted, rows = verdict.emitted(draft), active
+        for row, (request, tokens) in enumerate(zip([requests[i] for i in active], emitted, strict=True)):
+            taken = request.take(tokens)
+            emitted[row] = tokens[:taken]
+            text.tokens[row].extend(emitted[row])
+            request.target_steps += 1
+            request.drafted += int(draft.lengths[row])
+            request.accepted += min(taken, len(tokens) - 1)
+        yield Cycle(rows, draft, p, verdict, emitted)
+        going = [row for row, i in enumerate(active) if not requests[i].reason]
+        if not going:
+            return
+        if len(going) < len(active):
+            active = [active[row] for row in going]
+            text, cache, chance = text.rows(going), cache.rows(going), chance.rows(going)
+            drafter.rows(going)
+
+
+def _prefill(target: Transformer, cache: Cache, text: Text) -> None:
+    """Everything but the pending token goes into the cache; rows are padded on the right, then cut to length."""
+    lengths = torch.tensor([len(tokens) - 1 for tokens in text.tokens])
+    longest = int(lengths.max())
+    if longest:
+        padded = torch.tensor([(tokens[:-1] + [0] * longest)[:longest] for tokens in text.tokens], device=target.device)
+        text.states, text.fresh = target.states(padded, cache), lengths
+        cache.lengths = lengths
+
+
+def _readable(draft: Draft, batch: int, vocabulary: int) -> Draft:
+    """The draft with 0 in its padding, which the target reads but nobody heeds; refuses what no model can read."""
+    count, lengths = draft.tokens.shape[1], draft.lengths.tolist()
+    if draft.tokens.shape[0] != batch or len(lengths) != batch or draft.parents.shape != (batch, count) \
+            or not all(0 <= length <= count for length in lengths):
+        raise SpecdecError(f"the draft has tokens {list(draft.tokens.shape)}, parents {list(draft.parents.shape)} and "
+                           f"lengths {lengths[:8]}: give [{batch}, N], [{batch}, N] and {batch} lengths from 0 to N")
+    ahead, valid = torch.arange(count, device=draft.tokens.device), draft.valid
+    known = (draft.tokens >= 0) & (draft.tokens < vocabulary)
+    good = known & (draft.parents >= -1) & (draft.parents < ahead)
+    if bool((good & valid).all()):
+        return draft
+    if bool((valid & ~known).any()):
+        raise SpecdecError(f"the draft holds token {int(draft.tokens[valid & ~known][0])}, outside 0..{vocabulary - 1}: "
+                           "draft and target must share one vocabulary")
+    if bool((valid & ~good).any()):
+        raise SpecdecError("a draft node stands before its parent: give -1 or the index of an earlier node")
+    return replace(draft, tokens=draft.tokens.masked_fill(~valid, 0), parents=torch.where(valid, draft.parents, ahead - 1))
+
+
+def _verify(target: Transformer, cache: Cache, rule: Rule, text: Text, draft: Draft,
+            chance: Chance) -> tuple[Verdict, Tensor, Tensor]:
+    """One target forward over the pending token and the draft, then the rule."""
+    pending = torch.tensor([[tokens[-1]] for tokens in text.tokens], device=target.device)
+    tokens = torch.cat((pending, draft.tokens), 1)
+    output = target(tokens, cache, _rooted(draft))
+    past = history(text.tokens, text.prompts, text.vocabulary, draft, target.device) \
+        if needs_history(text.params) else None
+    p = probs(output.logits, text.params, past)
+    return rule(draft, p, chance), p, output.hidden
+
+
+def _rooted(draft: Draft) -> Tensor | None:
+    """Parents with the pending token as node 0; None for a chain, which needs no tree mask."""
+    count = draft.tokens.shape[1]
+    if bool((draft.parents == torch.arange(-1, count - 1, device=draft.parents.device)).all()):
+        return None
+    root = torch.full_like(draft.parents[:, :1], -1)
+    return torch.cat((root, draft.parents + 1), 1)
+
+
+def generate(target: Transformer, drafter: Drafter, rule: Rule, prompts: Sequence[Sequence[int]],
+             params: SamplingParams | Sequence[SamplingParams], *, gamma: int = 5, chance: Chance | None = None,
+             watch: Callable[[Cycle], None] | None = None) -> list[Completion]:
+    """Decode a batch of prompts.
+
+    Args:
+        prompts: B token lists, ragged. params: one for all rows, or B of them. gamma: tokens proposed a cycle at most.
+        chance: default one seeded stream a row. watch: called with every cycle.
+    Returns:
+        B completions in the order of the prompts.
+    Errors:
+        SpecdecError for prompts that do not fit, and for whatever `probs` and `check` refuse.
+    """
+    every = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
+    if len(every) != len(prompts):
+        raise SpecdecError(f"{len(prompts)} prompts and {len(every)} sampling parameters: give one for all, or one each")
+    if gamma < 0:
+        raise SpecdecError(f"gamma = {gamma} is not possible: give 0 (no draft) or more")
+    context = target.config.max_position_embeddings
+    check_prompts(prompts, target.config.vocab_size, context)
+    requests = [Request(s, min(s.max_new_tokens, context - len(prompt)),
+                         reason=None if s.max_new_tokens else "length")
+                for prompt, s in zip(prompts, every, strict=True)]
+    answers = Streams([s.seed for s in every]) if chance is None else chance
+    for cycle in cycles(target, drafter, rule, prompts, every, requests, answers, gamma):
+        if watch:
+            watch(cycle)
+    return [Completion(r.tokens, r.reason or "length", r.target_steps, r.drafted, r.accepted) for r in requests]

@@ -1,0 +1,92 @@
+"""Several ways to draft for one target, each with an estimate of its speed made on texts of its own.
+
+The estimate: tokens a cycle, over what a cycle costs: the drafter's own time and the target's verify curve at the sizes of
+its drafts, all measured on the calibration texts; it leaves out the rule, the commit and the loop's bookkeeping.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..chance import Chance, Streams
+from ..decode import Cycle, generate
+from ..draft.base import Drafter, Text
+from ..model.transformer import Transformer
+from ..types import Draft, SamplingParams
+from ..verify import RULES
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    drafter: Drafter
+    rule: str
+    gamma: int  # depth of a draft at most
+
+
+class Clocked(Drafter):
+    """A drafter with a clock on it."""
+
+    def __init__(self, inner: Drafter):
+        self.inner, self.seconds = inner, 0.0
+
+    def nodes(self, gamma: int) -> int:
+        return self.inner.nodes(gamma)
+
+    def begin(self, text: Text, capacity: int) -> None:
+        self.inner.begin(text, capacity)
+
+    def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        begin = time.perf_counter()
+        draft = self.inner.propose(text, budget, chance)
+        self.seconds += time.perf_counter() - begin
+        return draft
+
+    def commit(self, accepted: Tensor) -> None:
+        begin = time.perf_counter()
+        self.inner.commit(accepted)
+        self.seconds += time.perf_counter() - begin
+
+    def rows(self, index: list[int]) -> None:
+        self.inner.rows(index)
+
+
+@dataclass
+class Calibration:
+    """What a method did on the calibration texts."""
+
+    seconds: float = 0.0  # spent drafting
+    widths: list[int] = field(default_factory=list)  # nodes of each cycle's draft
+    accepted: list[int] = field(default_factory=list)  # of each cycle
+    texts: list[int] = field(default_factory=list)  # which text each cycle belongs to
+
+    @property
+    def tokens_per_cycle(self) -> float:
+        return 1 + sum(self.accepted) / max(1, len(self.accepted))
+
+    def predicted(self, steps: Sequence[float], plain: float) -> float:
+        """Speedup against a plain loop. steps[k-1]: a forward over k tokens in plain steps; plain: seconds of one."""
+        verify = sum(steps[width] for width in self.widths) / len(self.widths)
+        return self.tokens_per_cycle / (verify + self.seconds / len(self.widths) / plain)
+
+    def by_depth(self) -> list[float]:
+        """How often depth d is accepted, given that depth d - 1 was and that the draft goes there."""
+        deepest = max(self.accepted, default=0)
+        reached = [sum(a >= d for a in self.accepted) for d in range(deepest + 1)]
+        return [reached[d + 1] / reached[d] for d in range(deepest)]
+
+
+def calibrate(target: Transformer, method: Method, prompts: Sequence[list[int]], params: SamplingParams) -> Calibration:
+    """Decode every prompt once, one at a time."""
+    seen, clock = Calibration(), Clocked(method.drafter)
+    for number, prompt in enumerate(prompts):
+        def watch(cycle: Cycle, number: int = number) -> None:
+            seen.widths.extend(cycle.draft.lengths.tolist())
+            seen.accepted.extend(cycle.verdict.accepted.tolist())
+            seen.texts.append(number)
+        generate(target, clock, RULES[method.rule], [prompt], params, gamma=method.gamma,
+                 chance=Streams([20_000 + number]), watch=watch)
+    seen.seconds = clock.seconds
+    return seen

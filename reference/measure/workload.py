@@ -1,0 +1,102 @@
+"""The bench's work: held-out prompts, ways to decode them, and what one step of each part costs."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ..chance import Streams
+from ..decode import Cycle, generate
+from ..draft.base import Drafter
+from ..model.corpus import corpus
+from ..model.transformer import Transformer
+from ..probs import probs
+from ..types import Completion, SamplingParams
+from ..verify import RULES, Rule
+from .plain import plain
+from .timing import Stopwatch, Timed, microseconds
+
+
+def held_out_prompts(count: int, length: int, skip: int = 0) -> list[list[int]]:
+    """`count` prompts of `length` bytes from the held-out files of the standard library, evenly spread; `skip` shifts
+    them, so that what calibrates a model of speed and what tests it do not overlap."""
+    _, held = corpus()
+    texts = [text for _, text in sorted(held.items()) if len(text) > 4 * length]
+    prompts = []
+    for number in range(count):
+        text = texts[number % len(texts)]
+        turns = -(-count // len(texts))
+        step = (len(text) - 2 * length) // turns
+        start = (number // len(texts)) * step + (skip * length) % max(1, step)
+        prompts.append(list(text[start: start + length]))
+    return prompts
+
+
+def plain_way(target: Transformer, prompts: Sequence[list[int]], params: SamplingParams) -> Callable[[int], Timed]:
+    """The best plain loop, for `timing.in_turn`."""
+
+    def run(number: int) -> Timed:
+        watch = Stopwatch(target.device)
+        tokens = plain(target, prompts[number % len(prompts)], params, Streams([number]), lambda: watch.emitted(1))
+        return watch.stop(len(tokens))
+
+    return run
+
+
+def decode_way(target: Transformer, drafter: Drafter, rule: Rule, prompts: Sequence[list[int]], params: SamplingParams,
+               gamma: int, keep: list[Completion]) -> Callable[[int], Timed]:
+    """The flow with a drafter and a rule, for `timing.in_turn`; completions go to `keep`."""
+
+    def run(number: int) -> Timed:
+        watch = Stopwatch(target.device)
+        done = generate(target, drafter, rule, [prompts[number % len(prompts)]], params, gamma=gamma,
+                        chance=Streams([number]), watch=lambda cycle: watch.emitted(len(cycle.emitted[0])))
+        keep.append(done[0])
+        return watch.stop(len(done[0].tokens))
+
+    return run
+
+
+def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Sequence[list[int]], params: SamplingParams,
+                           gamma: int) -> list[float]:
+    """For each depth: how often a token there is accepted, given that everything before it was. Token-wise rule."""
+    reached, kept = [0] * gamma, [0] * gamma
+
+    def watch(cycle: Cycle) -> None:
+        for length, accepted in zip(cycle.draft.lengths.tolist(), cycle.verdict.accepted.tolist(), strict=True):
+            for depth in range(min(length, accepted + 1)):
+                reached[depth] += 1
+                kept[depth] += depth < accepted
+
+    for number, prompt in enumerate(prompts):
+        generate(target, drafter, RULES["rejection"], [prompt], params, gamma=gamma, chance=Streams([10_000 + number]),
+                 watch=watch)
+    return [k / r if r else 0.0 for k, r in zip(kept, reached, strict=True)]
+
+
+@torch.inference_mode()
+def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, context: int, widths: Sequence[int],
+               rounds: int = 40) -> dict[str, float]:
+    """Median microseconds, measured in turn: "plain" one plain step, "draft" one draft step (each with its law and its
+    draw), and "verify k" the target's forward over k tokens with their laws."""
+    chance, rows = Streams([0]), [params]
+
+    def step(model: Transformer, width: int, draw: bool) -> Callable[[], object]:
+        cache = model.new_cache(1, context + width)
+        cache.lengths += context
+        tokens = torch.zeros(1, width, dtype=torch.int64, device=model.device)
+
+        def work() -> object:
+            law = probs(model(tokens, cache).logits, rows)
+            return int(chance.draw(law[:, -1])) if draw else law
+        return work
+
+    ways = {"plain": step(target, 1, True), "draft": step(draft, 1, True)}
+    ways |= {f"verify {width}": step(target, width, False) for width in widths}
+    return microseconds(ways, rounds)
+
+
+def tokens_per_step(completions: Sequence[Completion]) -> float:
+    """Tokens per target forward, prefill not counted."""
+    return sum(len(c.tokens) for c in completions) / max(1, sum(c.target_steps for c in completions))
+
+

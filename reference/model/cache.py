@@ -1,0 +1,149 @@
+"""The key/value cache of one decoder: contiguous, preallocated, ragged by lengths.
+
+A forward over a cache happens in three moves. `step` says where the new tokens stand (positions),
+where they are written (slots) and what they see (mask); `write` stores one layer's keys and values;
+`commit` keeps the pending token and the accepted path and forgets the rest. Between `step` and
+`commit` nothing that was committed before changes, so forgetting costs nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..types import SpecdecError
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the tokens of one forward stand. All tensors are on the cache's device."""
+
+    positions: Tensor  # [B,N] int64: depth in the text, from which RoPE takes its angle
+    slots: Tensor | slice  # [B,N] int64 cache slots, or one slice when all rows are aligned
+    mask: Tensor | None  # [B,1,N,S] float, 0 where visible and -inf elsewhere; None: sees everything
+    stop: int  # S: slots 0..S-1 are visible to somebody
+
+
+def depths(parents: Tensor) -> Tensor:
+    """Depth of every node: 0 for a child of the context.
+
+    Args:
+        parents: [B,N] int64; -1 is the context, and a parent comes before its children.
+    Returns:
+        [B,N] int64.
+    """
+    depth = torch.zeros_like(parents)
+    for node in range(1, parents.shape[1]):
+        parent = parents[:, node]
+        above = depth.gather(1, parent.clamp(min=0)[:, None])[:, 0]
+        depth[:, node] = torch.where(parent >= 0, above + 1, 0)
+    return depth
+
+
+def ancestors(parents: Tensor) -> Tensor:
+    """Which nodes each node sees: itself and every node on its path from the context.
+
+    Args:
+        parents: [B,N] int64, as for `depths`.
+    Returns:
+        [B,N,N] bool; entry [b,i,j]: j is i or an ancestor of i.
+    """
+    count = parents.shape[1]
+    seen = torch.eye(count, dtype=torch.bool, device=parents.device).repeat(len(parents), 1, 1)
+    for node in range(1, count):
+        parent = parents[:, node]
+        above = seen.gather(1, parent.clamp(min=0)[:, None, None].expand(-1, 1, count))[:, 0]
+        seen[:, node] |= above & (parent >= 0)[:, None]
+    return seen
+
+
+class Cache:
+    """Keys and values of every layer for B rows of at most `capacity` tokens.
+
+    Args:
+        layers, heads, head_dim: the decoder's layer count, key/value heads and head width.
+        batch: B. capacity: S, slots per row; drafts need room behind the text.
+    """
+
+    def __init__(self, layers: int, heads: int, head_dim: int, batch: int, capacity: int,
+                 dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"):
+        shape = (layers, batch, heads, capacity, head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths = torch.zeros(batch, dtype=torch.int64)  # on the host: it steers, it is not data
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def step(self, count: int, parents: Tensor | None = None) -> Step:
+        """Place `count` new tokens behind each row's text.
+
+        Args:
+            count: N. parents: [B,N] int64 for a tree whose node 0 is the pending token; None for a chain.
+        Errors:
+            SpecdecError when a row has no room left.
+        """
+        longest = int(self.lengths.max())
+        stop = longest + count
+        if stop > self.capacity:
+            raise SpecdecError(f"the cache holds {self.capacity} tokens and this step needs {stop}: "
+                             "make it larger, or generate fewer tokens")
+        device = self.keys.device
+        start = self.lengths.to(device)
+        aligned = int(self.lengths.min()) == longest
+        chain = torch.arange(count, device=device)
+        slots = slice(longest, stop) if aligned else start[:, None] + chain
+        if parents is None:
+            positions = start[:, None] + chain
+            if aligned and count == 1:
+                return Step(positions, slots, None, stop)
+            visible = torch.arange(stop, device=device) <= positions[..., None]  # [B,N,S]
+        else:
+            positions = start[:, None] + depths(parents)
+            offset = torch.arange(stop, device=device) - start[:, None]  # [B,S]: slot behind the text
+            inside = (offset >= 0) & (offset < count)
+            sees = ancestors(parents).gather(2, offset.clamp(0, count - 1)[:, None].expand(-1, count, -1))
+            visible = (offset < 0)[:, None] | (inside[:, None] & sees)
+        mask = torch.zeros(visible.shape, dtype=self.keys.dtype, device=device)
+        return Step(positions, slots, mask.masked_fill_(~visible, -torch.inf)[:, None], stop)
+
+    def write(self, layer: int, step: Step, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v [B,H,N,D] of one layer; return what the step sees, both [B,H,S,D]."""
+        keys, values = self.keys[layer], self.values[layer]
+        if isinstance(step.slots, slice):
+            keys[:, :, step.slots] = k
+            values[:, :, step.slots] = v
+        else:
+            rows = torch.arange(len(step.slots), device=keys.device)[:, None]
+            keys[rows, :, step.slots] = k.transpose(1, 2)
+            values[rows, :, step.slots] = v.transpose(1, 2)
+        return keys[:, :, : step.stop], values[:, :, : step.stop]
+
+    def commit(self, path: Tensor, accepted: Tensor) -> None:
+        """Keep the pending token (slot 0 of the step) and the accepted draft tokens behind it.
+
+        Args:
+            path: [B,D] int64 draft indices, on the host. accepted: [B] int64, how many of them are kept.
+        """
+        ahead = torch.arange(path.shape[1])
+        moved = (path != ahead) & (ahead < accepted[:, None])
+        if moved.any():  # a tree's path is scattered over its slots: compact it
+            rows = torch.arange(len(path))[:, None]
+            source = self.lengths[:, None] + 1 + torch.where(moved, path, ahead)
+            target = self.lengths[:, None] + 1 + ahead
+            source = torch.where(ahead < accepted[:, None], source, target).clamp(max=self.capacity - 1)
+            target = target.clamp(max=self.capacity - 1)
+            for store in (self.keys, self.values):
+                store[:, rows, :, target] = store[:, rows, :, source]
+        self.lengths += accepted + 1
+
+    def trim(self, lengths: Tensor) -> None:
+        """Forget everything behind `lengths` [B]; a row that is already shorter stays as it is."""
+        self.lengths = torch.minimum(self.lengths, lengths)
+
+    def rows(self, index: list[int]) -> "Cache":
+        """A cache of these rows alone (a copy)."""
+        part = object.__new__(Cache)
+        part.keys, part.values, part.lengths = self.keys[:, index], self.values[:, index], self.lengths[index]
+        return part

@@ -1,0 +1,192 @@
+"""Training the toy models: next-byte prediction for the target, distillation for the draft.
+
+One loop, `fit`, serves every model: it takes a loss and knows nothing else. The batch of step i depends on
+the seed and i alone, so a run that was killed resumes as if nothing had happened.
+Distillation: Zhou et al. 2023, DistillSpec (arXiv:2310.08461).
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..types import SpecdecError
+from .checkpoint import replace
+from .corpus import END, held_out_rows
+from .transformer import Config, Transformer
+
+TARGET = Config(vocab_size=256, hidden_size=128, intermediate_size=320, num_hidden_layers=24, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=32, max_position_embeddings=1024, eos_token_id=(END,))
+DRAFT = Config(vocab_size=256, hidden_size=128, intermediate_size=320, num_hidden_layers=1, num_attention_heads=4,
+               num_key_value_heads=2, head_dim=32, max_position_embeddings=1024, eos_token_id=(END,))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how: `context` tokens a row (every fourth step twice that), `batch` rows."""
+
+    steps: int
+    batch: int = 16
+    context: int = 256
+    rate: float = 2e-3
+    warmup: int = 100
+    seed: int = 0
+    save_every: int = 100
+
+
+def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
+    """The [B,C+1] int64 rows of one step: a function of the seed and the step alone."""
+    double = step % 4 == 3
+    rows, context = (max(1, plan.batch // 2), 2 * plan.context) if double else (plan.batch, plan.context)
+    if len(text) <= context + 1:
+        raise SpecdecError(f"the text has {len(text)} bytes and one row takes {context + 1}: "
+                           "give more text or a smaller --context")
+    random = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+    start = torch.randint(len(text) - context - 1, (rows,), generator=random)
+    return text[start[:, None] + torch.arange(context + 1)].long()
+
+
+def next_token_loss(model: Transformer) -> Callable[[Tensor], Tensor]:
+    """Cross-entropy in nats per token."""
+    return lambda rows: F.cross_entropy(model(rows[:, :-1]).logits.float().flatten(0, 1), rows[:, 1:].flatten())
+
+
+def distillation_loss(draft: nn.Module, target: Transformer) -> Callable[[Tensor], Tensor]:
+    """KL(p || q) + TV(p, q): the first moves all of q, the second is 1 - acceptance itself."""
+
+    def loss(rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            p = target(rows[:, :-1]).logits.float().softmax(-1)
+        logq = draft(rows[:, :-1]).logits.float().log_softmax(-1)
+        kl = (torch.xlogy(p, p) - p * logq).sum(-1).mean()
+        return kl + (p - logq.exp()).clamp(min=0).sum(-1).mean()
+
+    return loss
+
+
+@torch.inference_mode()
+def own_text(target: Transformer, text: Tensor, rows: int = 2048, prompt: int = 64, context: int = 512,
+             batch: int = 256, seed: int = 1, report: Callable[[float], None] = lambda done: None) -> Tensor:
+    """What the target itself writes after prompts from `text`, at temperature 1: the contexts that a draft will meet.
+
+    Returns:
+        uint8 [rows * (context + 1)], an END byte before each row of `context` bytes.
+    """
+    random = torch.Generator().manual_seed(seed)
+    written = []
+    for first in range(0, rows, batch):
+        start = torch.randint(len(text) - prompt, (min(batch, rows - first),), generator=random)
+        row = text[start[:, None] + torch.arange(prompt)].long()
+        cache, feed = target.new_cache(len(row), context), row
+        for _ in range(context - prompt):
+            law = target.logits(target.states(feed, cache)[:, -1]).float().softmax(-1)
+            cache.lengths += feed.shape[1]
+            feed = torch.multinomial(law, 1, generator=random)
+            row = torch.cat((row, feed), 1)
+        written.append(F.pad(row, (1, 0), value=END).to(torch.uint8).flatten())
+        report(min(1.0, (first + batch) / rows))
+    return torch.cat(written)
+
+
+def learning_rate(plan: Plan, step: int) -> float:
+    """Linear warm-up, then a cosine down to a tenth."""
+    if step < plan.warmup:
+        return plan.rate * (step + 1) / plan.warmup
+    done = (step - plan.warmup) / max(1, plan.steps - plan.warmup)
+    return plan.rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, identity: str) -> None:
+    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{key}.{name}"] = value
+    metadata = {"step": str(step), "identity": identity}
+    replace(path, lambda part: save_file(tensors, part, metadata=metadata))
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> int:
+    """Step to go on from. A state of another plan or model is refused, never overwritten."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("identity") != identity:
+                raise SpecdecError(f"{path} belongs to a run with other settings: choose another folder, or delete it "
+                                   "to start afresh")
+            model.load_state_dict({n: file.get_tensor(f"model.{n}") for n in model.state_dict()})
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    optimizer.state[parameter] = {key: file.get_tensor(f"{key}.{name}")
+                                                  for key in ("step", "exp_avg", "exp_avg_sq")}
+    except (SafetensorError, OSError) as error:
+        raise SpecdecError(f"{path} is damaged ({error}): delete it to start afresh") from None
+    return int(metadata["step"])
+
+
+def fit(model: nn.Module, loss: Callable[[Tensor], Tensor], text: Tensor, plan: Plan, folder: Path,
+        report: Callable[[int, float, float], None] = lambda step, loss, left: None) -> list[float]:
+    """Train until plan.steps, from the beginning or from the state in `folder`.
+
+    Args:
+        loss: rows [B,C+1] -> scalar in nats. report: called with the step, the loss and the seconds left.
+    Returns:
+        the losses of the steps run now. Killed at any moment, a run loses at most plan.save_every steps.
+    """
+    identity = json.dumps([asdict(plan), sorted((n, list(p.shape)) for n, p in model.named_parameters())])
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / "training.safetensors"
+    first = load_state(state, model, optimizer, identity) if state.exists() else 0
+    losses, began = [], time.monotonic()
+    model.train()
+    try:
+        for step in range(first, plan.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(plan, step)
+            with torch.autocast("cpu", torch.bfloat16):
+                value = loss(windows(text, plan, step))
+            value.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(value.item())
+            if not math.isfinite(losses[-1]):
+                raise SpecdecError(f"the loss became {losses[-1]} at step {step}: lower --rate and start again from "
+                                   f"the state in {folder}")
+            if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
+                save_state(state, model, optimizer, step + 1, identity)
+            each = (time.monotonic() - began) / len(losses)
+            report(step + 1, losses[-1], each * (plan.steps - step - 1))
+    finally:
+        model.eval()
+    return losses
+
+
+@torch.inference_mode()
+def bits_per_byte(model: Transformer, texts: dict[str, bytes], context: int = 256, rows: int = 256) -> float:
+    """Mean negative log2 p of held-out bytes, each seen with at least context / 2 bytes before it."""
+    bits: list[Tensor] = []
+    for row in held_out_rows(texts, context, rows).split(16):
+        logp = model(row[:, :-1]).logits.float().log_softmax(-1).gather(2, row[:, 1:, None])[..., 0]
+        bits.append(-logp[:, context // 2:].flatten() / math.log(2))
+    return float(torch.cat(bits).mean())
+
+
+@torch.inference_mode()
+def expected_acceptance(draft: Transformer, target: Transformer, texts: dict[str, bytes], context: int = 256,
+                        rows: int = 64) -> float:
+    """Mean of sum_x min(p, q) over held-out positions, at temperature 1: what the draft would be accepted at."""
+    same: list[Tensor] = []
+    for row in held_out_rows(texts, context, rows).split(16):
+        p, q = (model(row[:, :-1]).logits.float().softmax(-1) for model in (target, draft))
+        same.append(torch.minimum(p, q).sum(-1).flatten())
+    return float(torch.cat(same).mean())

@@ -1,0 +1,209 @@
+"""The data that flows through one cycle, and the checks that refuse what is not a law.
+
+Shapes: B rows (requests), N draft nodes, D path length, V vocabulary. p is the target's law, q the draft's,
+as in Leviathan et al. 2023 (arXiv:2211.17192).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+class SpecdecError(ValueError):
+    """Something the user can mend; the message is one line and names the mend."""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How one request wants its tokens drawn, and where it stops. `probs.py` gives the order of the first eight.
+
+    temperature 0 is greedy. top_k 0, top_p 1, min_p 0, repetition_penalty 1, presence_penalty 0 and
+    frequency_penalty 0 are off. seed None takes a fresh one. min_tokens: no stop before that many output tokens.
+    stop_ids end a text and are kept as its last token; so do stop_sequences, as its last tokens.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    max_new_tokens: int = 64
+    min_tokens: int = 0
+    stop_ids: tuple[int, ...] = ()
+    stop_sequences: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        rules: tuple[tuple[str, bool, str], ...] = (
+            ("temperature", 0 <= self.temperature < float("inf"), "0 (greedy) or more"),
+            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0, and 1 (off) at most"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 (off) and 1"),
+            ("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "above 0; 1 is off"),
+            ("presence_penalty", abs(self.presence_penalty) < float("inf"), "a finite number"),
+            ("frequency_penalty", abs(self.frequency_penalty) < float("inf"), "a finite number"),
+            ("logit_bias", all(bias < float("inf") for bias in self.logit_bias.values()), "finite, or -inf to ban"),
+            ("max_new_tokens", self.max_new_tokens >= 0, "0 or more"),
+            ("min_tokens", 0 <= self.min_tokens <= self.max_new_tokens, "between 0 and max_new_tokens"),
+            ("stop_sequences", all(len(stop) > 0 for stop in self.stop_sequences), "sequences of at least one token"),
+        )
+        for name, good, wanted in rules:
+            if not good:
+                raise SpecdecError(f"{name} = {getattr(self, name)} is not possible: give {wanted}")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a drafter proposes: for every row a tree of tokens, of which a chain is the simplest.
+
+    Node i of row b exists when i < lengths[b]; what stands behind that is padding and is never read.
+    """
+
+    tokens: Tensor  # [B,N] int64
+    parents: Tensor  # [B,N] int64: index of the node before, -1 for a child of the context
+    q: Tensor | None  # [B,N,V]: the law that tokens[b,i] was drawn from; None: proposed with certainty
+    lengths: Tensor  # [B] int64
+
+    @staticmethod
+    def chain(tokens: Tensor, q: Tensor | None = None, lengths: Tensor | None = None) -> "Draft":
+        """A draft without branches: node i follows node i - 1. tokens [B,N], q [B,N,V], lengths [B] (default N)."""
+        batch, count = tokens.shape
+        parents = torch.arange(-1, count - 1, device=tokens.device).expand(batch, count)
+        if lengths is None:
+            lengths = torch.full((batch,), count, device=tokens.device)
+        return Draft(tokens, parents, q, lengths)
+
+    @property
+    def valid(self) -> Tensor:
+        """[B,N] bool: which nodes exist."""
+        return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
+
+    @property
+    def index(self) -> Tensor:
+        """[B,N,1] the tokens to gather with: 0 in the padding, whatever stands there."""
+        return self.tokens.masked_fill(~self.valid, 0)[..., None]
+
+    def to(self, device: torch.device) -> "Draft":
+        """The same draft on another device; itself where it is there already."""
+        if self.tokens.device == device:
+            return self
+        return Draft(self.tokens.to(device), self.parents.to(device), None if self.q is None else self.q.to(device),
+                     self.lengths.to(device))
+
+    def rows(self, index: Tensor) -> "Draft":
+        """The draft of the rows in index [W], in that order, repeats allowed."""
+        return Draft(self.tokens[index], self.parents[index], None if self.q is None else self.q[index],
+                     self.lengths[index])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule decides: the accepted path through the draft, and the one token that follows it."""
+
+    path: Tensor  # [B,D] int64 draft indices; the first accepted[b] of them count
+    accepted: Tensor  # [B] int64
+    next_token: Tensor  # [B] int64: the replacement after a rejection, else the bonus token
+
+    def emitted(self, draft: Draft) -> list[list[int]]:
+        """The tokens that each row gains: the accepted ones, then the next token."""
+        rows = draft.tokens.gather(1, self.path).tolist()
+        return [[*row[:count], last] for row, count, last in
+                zip(rows, self.accepted.tolist(), self.next_token.tolist(), strict=True)]
+
+
+@dataclass
+class Completion:
+    """What one request got. finish_reason: "stop" or "length"."""
+
+    tokens: list[int]
+    finish_reason: str
+    target_steps: int = 0  # target forwards, the prefill not counted
+    drafted: int = 0  # tokens proposed
+    accepted: int = 0  # proposed tokens that were kept in the text
+
+
+def check(draft: Draft, p: Tensor, chain: bool = True) -> None:
+    """Refuse what no rule can judge: p [B,N+1,V] or q that is no law, a token outside the vocabulary or with q = 0.
+
+    chain: refuse branches too, which a rule for chains would read as one text.
+    Errors:
+        SpecdecError, one line that names the mend. Padding is not looked at.
+    """
+    batch, count = draft.tokens.shape
+    if p.dim() != 3 or p.shape[:2] != (batch, count + 1):
+        raise SpecdecError(f"p has shape {list(p.shape)} for a draft of {batch} rows and {count} nodes: "
+                           f"give [{batch}, {count + 1}, V], row 0 after the context and row i + 1 after node i")
+    if bool(((draft.lengths < 0) | (draft.lengths > count)).any()):
+        raise SpecdecError(f"the draft has lengths {draft.lengths.tolist()[:8]} and room for {count} nodes: "
+                           f"give lengths from 0 to {count}")
+    valid = draft.valid
+    _check_law("p", p, torch.cat((torch.ones_like(valid[:, :1]), valid), 1) if count else None)
+    if not count:
+        return
+    vocabulary = p.shape[2]
+    if bool((((draft.tokens < 0) | (draft.tokens >= vocabulary)) & valid).any()):
+        raise SpecdecError(f"the draft holds a token outside 0..{vocabulary - 1}: "
+                           "draft and target must share one vocabulary")
+    if chain and bool(((draft.parents != torch.arange(-1, count - 1, device=draft.parents.device)) & valid).any()):
+        raise SpecdecError("the draft has branches and this rule judges chains: use the tree rule")
+    if draft.q is None:
+        return
+    if draft.q.shape != (batch, count, vocabulary):
+        raise SpecdecError(f"q has shape {list(draft.q.shape)} and p has {list(p.shape)}: "
+                           "draft and target must share one vocabulary")
+    _check_law("q", draft.q, valid)
+    chosen = draft.q.gather(2, draft.index)[..., 0]
+    if bool(((chosen <= 0) & valid).any()):
+        raise SpecdecError("a proposed token has q = 0, so it was not drawn from q: report the law that the drafter "
+                           "really drew from, after its own temperature and filters")
+
+
+def _check_law(name: str, law: Tensor, valid: Tensor | None) -> None:
+    """Rows [B,M,V] must be non-negative, finite and sum to 1 within 1e-4, which leaves room for float32."""
+    off = (law.sum(-1) - 1).abs() + law.amin(-1).clamp(max=0).abs() * 1e6  # NaN stays NaN
+    bad = ~(off <= 1e-4)
+    if valid is not None:
+        bad &= valid
+    if bool(bad.any()):
+        row, position = (int(i) for i in bad.nonzero()[0])
+        values = law[row, position]
+        what = ("NaN" if bool(values.isnan().any()) else "a negative probability" if bool((values < 0).any())
+                else f"the sum {float(values.sum()):.6g}")
+        raise SpecdecError(f"{name}[{row},{position}] is no law, it has {what}: pass probabilities (softmax of finite "
+                           "logits), not logits or weights")
+
+
+def residual(p: Tensor, q: Tensor) -> Tensor:
+    """max(p - q, 0), and p where nothing remains: the law after a rejection, not yet normalised.
+
+    p, q [B,V] -> [B,V]. Leviathan et al. 2023, Algorithm 1. Nothing remains when p = q: then a rejection has
+    probability 0, and only rounding can bring us here.
+    """
+    rest = (p - q).clamp(min=0)
+    return torch.where(rest.sum(-1, keepdim=True) > 0, rest, p)
+
+
+def rows_at(table: Tensor, index: Tensor) -> Tensor:
+    """table [B,M,V] at index [B] of its second dimension -> [B,V]."""
+    return table[torch.arange(len(index), device=index.device), index]
+
+
+def check_prompts(prompts: Sequence[Sequence[int]], vocabulary: int, room: int) -> None:
+    """Refuse prompts that no model can start from."""
+    if not prompts:
+        raise SpecdecError("there is no prompt: give at least one")
+    for number, prompt in enumerate(prompts):
+        if not prompt:
+            raise SpecdecError(f"prompt {number} is empty: give at least one token, for example the end-of-text token")
+        wrong = [token for token in prompt if not 0 <= token < vocabulary]
+        if wrong:
+            raise SpecdecError(f"prompt {number} holds token {wrong[0]}, outside 0..{vocabulary - 1}: "
+                               "use the target's own tokenizer")
+        if len(prompt) >= room:
+            raise SpecdecError(f"prompt {number} has {len(prompt)} tokens and the context {room}: "
+                               f"shorten it to {room - 1} at most")

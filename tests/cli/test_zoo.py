@@ -1,0 +1,44 @@
+"""specdec zoo: the table, the result file, the exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reference.cli import main
+from reference.conformance.subjects import Step
+from reference.conformance.zoo import Bug, run
+from reference.verify.rejection import rejection
+
+
+def test_two_bugs_and_a_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "zoo.json"
+    names = ["residual-softmax", "bonus-by-argmax", "sampler match"]
+    assert main(["zoo", *[word for name in names for word in ("--only", name)], "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 2 bugs caught by name, 0 false alarms on 1 controls" in printed
+    result = json.loads(file.read_text())
+    assert {"command", "commit", "machine", "versions"} <= result.keys()
+    assert (result["bugs"], result["killed"], result["controls"], result["false_alarms"]) == (2, 2, 1, 0)
+    assert result["survivors"] == []
+    assert 0 < result["seconds"]["median"] <= result["seconds"]["p95"]
+    assert result["bug_table"][0]["tv"] == pytest.approx(0.525, abs=1e-3)
+
+
+def test_an_unknown_name_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zoo", "--only", "no-such-bug"]) == 2
+    assert "there is no 'no-such-bug' in the zoo" in capsys.readouterr().err
+
+
+def test_a_bug_that_is_none_survives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    harmless = Bug("harmless", 0, "", "", "", "rule.joint", Step(rejection))
+    monkeypatch.setitem(run.BUGS, "harmless", harmless)
+    file = tmp_path / "zoo.json"
+    assert main(["zoo", "--only", "harmless", "--json", str(file)]) == 1
+    assert json.loads(file.read_text())["survivors"] == ["harmless"]
+
+
+def test_a_wrong_control_is_a_false_alarm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(run.CONTROLS, "wrong", run.Control("wrong", "", run.BUGS["resample-from-p"].subject))
+    assert main(["zoo", "--only", "wrong"]) == 1
+    assert "false alarm" in capsys.readouterr().out

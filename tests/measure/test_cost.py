@@ -1,0 +1,104 @@
+"""The speed model is Leviathan et al.'s where its assumptions hold, and the rule's own law where they do not.
+
+Protects: tokens per cycle, the cost of a cycle with a measured verify curve, the best draft length and break-even.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference.measure.cost import (
+    best_gamma,
+    break_even_alpha,
+    cycle_cost,
+    expected_tokens,
+    predicted_speedup,
+    verify_steps,
+    with_prefill,
+)
+from reference.types import SpecdecError
+from reference.verify import RULES
+from tests.laws import World, outcomes
+
+ALPHA, GAMMA = st.floats(0, 0.999), st.integers(0, 12)
+
+
+@given(alpha=ALPHA, gamma=GAMMA, c=st.floats(0, 1))
+def test_theorem_3_8_is_the_case_of_free_verification(alpha: float, gamma: int, c: float) -> None:
+    """Equation 1 and Theorem 3.8 of Leviathan et al. 2023."""
+    tokens = (1 - alpha ** (gamma + 1)) / (1 - alpha)
+    assert expected_tokens(alpha, gamma) == pytest.approx(tokens)
+    assert predicted_speedup(alpha, gamma, None, c) == pytest.approx(tokens / (gamma * c + 1))
+    assert predicted_speedup(alpha, gamma, [1.0] * (gamma + 1), c) == pytest.approx(tokens / (gamma * c + 1))
+    assert expected_tokens([alpha] * (gamma + 2), gamma) == pytest.approx(tokens)
+    assert expected_tokens(1.0, gamma) == gamma + 1
+
+
+def test_tokens_by_place_are_those_of_the_rule() -> None:
+    """A draft whose laws differ from place to place: the exact mean of emitted tokens, by enumeration of `rejection`."""
+    pools = [[([0.5, 0.5], [0.5, 0.5]), ([0.9, 0.1], [0.4, 0.6]), ([0.9, 0.1], [0.4, 0.6]),
+              *[([0.2, 0.8], [0.7, 0.3])] * 4]]
+    world = World(2, 2, [2], False, pools)
+    mean = sum(weight * len(emitted) for (emitted, _), weight in outcomes(world, RULES["rejection"])[0].items())  # type: ignore[misc]
+    assert mean == pytest.approx(expected_tokens([1.0, 0.5], 2), abs=1e-12)
+
+
+def test_a_cycle_is_drafts_plus_one_forward_plus_overhead() -> None:
+    steps = [1.0, 1.1, 1.2, 1.5]
+    assert cycle_cost(3, steps, 0.1, 0.05) == pytest.approx(3 * 0.1 + 1.5 + 0.05)
+    assert cycle_cost(0, steps) == 1.0
+    assert predicted_speedup([0.8, 0.5, 0.5], 3, steps, 0.1, 0.05) == pytest.approx((1 + 0.8 + 0.4 + 0.2) / 1.85)
+
+
+@given(alpha=ALPHA, c=st.floats(0.001, 0.5), slope=st.floats(0, 0.3))
+def test_best_gamma_beats_every_other(alpha: float, c: float, slope: float) -> None:
+    steps = [1 + slope * i for i in range(17)]
+    best = best_gamma(alpha, steps, c)
+    speed = predicted_speedup(alpha, best, steps, c)
+    for gamma in range(17):
+        assert predicted_speedup(alpha, gamma, steps, c) <= speed
+        if gamma < best:
+            assert predicted_speedup(alpha, gamma, steps, c) < speed
+
+
+def test_best_gamma_looks_no_further_than_was_measured() -> None:
+    assert best_gamma(0.99, [1.0, 1.0, 1.0]) == 2
+    assert best_gamma([0.99, 0.99, 0.99]) == 3
+    assert best_gamma(0.99, most=7) == 7
+    assert best_gamma(0.3, c=0.5) == 0  # a plain loop is best
+
+
+@given(gamma=st.integers(1, 8), c=st.floats(0.01, 0.9))
+def test_break_even_separates_gain_from_loss(gamma: int, c: float) -> None:
+    steps = [1 + 0.05 * i for i in range(9)]
+    alpha = break_even_alpha(gamma, steps, c)
+    if alpha is None:
+        assert predicted_speedup(1.0, gamma, steps, c) < 1
+    else:
+        assert predicted_speedup(alpha, gamma, steps, c) == pytest.approx(1, abs=1e-9)
+        assert predicted_speedup(alpha * 0.99, gamma, steps, c) < 1
+    assert break_even_alpha(1, None, c) == pytest.approx(c, abs=1e-9)  # Corollary 3.9
+
+
+def test_verify_steps_fill_a_measured_curve_with_straight_lines() -> None:
+    assert verify_steps({1: 2.0, 5: 4.0, 3: 2.0}) == pytest.approx([1.0, 1.0, 1.0, 1.5, 2.0])
+    for bad in ({}, {2: 1.0}, {1: 0.0}, {1: float("nan")}):
+        with pytest.raises(SpecdecError, match="verify curve is measured at"):
+            verify_steps(bad)
+
+
+def test_prefill_dilutes_the_speedup() -> None:
+    assert with_prefill(2.0, 0.0) == 2.0
+    assert with_prefill(2.0, 1.0) == 1.0
+    assert with_prefill(2.0, 0.2, 1.5) == pytest.approx(1 / (0.3 + 0.4))
+    with pytest.raises(SpecdecError):
+        with_prefill(2.0, 1.2)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: expected_tokens(0.5, -1), lambda: expected_tokens(1.5, 2), lambda: expected_tokens([0.5], 2),
+    lambda: expected_tokens(float("nan"), 1), lambda: cycle_cost(1, [1.0]), lambda: cycle_cost(1, c=-0.1),
+    lambda: cycle_cost(1, overhead=float("nan"))])
+def test_impossible_inputs_are_refused(call: object) -> None:
+    with pytest.raises(SpecdecError):
+        call()  # type: ignore[operator]
