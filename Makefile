@@ -17,7 +17,8 @@ lint: .venv/ready-test
 	$(BIN)/mypy
 
 docs: .venv/ready-docs
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	$(BIN)/python -m docs.check
 
 proofs: .venv/ready-test
 	$(BIN)/python -m proofs.run

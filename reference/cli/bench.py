@@ -10,6 +10,8 @@ Example:
 
 import argparse
 import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,7 +19,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..draft.base import Drafter
 from ..draft.model import ModelDrafter
+from ..draft.mtp import MTPDrafter, MTPModule
 from ..draft.ngram import NGramDrafter
 from ..measure import hugging_face, timing
 from ..measure.cost import best_gamma, predicted_speedup
@@ -29,6 +33,8 @@ from ..measure.workload import (
     step_costs,
     tokens_per_step,
 )
+from ..model.checkpoint import load
+from ..model.transformer import Transformer
 from ..types import Completion, SamplingParams, SpecdecError
 from ..verify import RULES
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
@@ -38,12 +44,25 @@ WIDEST = 12  # draft lengths up to one less are considered
 
 def add(parser: argparse.ArgumentParser) -> None:
     add_models(parser)
+    parser.add_argument("--mtp", type=Path, default=BUNDLED / "mtp", metavar="DIR", help="MTP module of the target")
+    parser.add_argument("--drafter", choices=("draft", "mtp"), default=None,
+                        help="who drafts (default: the one that is predicted to be faster)")
     parser.add_argument("--rounds", type=int, default=24, help="prompts to decode in every way (default: 24)")
     parser.add_argument("--prompt-length", type=int, default=96, help="bytes of each prompt (default: 96)")
     parser.add_argument("--new-tokens", type=int, default=192, help="tokens to write after each (default: 192)")
     parser.add_argument("--gamma", type=int, default=None, help="draft length (default: the predicted best)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1, fastest for small models)")
     add_json(parser)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One drafter as the speed model sees it."""
+
+    gamma: int
+    predicted: float
+    by_position: list[float]
+    cost: float  # of a draft step, in plain steps
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,23 +77,24 @@ def run(args: argparse.Namespace) -> int:
     if draft is None:
         raise SpecdecError("a bench needs a draft: give --draft DIR")
     params = SamplingParams(max_new_tokens=args.new_tokens)
-    say("calibrating the speed model ...")
-    drafter = ModelDrafter(draft)
-    by_position = acceptance_by_position(target, drafter, held_out_prompts(16, args.prompt_length, skip=1), params,
-                                         WIDEST - 1)
+    module = _module(args, target)
+    say("measuring the verify curve ...")
     widths = range(1, WIDEST + 1)
-    context = args.prompt_length + args.new_tokens // 2
-    costs = step_costs(target, draft, params, context, widths)
-    curve = {k: costs[f"verify {k}"] / costs["verify 1"] for k in widths}
+    costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, widths, module=module)
     steps = [costs[f"verify {k}"] / costs["plain"] for k in widths]
-    c = costs["draft"] / costs["plain"]
-    gamma = args.gamma or best_gamma(by_position, steps, c)
-    predicted = predicted_speedup(by_position, gamma, steps, c)
-    ways, kept = _ways(args, target, draft, params, gamma)
+    drafters: dict[str, Drafter] = {"draft": ModelDrafter(draft)}
+    if module is not None:
+        drafters["mtp"] = MTPDrafter(module, target)
+    guesses = {name: _guess(args, target, drafter, params, steps, costs[name] / costs["plain"])
+               for name, drafter in drafters.items()}
+    chosen = args.drafter or max(guesses, key=lambda name: guesses[name].predicted)
+    if chosen not in guesses:
+        raise SpecdecError(f"there is no MTP module in {args.mtp}: give --mtp DIR, or --drafter draft")
+    ways, kept = _ways(args, target, draft, drafters, guesses, chosen)
     timed = timing.in_turn(ways, args.rounds, report=lambda done: say(f"round {done} of {args.rounds}"))
-    result = _result(timed, kept, predicted) | {
-        "gamma": gamma, "acceptance_by_position": by_position, "verify_curve": {str(k): v for k, v in curve.items()},
-        "draft_cost": c, "microseconds": costs,
+    result = _result(timed, kept, guesses[chosen].predicted) | {
+        "drafter": chosen, "gamma": guesses[chosen].gamma, "drafters": {n: asdict(g) for n, g in guesses.items()},
+        "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
                      "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device}}
     _print(result)
@@ -82,29 +102,53 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ways(args: argparse.Namespace, target: Any, draft: Any, params: SamplingParams,
-          gamma: int) -> tuple[dict[str, Any], dict[str, list[Completion]]]:
+def _module(args: argparse.Namespace, target: Transformer) -> MTPModule | None:
+    """The MTP module, if this target has one: the bundled one belongs to the bundled target."""
+    own = args.mtp != BUNDLED / "mtp"
+    if not own and (args.target != BUNDLED / "target" or not args.mtp.exists()):
+        return None
+    return MTPModule.load(args.mtp, target.dtype, target.device)
+
+
+def _guess(args: argparse.Namespace, target: Transformer, drafter: Drafter, params: SamplingParams,
+           steps: list[float], cost: float) -> Guess:
+    """Calibrate the speed model on prompts of its own, and choose the draft length that it predicts to be fastest."""
+    say("calibrating the speed model ...")
+    prompts = held_out_prompts(16, args.prompt_length, skip=1)
+    by_position = acceptance_by_position(target, drafter, prompts, params, WIDEST - 1)
+    gamma = args.gamma or max(1, best_gamma(by_position, steps, cost))
+    return Guess(gamma, predicted_speedup(by_position, gamma, steps, cost), by_position, cost)
+
+
+def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, drafters: dict[str, Drafter],
+          guesses: dict[str, Guess], chosen: str) -> tuple[dict[str, Any], dict[str, list[Completion]]]:
     """Every way to decode the same prompts, by name; completions of the speculative ones are kept."""
     prompts = held_out_prompts(args.rounds, args.prompt_length)
+    params = SamplingParams(max_new_tokens=args.new_tokens)
     greedy = SamplingParams(temperature=0, max_new_tokens=args.new_tokens)
     kept: dict[str, list[Completion]] = {}
 
-    def way(name: str, rule: str, drafter: Any, how: SamplingParams = params, model: Any = target) -> None:
+    def way(name: str, rule: str, drafter: Drafter, gamma: int, how: SamplingParams = params,
+            model: Transformer = target) -> None:
         kept[name] = []
         ways[name] = decode_way(model, drafter, RULES[rule], prompts, how, gamma, kept[name])
 
     ways: dict[str, Any] = {"plain": plain_way(target, prompts, params), "plain greedy": plain_way(target, prompts, greedy)}
-    way("sampled", "rejection", ModelDrafter(draft))
-    way("sampled block", "block", ModelDrafter(draft))
-    way("greedy", "greedy", ModelDrafter(draft), greedy)
-    way("n-gram", "rejection", NGramDrafter())
+    best, gamma = drafters[chosen], guesses[chosen].gamma
+    way("sampled", "rejection", best, gamma)
+    way("sampled block", "block", best, gamma)
+    way("greedy", "greedy", best, gamma, greedy)
+    way("draft model", "rejection", drafters["draft"], guesses["draft"].gamma)
+    way("n-gram", "rejection", NGramDrafter(), 6)
     if args.dtype == "float32":
-        from ..model.checkpoint import load
         narrow = load(args.target, torch.bfloat16, args.device)
+        drafter = ModelDrafter(draft) if chosen == "draft" else \
+            MTPDrafter(MTPModule.load(args.mtp, torch.bfloat16, args.device), narrow)
         ways["plain bf16"] = plain_way(narrow, prompts, params)
-        way("sampled bf16", "rejection", ModelDrafter(draft), model=narrow)
+        way("sampled bf16", "rejection", drafter, gamma, model=narrow)
     if hugging_face.available() and args.device == "cpu" and args.dtype == "float32":
-        ways |= hugging_face.ways(args.target, args.draft or BUNDLED / "draft", prompts, args.new_tokens, gamma)
+        ways |= hugging_face.ways(args.target, args.draft or BUNDLED / "draft", prompts, args.new_tokens,
+                                  guesses["draft"].gamma)
     return ways, kept
 
 
@@ -118,12 +162,13 @@ def _result(timed: dict[str, list[timing.Timed]], kept: dict[str, list[Completio
         "speedup_decode_only": {name.replace(" ", "_"): value for name, value in decode.items()},
         "interval": {name.replace(" ", "_"): bootstrap(timed[base[name]], timed[name]) for name in kept},
         "tokens_per_step": {name.replace(" ", "_"): tokens_per_step(done) for name, done in kept.items()},
-        "plain_milliseconds_per_token": 1e3 * median(t.per_token for t in timed["plain"]),
+        "plain_milliseconds_per_token": {name: 1e3 * median(t.per_token for t in times) for name, times in timed.items()
+                                         if name.startswith("plain")},
         "predicted": predicted, "share_of_prediction": decode["sampled"] / predicted}
     if "transformers plain" in timed:
         result["vs_transformers"] = {
             "plain": timing.speedup(timed["transformers plain"], timed["plain"]),
-            "speculative": timing.speedup(timed["transformers assisted"], timed["sampled"])}
+            "speculative": timing.speedup(timed["transformers assisted"], timed["draft model"])}
     return result
 
 
@@ -136,7 +181,8 @@ def bootstrap(baseline: list[timing.Timed], other: list[timing.Timed], draws: in
 
 
 def _print(result: dict[str, Any]) -> None:
-    table = Table(title=f"speedup against the best plain float32 loop, draft length {result['gamma']}")
+    table = Table(title=f"speedup against the best plain float32 loop; drafter {result['drafter']}, "
+                        f"draft length {result['gamma']}")
     for column in ("way", "total", "95 % of prompts' median", "decode only", "tokens per target forward"):
         table.add_column(column, justify="left" if column == "way" else "right")
     for name, value in result["speedup"].items():
@@ -147,8 +193,11 @@ def _print(result: dict[str, Any]) -> None:
     console.print(table)
     curve = "  ".join(f"{k}: {v:.2f}" for k, v in result["verify_curve"].items())
     console.print(f"verify curve T(k)/T(1)   {curve}")
-    console.print(f"a draft step costs {result['draft_cost']:.3f} plain steps; the model predicts "
-                  f"{result['predicted']:.2f}x, measured is {100 * result['share_of_prediction']:.0f} % of that")
+    for name, guess in result["drafters"].items():
+        rates = " ".join(f"{rate:.2f}" for rate in guess["by_position"][: guess["gamma"]])
+        console.print(f"{name}: a step costs {guess['cost']:.3f} plain steps, accepted by position {rates}; "
+                      f"predicted {guess['predicted']:.2f}x at draft length {guess['gamma']}")
+    console.print(f"decode-only speedup of `sampled` is {100 * result['share_of_prediction']:.0f} % of the prediction")
     if "vs_transformers" in result:
         versus = result["vs_transformers"]
         console.print(f"against transformers with the same weights: plain {versus['plain']:.2f}x its generate, "

@@ -87,10 +87,10 @@ def _tree(args: argparse.Namespace) -> dict[str, Any]:
     shapes += [(f"best tree of {n}", best_tree(accuracy, n)) for n in BUDGETS if n > 1]
     shapes += [("full tree " + "x".join(map(str, w)), cartesian(w)) for w in ((2, 2), (2, 2, 2), (3, 3), (4, 2), (4, 4))
                if len(w) <= depth]
-    rows = [{"shape": name, "nodes": len(tree), "tokens_per_cycle": expected_tokens(tree, accuracy),
+    rows: list[dict[str, Any]] = [{"shape": name, "nodes": len(tree), "tokens_per_cycle": expected_tokens(tree, accuracy),
              "cost": steps[len(tree)], "predicted": expected_tokens(tree, accuracy) / steps[len(tree)],
              "tree": [list(node) for node in tree]} for name, tree in shapes if len(tree) < len(steps)]
-    best = max(rows, key=lambda row: float(row["predicted"]))
+    best = max(rows, key=lambda row: row["predicted"])
     _print(rows, best)
     return {"rows": rows, "best": best, "accuracy": accuracy, "steps": steps}
 
@@ -109,6 +109,7 @@ def _print(rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
     if not best["nodes"]:
         console.print("no tree wins: plain decoding is fastest here")
     elif chain_wins:
-        console.print(f"a chain wins: {best['shape']}, predicted {best['predicted']:.2f}x; siblings cost more than they bring")
+        console.print(f"a chain wins: {best['shape']}, predicted {best['predicted']:.2f}x; "
+                      "siblings cost more than they bring")
     else:
         console.print(f"{best['shape']} wins, predicted {best['predicted']:.2f}x")

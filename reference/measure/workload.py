@@ -7,6 +7,7 @@ import torch
 from ..chance import Streams
 from ..decode import Cycle, generate
 from ..draft.base import Drafter
+from ..draft.mtp import MTPModule
 from ..model.corpus import corpus
 from ..model.transformer import Transformer
 from ..probs import probs
@@ -75,9 +76,9 @@ def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Seque
 
 @torch.inference_mode()
 def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, context: int, widths: Sequence[int],
-               rounds: int = 40) -> dict[str, float]:
-    """Median microseconds, measured in turn: "plain" one plain step, "draft" one draft step (each with its law and its
-    draw), and "verify k" the target's forward over k tokens with their laws."""
+               rounds: int = 40, module: MTPModule | None = None) -> dict[str, float]:
+    """Median microseconds, measured in turn: "plain" one plain step, "draft" one draft step, "mtp" one of the module
+    (each with its law and its draw), and "verify k" the target's forward over k tokens with their laws."""
     chance, rows = Streams([0]), [params]
 
     def step(model: Transformer, width: int, draw: bool) -> Callable[[], object]:
@@ -90,7 +91,20 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
             return int(chance.draw(law[:, -1])) if draw else law
         return work
 
+    def guess(module: MTPModule) -> Callable[[], object]:
+        cache = module.new_cache(1, context + 1)
+        cache.lengths += context
+        token = torch.zeros(1, 1, dtype=torch.int64, device=target.device)
+        state = torch.zeros(1, 1, target.config.hidden_size, dtype=target.dtype, device=target.device)
+
+        def work() -> object:
+            law = probs(target.logits(module(state, target.embedding(token), cache)), rows)
+            return int(chance.draw(law[:, -1]))
+        return work
+
     ways = {"plain": step(target, 1, True), "draft": step(draft, 1, True)}
+    if module is not None:
+        ways["mtp"] = guess(module)
     ways |= {f"verify {width}": step(target, width, False) for width in widths}
     return microseconds(ways, rounds)
 

@@ -98,6 +98,21 @@ def test_evidence_does_not_depend_on_the_batches(counts: list[int], cut: int) ->
     assert pieces.log_e() == whole.log_e()
 
 
+@given(counts=st.lists(st.integers(0, 60), min_size=3, max_size=3).filter(lambda c: c[0] > 5 + c[2]))
+def test_the_law_is_rejected_exactly_where_evidence_reaches_one_over_alpha(counts: list[int]) -> None:
+    level = math.exp(-one_sample_evidence(counts))
+    for alpha in (min(level * 1.0001, 0.999), level * 0.9999):
+        test = OneSample(torch.tensor(LAWS["three"]), alpha)
+        assert test.update(torch.tensor(counts)) == (alpha >= level)
+
+
+def one_sample_evidence(counts: list[int]) -> float:
+    """log E, kept above 0 so that it is a level."""
+    test = OneSample(torch.tensor(LAWS["three"]), 0.5)
+    test.update(torch.tensor(counts))
+    return max(test.log_e(), 0.01)
+
+
 def test_a_rejection_stands() -> None:
     """What comes after cannot take it back: the rule is to stop, not to wait for a better moment."""
     test = OneSample(torch.tensor([0.5, 0.5]), 1e-3)
