@@ -53,6 +53,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                         help="Medusa heads (default: 4)")
     parser.add_argument("--own-rows", type=int, default=1024, metavar="N", help="a draft also learns from N texts of 512 "
                         "bytes that the target writes (default: 1024)")
+    parser.add_argument("--init", type=Path, default=None, metavar="DIR",
+                        help="begin with the weights that an earlier run left there, not with random ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="default: 100")
     parser.add_argument("--threads", type=int, default=2, help="processor threads (default: 2)")
@@ -82,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise SpecdecError(f"cannot write to {args.out} ({error.strerror}): choose another folder") from None
     job = _job(args)
+    if args.init is not None:
+        _begin_with(job.model, args)
     began = time.monotonic()
     losses = _fit(job.model, job.loss, job.text, plan, args.out)
     job.keep(args.out)
@@ -118,6 +122,16 @@ def _job(args: argparse.Namespace) -> Job:
     draft = Transformer(train.DRAFT)
     return Job(draft, train.distillation_loss(draft, target), text, lambda folder: save(draft, folder),
                lambda: {"expected_acceptance": train.expected_acceptance(draft, target, held)})
+
+
+def _begin_with(model: nn.Module, args: argparse.Namespace) -> None:
+    """Weights of an earlier run of the same kind and shape."""
+    earlier: nn.Module = (MedusaHeads.load(args.init) if args.what == "medusa" else
+                          MTPModule.load(args.init) if args.what == "mtp" else load(args.init))
+    try:
+        model.load_state_dict(earlier.state_dict())
+    except RuntimeError:
+        raise SpecdecError(f"{args.init} holds a model of another shape: leave --init out") from None
 
 
 def _with_own_text(args: argparse.Namespace, target: Transformer, text: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ def ways(target: Path, draft: Path, prompts: list[list[int]], new_tokens: int,
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
     def load(folder: Path) -> Any:
         model = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()

@@ -58,8 +58,8 @@ def decode_way(target: Transformer, drafter: Drafter, rule: Rule, prompts: Seque
 
 
 def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Sequence[list[int]], params: SamplingParams,
-                           gamma: int) -> list[float]:
-    """For each depth: how often a token there is accepted, given that everything before it was. Token-wise rule."""
+                           gamma: int, rule: str = "rejection") -> list[float]:
+    """For each depth: how often at least one token more is accepted, given that everything before it was."""
     reached, kept = [0] * gamma, [0] * gamma
 
     def watch(cycle: Cycle) -> None:
@@ -69,7 +69,7 @@ def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Seque
                 kept[depth] += depth < accepted
 
     for number, prompt in enumerate(prompts):
-        generate(target, drafter, RULES["rejection"], [prompt], params, gamma=gamma, chance=Streams([10_000 + number]),
+        generate(target, drafter, RULES[rule], [prompt], params, gamma=gamma, chance=Streams([10_000 + number]),
                  watch=watch)
     return [k / r if r else 0.0 for k, r in zip(kept, reached, strict=True)]
 

@@ -1,8 +1,8 @@
 """Block verification: judge the draft as a whole instead of token by token.
 
-Sun et al. 2024 (arXiv:2403.10444), Algorithm 2. Lossless, and no rule that is lossless accepts more tokens in
-expectation (proof T9). A coin that falls late can save a prefix that the token-wise rule would have cut: what an early
-token lacks in p/q, later tokens may make up for.
+Sun et al. 2024 (arXiv:2403.10444), Algorithm 2. Lossless, and it accepts at least as many tokens in expectation as the
+token-wise rule (proof T9; that no lossless rule accepts more is their theorem, not proved here). A coin that falls late
+can save a prefix that the token-wise rule would have cut: what an early token lacks in p/q, later tokens may make up for.
 """
 
 import torch

@@ -58,6 +58,7 @@ def test_every_way_writes_and_is_measured() -> None:
     for name in ("greedy speculation", "sampled speculation", "block verification"):
         row, done = rows[name], found[name].done.values()
         assert row["interval"][0] <= row["acceptance"] <= row["interval"][1]
+        assert row["judged"] <= sum(one.drafted for one in done)
         assert row["judged"] == sum(judged for _, judged in found[name].counts.values())
         assert row["tokens_per_target_forward"] == 48 / sum(one.target_steps for one in done) >= 1
     for number, prompt in enumerate(PROMPTS):  # the greedy baseline is the target's own text, by another loop
