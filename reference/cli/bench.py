@@ -31,6 +31,7 @@ from ..measure.workload import (
     acceptance_by_position,
     decode_way,
     held_out_prompts,
+    in_plain_steps,
     plain_way,
     step_costs,
     tokens_per_step,
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     say("measuring the verify curve ...")
     widths = range(1, WIDEST + 1)
     costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, widths, module=module)
-    steps = [costs[f"verify {k}"] / costs["plain"] for k in widths]
+    steps = in_plain_steps(costs)
     drafters: dict[str, Drafter] = {"draft": ModelDrafter(draft)}
     if module is not None:
         drafters["mtp"] = MTPDrafter(module, target)

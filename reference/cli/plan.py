@@ -22,7 +22,7 @@ from ..draft.medusa import MedusaHeads, Node, chain
 from ..measure.acceptance import sample_size
 from ..measure.cost import best_gamma, break_even_alpha, predicted_speedup
 from ..measure.tree import best_tree, cartesian, expected_tokens, head_accuracy
-from ..measure.workload import step_costs
+from ..measure.workload import in_plain_steps, step_costs
 from ..model.corpus import corpus, held_out_rows
 from ..types import SamplingParams, SpecdecError
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
@@ -80,7 +80,7 @@ def _tree(args: argparse.Namespace) -> dict[str, Any]:
     accuracy = head_accuracy(heads, target, held_out_rows(held, 256, 64))
     say("measuring the verify curve ...")
     costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2))
-    steps = [costs[f"verify {k}"] / costs["plain"] for k in range(1, BUDGETS[-1] + 2)]
+    steps = in_plain_steps(costs)
     depth = len(accuracy)
     shapes: list[tuple[str, list[Node]]] = [("no tree", [])]
     shapes += [(f"chain of {n}", chain(n)) for n in range(1, depth + 1)]

@@ -26,7 +26,7 @@ from ..measure.cost import best_gamma
 from ..measure.heads import top_accuracy
 from ..measure.methods import Calibration, Method, calibrate
 from ..measure.tree import best_budget, best_tree, head_accuracy
-from ..measure.workload import acceptance_by_position, decode_way, held_out_prompts, plain_way, step_costs
+from ..measure.workload import acceptance_by_position, decode_way, held_out_prompts, in_plain_steps, plain_way, step_costs
 from ..model.addon import size_in_bytes
 from ..model.corpus import corpus, held_out_rows
 from ..model.transformer import Transformer
@@ -75,7 +75,7 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
     rank = head_accuracy(heads, target, held_out_rows(held, 256, 64))
     say("measuring the verify curve ...")
     costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, range(1, WIDEST + 1))
-    steps = [costs[f"verify {k}"] / costs["plain"] for k in range(1, WIDEST + 1)]
+    steps = in_plain_steps(costs)
     ours = methods(target, draft, heads, module, rank, steps, costs["draft"] / costs["plain"], args.prompt_length)
     calibration = {}
     for method in ours:

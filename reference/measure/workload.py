@@ -1,6 +1,6 @@
 """The bench's work: held-out prompts, ways to decode them, and what one step of each part costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -107,6 +107,14 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
         ways["mtp"] = guess(module)
     ways |= {f"verify {width}": step(target, width, False) for width in widths}
     return microseconds(ways, rounds)
+
+
+def in_plain_steps(costs: Mapping[str, float]) -> list[float]:
+    """The verify curve as `cost` takes it: entry k - 1 is a forward over k tokens and one draw, as every cycle has, in
+    units of a plain step."""
+    draw = costs["plain"] - costs["verify 1"]
+    widths = range(1, 1 + sum(name.startswith("verify ") for name in costs))
+    return [(costs[f"verify {k}"] + draw) / costs["plain"] for k in widths]
 
 
 def tokens_per_step(completions: Sequence[Completion]) -> float:
