@@ -115,7 +115,7 @@ Lemma positive_part_sum d e : is_law d -> \sum_x positive_part d e x = 1 - alpha
 Proof. by move=> [_ d1]; rewrite -d1 /alpha -sumrB; apply: eq_bigr => x _; exact: positive_partE. Qed.
 
 Lemma accept_min d e x : is_law d -> is_law e -> e x * accept d e x = Num.min (d x) (e x).
-Proof. by move=> [d0 _] [e0 _]; exact: capped_min. Qed.
+Proof. by move=> [d0 _] [e0 _]; rewrite /accept capped_min. Qed.
 
 Lemma accept_sum d e : is_law d -> is_law e -> \sum_x e x * accept d e x = alpha d e.
 Proof. by move=> ld le; apply: eq_bigr => x _; exact: accept_min. Qed.

@@ -23,7 +23,7 @@ Hypotheses (w0 : 0 <= w) (w1 : w <= 1) (ld : is_law d) (le : is_law e).
 Let wd0 x : 0 <= w * d x. Proof. by rewrite mulr_ge0 ?(proj1 ld). Qed.
 
 Lemma weight_min x : e x * block_weight w d e x = Num.min (w * d x) (e x).
-Proof. exact: capped_min (wd0 x) (proj1 le x). Qed.
+Proof. by rewrite /block_weight capped_min ?(proj1 le). Qed.
 
 Lemma weight_ge0 x : 0 <= block_weight w d e x. Proof. exact: capped_ge0 (wd0 x) (proj1 le x). Qed.
 Lemma weight_le1 x : block_weight w d e x <= 1. Proof. exact: capped_le1 (wd0 x). Qed.

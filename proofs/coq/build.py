@@ -20,7 +20,8 @@ LIMIT = 300  # seconds for one file
 CLOSED = "Closed under the global context"
 GAPS = ("Axiom", "Axioms", "Admitted", "admit", "Parameter", "Parameters", "Conjecture", "Abort", "give_up", "Guard",
         "Positivity", "bypass_check", "Load", "Declare", "Universe")
-PROVES = re.compile(r"\s*(?:Lemma|Theorem|Fact|Let|Definition|Fixpoint|Canonical|Inductive|Check|Print Assumptions)\s+(\w+)")
+KINDS = "Lemma|Theorem|Fact|Let|Definition|Fixpoint|Canonical|Inductive|Check|Print Assumptions"
+PROVES = re.compile(rf"\s*(?:{KINDS})\s+(\w+)")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,14 @@ Check T10_trees : forall R V, statement_T10_trees R V.
 Print Assumptions T10_trees.
 Check T10_chain_is_a_tree : forall R V, statement_T10_chain_is_a_tree R V.
 Print Assumptions T10_chain_is_a_tree.
+Check T10_candidates_are_a_tree : forall R V, statement_T10_candidates_are_a_tree R V.
+Print Assumptions T10_candidates_are_a_tree.
 Check T11_matching : forall R V, statement_T11_matching R V.
 Print Assumptions T11_matching.
 Check T11_target_only : forall R V, statement_T11_target_only R V.
 Print Assumptions T11_target_only.
+Check T11_target_only_trees : forall R V, statement_T11_target_only_trees R V.
+Print Assumptions T11_target_only_trees.
 Check C1_resample_from_p : statement_C1_resample_from_p.
 Print Assumptions C1_resample_from_p.
 Check C2_unnormalised_residual : statement_C2_unnormalised_residual.

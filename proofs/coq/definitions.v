@@ -251,6 +251,10 @@ Definition eager_tree_cycle (s : shape) c : prog R (seq V) :=
   bind (tree_draft s c [::]) (fun t => tree_verify t c (p c)).
 End Trees.
 
+(* The same tokens, as if each had been proposed with certainty: for target-only verification of a tree. *)
+Fixpoint certain (t : tree) : tree :=
+  if t is Node x row below next then Node x (point_mass x) (certain below) (certain next) else Leaf.
+
 (* A chain of gamma nodes, and k siblings. *)
 Fixpoint chain_shape (gamma : nat) : shape := if gamma is gamma'.+1 then Fork (chain_shape gamma') Tip else Tip.
 Fixpoint fan_shape (k : nat) : shape := if k is k'.+1 then Fork Tip (fan_shape k') else Tip.

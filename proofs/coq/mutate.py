@@ -2,6 +2,7 @@
 
 Each edit is made in a temporary copy, which is then built: the theorems first, and where they still hold, the cases of
 the executable specification. Prints where each build broke; exit 1 when an edit survives. WORDs pick edits by name.
+An edit that does not compile by itself is no evidence, and neither is a proof that is not done in time: both survive.
 """
 
 import sys
@@ -105,7 +106,7 @@ def main(words: list[str]) -> int:
     print(f"{'mutation':40} | broke in | ok")
     for edit in edits:
         broken = noticed(edit, cases)
-        meant = [failure for failure in broken if failure.file != "definitions.v"]
+        meant = [failure for failure in broken if failure.file != "definitions.v" and "not done" not in failure.message]
         survivors += not meant
         where = f"{meant[0].file}, {meant[0].lemma}" if meant else "; ".join(map(str, broken)) or "nothing"
         print(f"{edit.name:40} | {where} | {'ok' if meant else 'SURVIVED'}", flush=True)

@@ -102,6 +102,10 @@ Definition statement_T10_trees : Prop :=
 (* A chain is a tree whose every node has one child; several candidates are the siblings of a tree of depth one. *)
 Definition statement_T10_chain_is_a_tree : Prop := forall p q gamma c h, laws q ->
   E (tree_cycle p (fun c' _ => Some (q c')) (chain_shape gamma) c) h = E (definitions.cycle p q gamma c) h.
+(* The first token after c; where a candidate is accepted, a bonus token follows it.  (x0 is never looked at.) *)
+Definition statement_T10_candidates_are_a_tree : Prop := forall p (q : seq V -> option (V -> R)) k c (x0 : V) h, laws p ->
+  E (tree_cycle p (fun _ => q) (fan_shape k) c) (fun c' => h (nth x0 c' (size c)))
+  = E (recursive_rejection (p c) q k [::]) h.
 
 (* T11. Any drafter at all, even one whose law is unknown, as long as its probabilities sum to one. *)
 Definition drafter_ok (A : Type) (drafter : seq V -> prog R A) : Prop := forall c, E (drafter c) (fun _ => 1) = 1.
@@ -111,5 +115,8 @@ Definition statement_T11_target_only : Prop := forall p drafter, laws p -> draft
   let judged := fun c => bind (drafter c) (target_only_verify p c) in
   [/\ sound p judged, lossless p judged
     & forall c x, accept (p c) (point_mass R x) x = p c x].
+Definition statement_T11_target_only_trees : Prop := forall p drafter, laws p -> drafter_ok drafter ->
+  let judged := fun c => bind (drafter c) (fun t => tree_verify p (certain t) c (p c)) in
+  sound p judged /\ lossless p judged.
 
 End Statements.

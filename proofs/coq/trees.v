@@ -102,4 +102,36 @@ rewrite [chain_shape _]/= (E_tree_ask _ _ _ _ _ (erefl _)) cycle_cons //; apply:
 by rewrite /tree_cycle IH; congr (_ * (_ + _ * _)); exact: E_emit.
 Qed.
 
+Theorem T10_candidates_are_a_tree : statement_T10_candidates_are_a_tree R V.
+Proof.
+move=> p q k c x0 h lp; rewrite /tree_cycle; move: (p c) [::] => left rejected.
+have first (d : V -> R) : E (emit c d) (fun c' => h (nth x0 c' (size c))) = E (draw d) h.
+  by rewrite E_emit E_draw; apply: eq_bigr => y _; rewrite nth_rcons ltnn eqxx.
+elim: k left rejected => [|k IH] left rejected; first exact: first.
+case qc : (q rejected) => [row|]; last by rewrite /= qc; exact: first.
+rewrite [fan_shape _]/= (@E_tree_ask p (fun _ => q) _ _ _ _ _ row) // [recursive_rejection _ _ _ _]/= qc E_Draw.
+apply: eq_bigr => x _; rewrite IH E_coin; congr (_ * (_ * _ + _)).
+rewrite [tree_cycle _ _ _ _]/(emit _ _) E_emit -[RHS]mul1r -(proj2 (lp (rcons c x))) mulr_suml.
+by apply: eq_bigr => y _; rewrite !nth_rcons size_rcons ltnSn ltnn eqxx.
+Qed.
+
+(* ---- T11 for trees ---- *)
+
+Lemma certain_harmonic p (t : tree R V) c left h : laws p -> harmonic p h -> is_law left ->
+  E (tree_verify p (certain t) c left) h = \sum_y left y * h (rcons c y).
+Proof.
+move=> lp hh; elim: t c left => [|x row below IHb next IHn] c left ll; first exact: E_emit.
+apply: etrans (E_coin _ _ _ _) _; rewrite IHb // hh IHn; last exact: residual_law.
+rewrite -(one_token (fun y => h (rcons c y)) ll (point_mass_law R x)).
+by rewrite (sum_point x (fun y => accept left (point_mass R x) y * h (rcons c y)
+  + (1 - accept left (point_mass R x) y) * _)).
+Qed.
+
+Theorem T11_target_only_trees : statement_T11_target_only_trees R V.
+Proof.
+move=> p drafter lp ok judged; suff sp : sound p judged by split=> //; exact: loop_lossless.
+split=> [h hh c|c]; last by apply: always_drafter => t; exact: extends_tree_verify.
+by apply: drafter_harmonic => // t; rewrite certain_harmonic // hh.
+Qed.
+
 End Trees.

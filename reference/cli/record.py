@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..chance import Chance
 from ..decode import Cycle
+from ..model.cache import depths
 from ..types import Draft, Verdict
 from ..verify import Rule
 
@@ -50,7 +51,8 @@ class Watched:
     """A rule that does what `rule` does and remembers: the questions of its last call, and counts over all calls.
 
     judged: drafted tokens whose fate was decided, which are the accepted ones and the first that was not; what stands
-    behind that one was never looked at. A stop inside an accepted run changes none of the counts.
+    behind that one was never looked at. In a tree, every node that was asked about. A stop inside an accepted run
+    changes none of the counts.
     """
 
     def __init__(self, rule: Rule):
@@ -63,7 +65,11 @@ class Watched:
         verdict = self.rule(draft, p, Recorded(chance, self.questions))
         accepted, lengths = verdict.accepted.cpu(), draft.lengths.cpu()
         self.accepted += int(accepted.sum())
-        self.judged += int(torch.minimum(accepted + 1, lengths).sum())
+        ahead = torch.arange(-1, draft.parents.shape[1] - 1, device=draft.parents.device)
+        if bool(((draft.parents == ahead) | ~draft.valid).all()):
+            self.judged += int(torch.minimum(accepted + 1, lengths).sum())
+        else:
+            self.judged += sum(int(q.asked.sum()) for q in self.questions if q.kind == "accept" and q.asked is not None)
         return verdict
 
 
@@ -82,6 +88,29 @@ def describe(cycle: Cycle, questions: Sequence[Question]) -> dict[str, Any]:
     following = {"token": token, "p": float(p[accepted, token]), "probability": _drawn_with(token, questions),
                  "kind": "plain" if not length else "bonus" if accepted == length else "replacement"}
     return {"draft": tokens, "accepted": accepted, "next": following, "emitted": list(cycle.emitted[0])}
+
+
+def describe_tree(cycle: Cycle, questions: Sequence[Question]) -> dict[str, Any]:
+    """One cycle of a single tree under the tree rule, which asks one coin a node; `trace` says what the keys mean."""
+    draft, p = cycle.draft, cycle.p[0]
+    length, accepted = int(draft.lengths[0]), int(cycle.verdict.accepted[0])
+    parents, depth = draft.parents[0].tolist(), depths(draft.parents)[0].tolist()
+    coins = [question for question in questions if question.kind == "accept"]
+    nodes: list[dict[str, Any]] = []
+    for i, token in enumerate(draft.tokens[0, :length].tolist()):
+        asked = coins[i].asked
+        reached = asked is None or bool(asked[0, 0])
+        coin = {"probability": float(coins[i].law[0, 0]), "heads": bool(coins[i].answer[0, 0])} if reached else None
+        nodes.append({"token": token, "parent": parents[i], "depth": depth[i],
+                      "q": 1.0 if draft.q is None else float(draft.q[0, i, token]), "p": float(p[parents[i] + 1, token]),
+                      "coin": coin, "fate": "never reached" if coin is None else "accepted" if coin["heads"] else
+                      "rejected"})
+    path = cycle.verdict.path[0, :accepted].tolist()
+    end, token = path[-1] if path else -1, int(cycle.verdict.next_token[0])
+    refused = any(node["parent"] == end and node["fate"] == "rejected" for node in nodes)
+    following = {"token": token, "p": float(p[end + 1, token]), "probability": _drawn_with(token, questions),
+                 "kind": "plain" if not nodes else "replacement" if refused else "bonus"}
+    return {"nodes": nodes, "path": path, "accepted": accepted, "next": following, "emitted": list(cycle.emitted[0])}
 
 
 def _coins(tokens: Sequence[int], questions: Sequence[Question]) -> list[dict[str, Any]]:

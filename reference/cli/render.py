@@ -45,6 +45,10 @@ class Page:
         line(Text(ABOUT[r.rule_name]))
         line(Text.assemble("the prompt ends ", (end[-max(20, self.console.width - 16):], "dim")), soft_wrap=True)
         line()
+        self.headings()
+
+    def headings(self) -> None:
+        """What the columns are."""
         self._rows([[Text(name, style="dim") for name in HEADINGS]])
 
     def cycle(self, number: int, cycle: dict[str, Any]) -> None:

@@ -17,9 +17,10 @@ from ..model.text import Tokenizer, tokenizer
 from ..model.transformer import Transformer
 from ..types import SamplingParams, SpecdecError, check_prompts
 from ..verify import RULES
+from .addons import add_addons, addon_drafter, branches
 from .common import BUNDLED, add_json, add_models, add_sampling, load_models, sampling
 
-DRAFTERS = ("model", "ngram", "early-exit", "none")
+DRAFTERS = ("model", "ngram", "early-exit", "medusa", "mtp", "none")
 
 
 @dataclass
@@ -34,6 +35,10 @@ class Request:
     prompt: list[int]
     tokenizer: Tokenizer | None  # None: no tokenizer is known, and the prompt came as ids
     gamma: int
+
+    @property
+    def branches(self) -> bool:
+        return branches(self.drafter)
 
     def text(self, tokens: list[int]) -> str:
         """The text that `tokens` add to the prompt, or their ids where no tokenizer is known."""
@@ -62,8 +67,9 @@ def add_request(parser: argparse.ArgumentParser) -> None:
                         help="who proposes (default: model where there is a draft)")
     parser.add_argument("--layers", type=int, default=None, metavar="N",
                         help="layers of an early exit (default: a quarter of the target's)")
+    add_addons(parser)
     parser.add_argument("--rule", choices=tuple(RULES), default=None,
-                        help="who decides (default: rejection; greedy at temperature 0)")
+                        help="who decides (default: rejection; greedy at temperature 0; tree for medusa)")
     parser.add_argument("--gamma", type=int, default=5, help="tokens proposed a cycle at most (default: 5)")
     add_sampling(parser)
     parser.set_defaults(temperature=None)
@@ -112,7 +118,10 @@ def make_request(args: argparse.Namespace, default_prompt: bool = False) -> Requ
                       frequency_penalty=args.frequency_penalty, min_tokens=args.min_tokens,
                       stop_ids=() if args.ignore_eos else target.config.eos_token_id,
                       stop_sequences=tuple(_stop(text, words) for text in args.stop))
-    return Request(target, _drafter(name, args, target, draft), name, rule, params, prompt, words, args.gamma)
+    drafter = _drafter(name, args, target, draft)
+    if branches(drafter) and rule != "tree":
+        raise SpecdecError(f"the draft has branches and the rule {rule} judges chains: use the tree rule")
+    return Request(target, drafter, name, rule, params, prompt, words, args.gamma)
 
 
 def _rule(args: argparse.Namespace) -> str:
@@ -122,12 +131,17 @@ def _rule(args: argparse.Namespace) -> str:
                            "nothing: leave it out, or choose --rule rejection")
     if args.temperature is None:
         args.temperature = 0.0 if args.rule == "greedy" else 1.0
-    return args.rule or ("greedy" if args.temperature == 0 else "rejection")
+    tree = args.drafter == "medusa" or getattr(args, "tree", False)
+    return args.rule or ("tree" if tree else "greedy" if args.temperature == 0 else "rejection")
 
 
 def _drafter(name: str, args: argparse.Namespace, target: Transformer, draft: Transformer | None) -> Drafter:
     if args.layers is not None and name != "early-exit":
         raise SpecdecError("--layers belongs to an early exit: add --drafter early-exit, or leave it out")
+    if (args.tree_shape is not None or args.tree_draws) and name != "medusa":
+        raise SpecdecError("--tree-shape and --tree-draws belong to Medusa heads: add --drafter medusa, or leave them out")
+    if name in ("medusa", "mtp"):
+        return addon_drafter(args, target)
     if name == "model":
         if draft is None:
             raise SpecdecError("there is no draft for this target: give --draft DIR, or --drafter ngram, early-exit "

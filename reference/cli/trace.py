@@ -12,12 +12,20 @@ A result file has `cycles`, a list of
   accepted   how many of them the rule accepted
   next       the token that follows them: {token, text, p, probability, kind}. kind: replacement (after a rejection),
              bonus (after a whole draft) or plain (nothing was proposed). probability: of its draw; null if not drawn.
+With --tree (always, where the drafter's drafts have branches) a cycle has, in place of `draft`,
+  nodes      {token, text, parent, depth, q, p, coin, fate}: parent is a node's number, or -1 for the context; p is the
+             target's law behind the parent. The coin {probability, heads} is min(1, r/q), where r is p less what was
+             rejected in this place; null for a node that was never reached. fate: accepted, rejected, never reached.
+  path       the numbers of the accepted nodes, from the context on
+and its pictures on the terminal: the tree, and the mask that lets one forward judge all of its nodes.
+Every cycle has
   emitted    the tokens that the text gained: the accepted ones and the next, cut at a stop or at the last token
 and prompt, tokens, text, finish_reason (null: there was more to come), rule, drafter, gamma, temperature, seed.
 
 Example:
   specdec trace
   specdec trace --prompt 'class Point:' --rule block --cycles 4 --json trace.json
+  specdec trace --tree --drafter medusa --tree-shape '0;1;0,0;0,1' --cycles 3
 """
 
 import argparse
@@ -30,7 +38,8 @@ from ..decode import Cycle, generate
 from ..types import SpecdecError
 from ..verify import RULES
 from .common import writable, write_result
-from .record import Watched, describe
+from .forest import Forest
+from .record import Watched, describe, describe_tree
 from .render import Page
 from .request import Request, add_request, make_request
 
@@ -41,6 +50,8 @@ class EnoughError(Exception):
 
 def add(parser: argparse.ArgumentParser) -> None:
     add_request(parser)
+    parser.add_argument("--tree", action="store_true",
+                        help="draw each cycle's tree and its mask; judges by the tree rule")
     parser.add_argument("--cycles", type=int, default=6, metavar="N", help="cycles to watch at most (default: 6)")
 
 
@@ -48,25 +59,28 @@ def run(args: argparse.Namespace) -> int:
     writable(args.json)
     if args.cycles < 1:
         raise SpecdecError(f"--cycles {args.cycles} is not possible: give 1 or more")
+    if args.tree and args.rule not in (None, "tree"):
+        raise SpecdecError(f"--tree draws what the tree rule asks, not the rule {args.rule}: leave one of them out")
     request = make_request(args, default_prompt=True)
-    page = Page(Console(highlight=False), request)
+    tree = args.tree or request.branches
+    page = (Forest if tree else Page)(Console(highlight=False), request)
     page.head()
-    result = trace(request, args.cycles, page.cycle)
+    result = trace(request, args.cycles, page.cycle, tree)
     page.foot(result)
     write_result(args.json, "trace", result)
     return 0
 
 
-def trace(request: Request, most: int, show: Any = lambda number, cycle: None) -> dict[str, Any]:
-    """Run until the end or for `most` cycles; show(number, cycle) is called with each."""
+def trace(request: Request, most: int, show: Any = lambda number, cycle: None, tree: bool = False) -> dict[str, Any]:
+    """Run until the end or for `most` cycles; show(number, cycle) is called with each. tree: describe them as trees."""
     rule = Watched(RULES[request.rule_name])
     cycles: list[dict[str, Any]] = []
 
     def watch(cycle: Cycle) -> None:
         if len(cycles) == most:
             raise EnoughError
-        found = describe(cycle, rule.questions)
-        for token in (*found["draft"], found["next"]):
+        found = (describe_tree if tree else describe)(cycle, rule.questions)
+        for token in (*found["nodes" if tree else "draft"], found["next"]):
             token["text"] = request.shown(token["token"])
         cycles.append(found)
         show(len(cycles), found)

@@ -141,7 +141,8 @@ def sampled_law(target: Transformer, drafter: Drafter, q_model: Transformer, rul
     law[CELLS] = 0  # a token to which the target gives nothing
     test = OneSample(law, alpha)
     placer = torch.Generator().manual_seed(seed)
-    batch, rows = 0, min(rows, -(-draws // params.max_new_tokens))
+    texts_wanted = -(-draws // params.max_new_tokens)
+    batch, rows = 0, -(-texts_wanted // -(-texts_wanted // rows))  # batches of one size
     while test.n < draws and not test.rejected:
         numbers = range(batch * rows, (batch + 1) * rows)
         texts = [prompts[number % len(prompts)] for number in numbers]
