@@ -25,7 +25,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..draft.base import Drafter
+from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ..draft.model import ModelDrafter
+from ..draft.mtp import MTPDrafter, MTPModule
 from ..law.finding import bonferroni
 from ..measure import timing
 from ..measure.verdict import exact_small_case, greedy_parity, sampled_law
@@ -33,7 +36,7 @@ from ..measure.workload import held_out_prompts
 from ..model.transformer import Transformer
 from ..types import SamplingParams, SpecdecError
 from ..verify import RULES
-from .common import add_json, add_models, interactive, load_models, writable, write_result
+from .common import BUNDLED, add_json, add_models, interactive, load_models, writable, write_result
 from .ways import Way, distinct, measured, ways
 
 PROMPT = 96  # bytes
@@ -81,7 +84,8 @@ def demonstrate(args: argparse.Namespace, target: Transformer, draft: Transforme
     """The whole result, as --json writes it."""
     originals = held_out_prompts(args.prompts, PROMPT + args.new_tokens)
     prompts = [text[:PROMPT] for text in originals]
-    found = ways(target, draft, prompts, args.new_tokens, args.gamma, args.early_exit)
+    more = bundled_addons(target) if args.target == BUNDLED / "target" else {}
+    found = ways(target, draft, prompts, args.new_tokens, args.gamma, args.early_exit, more)
     task = bar.add_task("decoding, every way in turn", total=args.prompts + 1)
     timed = timing.in_turn(found, args.prompts, report=lambda done: bar.update(task, completed=done + 1))
     middle = args.prompts // 2
@@ -93,6 +97,14 @@ def demonstrate(args: argparse.Namespace, target: Transformer, draft: Transforme
             "settings": {"prompts": args.prompts, "prompt_length": PROMPT, "new_tokens": args.new_tokens,
                          "gamma": args.gamma, "draws": args.draws, "seed": args.seed, "dtype": args.dtype,
                          "device": args.device, "temperature": 1.0}}
+
+
+def bundled_addons(target: Transformer) -> dict[str, tuple[str, Drafter]]:
+    """What else was trained for the bundled target: its Medusa heads, as a tree of best guesses, and its MTP module."""
+    heads = MedusaHeads.load(BUNDLED / "medusa", target.dtype, target.device)
+    module = MTPModule.load(BUNDLED / "mtp", target.dtype, target.device)
+    return {"Medusa tree": ("tree", MedusaDrafter(heads, best_first(2, 2))),
+            "MTP, block": ("block", MTPDrafter(module, target))}
 
 
 def law(args: argparse.Namespace, target: Transformer, draft: Transformer, prompts: list[list[int]],

@@ -1,6 +1,6 @@
 """The ways in which `demo` decodes the same held-out prompts, run in turn, and what its table says of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,8 +44,9 @@ class Way:
 
 
 def ways(target: Transformer, draft: Transformer, prompts: Sequence[list[int]], new_tokens: int, gamma: int,
-         layers: int | None) -> dict[str, Way]:
-    """Target alone (sampled and greedy), greedy and sampled speculation, block verification, n-gram, by name."""
+         layers: int | None, more: Mapping[str, tuple[str, Drafter]] | None = None) -> dict[str, Way]:
+    """Target alone (sampled and greedy), greedy and sampled speculation, block verification, n-gram, by name; then
+    `more`: name -> rule and drafter, sampled."""
     sampled = SamplingParams(max_new_tokens=new_tokens)
     greedy = SamplingParams(max_new_tokens=new_tokens, temperature=0)
     result: dict[str, Way] = {}
@@ -69,6 +70,8 @@ def ways(target: Transformer, draft: Transformer, prompts: Sequence[list[int]], 
     speculative("sampled speculation", "rejection", ModelDrafter(draft))
     speculative("block verification", "block", ModelDrafter(draft))
     speculative("n-gram", "rejection", NGramDrafter())
+    for name, (rule, drafter) in (more or {}).items():
+        speculative(name, rule, drafter)
     if layers is not None:
         speculative(f"early exit after {layers}", "rejection", EarlyExitDrafter(target, layers))
     return result
