@@ -10,12 +10,13 @@ Result = Mapping[str, Any]
 
 
 def path_of(root: Path, command: str) -> Path:
-    return root / "docs" / "results" / f"{command.replace(' ', '-')}.json"
+    """`profile medusa` writes medusa.json: the last word names the file."""
+    return root / "docs" / "results" / f"{command.split()[-1]}.json"
 
 
 def wanting(command: str) -> str:
     """What stands where a number will be."""
-    return f"No result file is here yet: run `specdec {command} --json docs/results/{command.replace(' ', '-')}.json`."
+    return f"No result file is here yet: run `specdec {command} --json docs/results/{command.split()[-1]}.json`."
 
 
 def load(root: Path, command: str) -> Result | None:
@@ -61,7 +62,7 @@ def table(root: Path, command: str, part: str = "") -> str:
     result = load(root, command)
     if result is None:
         return wanting(command)
-    return TABLES[f"{command} {part}".strip()](result) + "\n\n" + origin(result)
+    return TABLES[command, part](result) + "\n\n" + origin(result)
 
 
 def origin(result: Result) -> str:
@@ -130,5 +131,37 @@ def cell(text: str) -> str:
     return " ".join(html.escape(text, quote=False).split()).replace("|", r"\|").replace("*", r"\*")
 
 
-TABLES: dict[str, Callable[[Result], str]] = {
-    "bench": bench, "zoo": zoo, "zoo bugs": zoo_bugs, "zoo controls": zoo_controls}
+def methods(result: Result) -> str:
+    """Every way to draft for one target, measured in one run, beside its estimate."""
+    return rows(["method", "rule", "speedup", "decoding only", "estimate", "tokens per cycle", "depth", "nodes",
+                 "accepted by depth"], [
+        [name.replace("_", " "), row["rule"], f"{row['speedup']:.2f}×", f"{row['speedup_decode_only']:.2f}×",
+         f"{row['predicted']:.2f}×", f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),
+         " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5])]
+        for name, row in result["methods"].items()], words=2)
+
+
+def heads(result: Result) -> str:
+    """How often each head is right on held-out text, and what the heads cost in bytes."""
+    body = [[str(k), f"{head['top1']:.3f}", f"{head['interval'][0]:.3f} to {head['interval'][1]:.3f}",
+             f"{head['top5']:.3f}"] for k, head in enumerate(result["heads"], 1)]
+    sizes = {"Medusa heads": "head_bytes", "MTP module": "mtp_bytes", "draft model": "draft_bytes", "target": "target_bytes"}
+    return "\n\n".join((rows(["head", "top-1", "95 % interval", "top-5"], body),
+                        rows(["part", "bytes in float16", "of the target"],
+                             [[name, f"{result[key]:,}", f"{100 * result[key] / result['target_bytes']:.1f} %"]
+                              for name, key in sizes.items()])))
+
+
+def thresholds(result: Result) -> str:
+    """The frontier of typical acceptance, nearest to the target first."""
+    best = result["lossless"]
+    body = [["lossless", "tree", f"{best['tokens_per_cycle']:.2f}", "0 by theorem", f"{best['exact']:.1e}"]]
+    body += [[f"{p['epsilon']:g}", f"{p['delta']:g}", f"{p['tokens_per_cycle']:.2f}",
+              f"{p['tv']:.3f} ± {2 * p['error']:.3f}", f"{p['exact']:.3f}"]
+             for p in sorted(result["points"], key=lambda p: p["tv"])]
+    return rows(["epsilon", "delta", "tokens per cycle", "TV of a cycle's first token", "exact TV on a toy"], body, words=2)
+
+
+TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
+    ("bench", ""): bench, ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
+    ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds}

@@ -1,6 +1,7 @@
 (* Every main theorem has the statement it is named after, and rests on no axiom: build.py reads what this prints. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements loops one_token chains blocks trees counterexamples rationals computing.
+From specdec Require Import definitions statements loops one_token chains greedy blocks trees own_sampler typical.
+From specdec Require Import counterexamples rationals computing.
 
 Check loop_lossless : forall R V, statement_loop_lossless R V.
 Print Assumptions loop_lossless.
@@ -46,6 +47,8 @@ Check C3_wrong_q : statement_C3_wrong_q.
 Print Assumptions C3_wrong_q.
 Check C4_typical : statement_C4_typical.
 Print Assumptions C4_typical.
+Check C4_typical_bound : forall R V, statement_C4_typical_bound R V.
+Print Assumptions C4_typical_bound.
 Check laws_of_the_examples : statement_laws_of_the_examples.
 Print Assumptions laws_of_the_examples.
 

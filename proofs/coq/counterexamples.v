@@ -77,6 +77,7 @@ pose h (c : seq bool) : rat := if c is y :: _ then is_true_token y else 1%:Q / 4
 have hh : harmonic (fun _ => target) h.
   case=> [|y c]; first exact: target_true.
   by rewrite -mulr_suml (proj2 (proj1 laws_of_the_examples)) mul1r.
-have := keeps h hh [::]; have -> : E (typical_example [::]) h = E (typical_example [::]) starts_true by apply/eqP; vm_compute.
+have := keeps h hh [::].
+have -> : E (typical_example [::]) h = E (typical_example [::]) starts_true by apply/eqP; vm_compute.
 by rewrite e => /eqP; vm_compute.
 Qed.

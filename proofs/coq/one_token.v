@@ -72,7 +72,8 @@ by exists (fun x => e x <= d x); exact: event_attains_TV.
 Qed.
 
 Lemma E_coupled d e h : is_law d -> is_law e ->
-  E (coupled_step d e) h = \sum_x e x * (accept d e x * h (x, x) + (1 - accept d e x) * \sum_y residual d e y * h (x, y)).
+  E (coupled_step d e) h =
+  \sum_x e x * (accept d e x * h (x, x) + (1 - accept d e x) * \sum_y residual d e y * h (x, y)).
 Proof.
 move=> ld le; rewrite /coupled_step E_bind E_draw; apply: eq_bigr => x _.
 by rewrite E_bind E_judge.
@@ -107,13 +108,15 @@ have Jrow x : \sum_y J x y = e x.
   rewrite -E_sum (E_ext _ (h2 := fun xy => (xy.1 == x)%:R)) => [|[a b]].
     rewrite E_coupled //= -[RHS](sum_indicator e); apply: eq_bigr => y _; congr (_ * _).
     by rewrite -mulr_suml (proj2 (residual_law e ld)) mul1r -mulrDl addrC subrK mul1r.
-  rewrite (eq_bigr (fun y => (a == x)%:R * (y == b)%:R)) => [|y _]; last by rewrite xpair_eqE -mulnb natrM [b == y]eq_sym.
-  by rewrite sum_indicator.
+  rewrite (eq_bigr (fun y => (a == x)%:R * (y == b)%:R)) => [|y _].
+    by rewrite sum_indicator.
+  by rewrite xpair_eqE -mulnb natrM [b == y]eq_sym.
 have Jcol y : \sum_x J x y = d y.
   rewrite -E_sum (E_ext _ (h2 := fun xy => (xy.2 == y)%:R)) => [|[a b]].
     by rewrite E_coupled //= (one_token (fun z => (z == y)%:R) ld le) sum_indicator.
-  rewrite (eq_bigr (fun x => (b == y)%:R * (x == a)%:R)) => [|x _]; last by rewrite xpair_eqE mulrC -mulnb natrM [a == x]eq_sym mulrC.
-  by rewrite sum_indicator.
+  rewrite (eq_bigr (fun x => (b == y)%:R * (x == a)%:R)) => [|x _].
+    by rewrite sum_indicator.
+  by rewrite xpair_eqE mulrC -mulnb natrM [a == x]eq_sym mulrC.
 split.
 - move=> J' [J0 Je Jd]; apply: ler_sum => x _; rewrite le_minr; apply/andP; split.
     by rewrite -Jd (bigD1 x) //= ler_addl sumr_ge0.

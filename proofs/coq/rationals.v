@@ -25,7 +25,8 @@ Definition qc_decode (t : bool * nat * nat) : Qc :=
 Lemma qc_codeK : cancel qc_code qc_decode.
 Proof.
 move=> [[n d] canon]; rewrite /qc_code /qc_decode /= Pos2Nat.id Zabs2Nat.id_abs; apply: Qc_is_canon.
-apply: Qeq_trans (Qred_correct _) _; rewrite (_ : (if Z.ltb n 0 then Z.opp (Z.abs n) else Z.abs n) = n); first exact: Qeq_refl.
+apply: Qeq_trans (Qred_correct _) _.
+rewrite (_ : (if Z.ltb n 0 then Z.opp (Z.abs n) else Z.abs n) = n); first exact: Qeq_refl.
 case: Z.ltb_spec0 => [neg|/Z.nlt_ge pos]; last by rewrite Z.abs_eq.
 by rewrite Z.abs_neq ?Z.opp_involutive //; exact: Z.lt_le_incl.
 Qed.

@@ -103,7 +103,8 @@ Definition statement_T10_trees : Prop :=
 Definition statement_T10_chain_is_a_tree : Prop := forall p q gamma c h, laws q ->
   E (tree_cycle p (fun c' _ => Some (q c')) (chain_shape gamma) c) h = E (definitions.cycle p q gamma c) h.
 (* The first token after c; where a candidate is accepted, a bonus token follows it.  (x0 is never looked at.) *)
-Definition statement_T10_candidates_are_a_tree : Prop := forall p (q : seq V -> option (V -> R)) k c (x0 : V) h, laws p ->
+Definition statement_T10_candidates_are_a_tree : Prop :=
+  forall p (q : seq V -> option (V -> R)) k c (x0 : V) h, laws p ->
   E (tree_cycle p (fun _ => q) (fan_shape k) c) (fun c' => h (nth x0 c' (size c)))
   = E (recursive_rejection (p c) q k [::]) h.
 
@@ -118,5 +119,12 @@ Definition statement_T11_target_only : Prop := forall p drafter, laws p -> draft
 Definition statement_T11_target_only_trees : Prop := forall p drafter, laws p -> drafter_ok drafter ->
   let judged := fun c => bind (drafter c) (fun t => tree_verify p (certain t) c (p c)) in
   sound p judged /\ lossless p judged.
+
+(* C4. Typical acceptance with the criterion p x >= tau moves the law of the token after a text by at most
+   q(what passes) (1 - tau).  That it does move it is shown in counterexamples.v. *)
+Definition first_token (typical : (V -> R) -> V -> bool) d e : V -> R := fun y =>
+  E (typical_cycle typical (fun _ => d) (fun _ => e) 1 [::]) (fun c' => (ohead c' == Some y)%:R).
+Definition statement_C4_typical_bound : Prop := forall d e tau, is_law d -> is_law e ->
+  total_variation (first_token (fun d x => tau <= d x) d e) d <= (\sum_(x | tau <= d x) e x) * (1 - tau).
 
 End Statements.

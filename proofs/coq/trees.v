@@ -18,7 +18,10 @@ Lemma E_tree_ask below next c rejected left row h : q c rejected = Some row ->
   E (tree_ask p q (Fork below next) c rejected left) h = \sum_x row x *
     (accept left row x * E (tree_cycle p q below (rcons c x)) h
      + (1 - accept left row x) * E (tree_ask p q next c (rcons rejected x) (residual left row)) h).
-Proof. by move=> qc; rewrite [tree_ask _ _ _ _ _ _]/= qc E_Draw; apply: eq_bigr => x _; congr (_ * _); exact: E_coin. Qed.
+Proof.
+move=> qc; rewrite [tree_ask _ _ _ _ _ _]/= qc E_Draw.
+by apply: eq_bigr => x _; congr (_ * _); exact: E_coin.
+Qed.
 
 (* The law left for the next token is served exactly, whatever the tree below. *)
 Lemma ask_harmonic s c rejected left h : laws p -> harmonic p h -> is_law left -> tree_ok q s c rejected ->

@@ -60,6 +60,13 @@ def load_models(args: argparse.Namespace) -> tuple[Transformer, Transformer | No
     return target, None if draft is None else load(draft, dtype, args.device)
 
 
+def bytes_only(target: Transformer, command: str) -> None:
+    """Refuse a target that does not read held-out text, which comes as bytes."""
+    if target.config.vocab_size != 256:
+        raise SpecdecError(f"{command} reads held-out text as bytes and this target has {target.config.vocab_size} tokens: "
+                           "give one of 256")
+
+
 def writable(path: Path | None) -> None:
     """Find out before the work, not after it, that a result cannot be written."""
     if path is None:

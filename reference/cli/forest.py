@@ -26,10 +26,9 @@ class Forest(Page):
     def headings(self) -> None:
         marks = ASCII if self.console.options.ascii_only else MARKS
         said = ", ".join(f"{mark} {fate}" for fate, mark in marks.items())
-        self.console.print(Text(f"each node: its number, {said}; q draft, p target, coin", style="dim"))
-        self.console.print(Text("a mask has a row for each node and a mark for each node that it sees, itself included;",
-                                style="dim"))
-        self.console.print(Text("all of them see the whole context", style="dim"))
+        for line in (f"each node has a number; {said}", "q is the draft's probability, p the target's, then the coin",
+                     "mask: a row for each node, a mark for each node it sees; all see the whole context"):
+            self.console.print(Text(line, style="dim"), soft_wrap=True)
 
     def cycle(self, number: int, cycle: dict[str, Any]) -> None:
         show_tree(self.console, number, cycle)

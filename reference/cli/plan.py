@@ -18,14 +18,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ..draft.medusa import MedusaHeads, Node, chain
+from ..draft.medusa import Node, chain
 from ..measure.acceptance import sample_size
 from ..measure.cost import best_gamma, break_even_alpha, predicted_speedup
 from ..measure.tree import best_tree, cartesian, expected_tokens, head_accuracy
 from ..measure.workload import in_plain_steps, step_costs
 from ..model.corpus import corpus, held_out_rows
 from ..types import SamplingParams, SpecdecError
-from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
+from .addons import load_heads
+from .common import BUNDLED, add_json, add_models, bytes_only, load_models, say, writable, write_result
 
 BUDGETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     writable(args.json)
     if not args.tree and args.alpha is None:
         raise SpecdecError("nothing to plan from: give --tree, or --alpha with an acceptance rate")
+    if args.threads < 1:
+        raise SpecdecError(f"--threads {args.threads} is not possible: give 1 or more")
     result = _tree(args) if args.tree else _lengths(args)
     write_result(args.json, "plan", result)
     return 0
@@ -59,13 +62,14 @@ def _lengths(args: argparse.Namespace) -> dict[str, Any]:
     speed = predicted_speedup(args.alpha, gamma, c=args.draft_cost)
     result: dict[str, Any] = {"gamma": gamma, "predicted": speed, "break_even_alpha":
                               break_even_alpha(max(1, gamma), c=args.draft_cost)}
+    if args.half_width is not None:
+        result["sample_size"] = sample_size(args.half_width, args.alpha)
     if gamma:
         print(f"draft {gamma} tokens a cycle: {speed:.2f}x if verification is free; "
               f"below acceptance {result['break_even_alpha']:.3f} that length loses")
     else:
         print("do not draft: no length pays at this acceptance and cost")
     if args.half_width is not None:
-        result["sample_size"] = sample_size(args.half_width, args.alpha)
         print(f"judge {result['sample_size']:,} independent tokens for an interval of ± {args.half_width:g}; tokens of one "
               "text count for less, so measure over many texts")
     return result
@@ -74,10 +78,11 @@ def _lengths(args: argparse.Namespace) -> dict[str, Any]:
 def _tree(args: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(args.threads)
     target, draft = load_models(args)
-    heads = MedusaHeads.load(args.medusa, target.dtype, target.device)
+    bytes_only(target, "plan --tree")
+    heads = load_heads(args.medusa, target)
     say("measuring head accuracies ...")
     _, held = corpus()
-    accuracy = head_accuracy(heads, target, held_out_rows(held, 256, 64))
+    accuracy = head_accuracy(heads, target, held_out_rows(held, min(256, target.config.max_position_embeddings - 1), 64))
     say("measuring the verify curve ...")
     costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2))
     steps = in_plain_steps(costs)

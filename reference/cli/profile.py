@@ -32,7 +32,8 @@ from ..model.corpus import corpus, held_out_rows
 from ..model.transformer import Transformer
 from ..types import Completion, SamplingParams, SpecdecError
 from ..verify import RULES
-from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
+from .addons import load_heads, load_module
+from .common import BUNDLED, add_json, add_models, bytes_only, load_models, say, writable, write_result
 from .thresholds import thresholds
 
 WIDEST = 33  # tokens of the largest verify forward that is timed
@@ -58,12 +59,13 @@ def run(args: argparse.Namespace) -> int:
         raise SpecdecError("--rounds, --prompt-length, --new-tokens and --threads must each be 1 or more")
     torch.set_num_threads(args.threads)
     target, draft = load_models(args)
-    heads = MedusaHeads.load(args.medusa, target.dtype, target.device)
+    bytes_only(target, "profile")
+    heads = load_heads(args.medusa, target)
     if args.what == "thresholds":
         return thresholds(args, target, heads)
     if draft is None:
         raise SpecdecError("a profile compares with a draft model: give --draft DIR")
-    return medusa(args, target, draft, heads, MTPModule.load(args.mtp, target.dtype, target.device))
+    return medusa(args, target, draft, heads, load_module(args.mtp, target))
 
 
 def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, heads: MedusaHeads,
@@ -71,12 +73,14 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
     """The profile of the heads, and every method beside its estimate."""
     params = SamplingParams(max_new_tokens=args.new_tokens)
     _, held = corpus()
-    accuracy = top_accuracy(heads, target, held)
-    rank = head_accuracy(heads, target, held_out_rows(held, 256, 64))
+    context = min(256, target.config.max_position_embeddings - 1)
+    accuracy = top_accuracy(heads, target, held, context)
+    rank = head_accuracy(heads, target, held_out_rows(held, context, 64))
     say("measuring the verify curve ...")
     costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, range(1, WIDEST + 1))
     steps = in_plain_steps(costs)
-    ours = methods(target, draft, heads, module, rank, steps, costs["draft"] / costs["plain"], args.prompt_length)
+    ours = methods(target, draft, heads, module, rank, steps, costs["draft"] / costs["plain"], args.prompt_length,
+                   min(96, args.new_tokens))
     calibration = {}
     for method in ours:
         say(f"calibrating {method.name} ...")
@@ -102,9 +106,9 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
 
 
 def methods(target: Transformer, draft: Transformer, heads: MedusaHeads, module: MTPModule, rank: list[list[float]],
-            steps: list[float], c: float, prompt_length: int) -> list[Method]:
+            steps: list[float], c: float, prompt_length: int, new_tokens: int) -> list[Method]:
     """The five methods, each with the draft length or tree that its own measurements predict to be fastest."""
-    prompts, params = held_out_prompts(6, prompt_length, skip=2), SamplingParams(max_new_tokens=96)
+    prompts, params = held_out_prompts(6, prompt_length, skip=2), SamplingParams(max_new_tokens=new_tokens)
     model, mtp = ModelDrafter(draft), MTPDrafter(module, target)
 
     def longest(drafter: Any) -> int:
@@ -145,7 +149,7 @@ def _print(result: dict[str, Any]) -> None:
     table = Table(title="speed against the best plain loop, temperature 1, lossless")
     for column in ("method", "speedup", "decode only", "estimate", "tokens per cycle", "depth", "nodes",
                    "accepted by depth"):
-        table.add_column(column, justify="left" if column == "method" else "right")
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
     for name, row in result["methods"].items():
         table.add_row(name, f"{row['speedup']:.2f}x", f"{row['speedup_decode_only']:.2f}x", f"{row['predicted']:.2f}x",
                       f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),

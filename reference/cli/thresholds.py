@@ -22,6 +22,8 @@ SETTINGS = [(epsilon, delta) for epsilon in (0.02, 0.05, 0.09, 0.2, 0.4) for del
 def thresholds(args: argparse.Namespace, target: Transformer, heads: MedusaHeads) -> int:
     """Sweep epsilon and delta; the lossless tree rule is the point at distance 0."""
     if args.plot is not None:
+        if args.plot.suffix not in (".png", ".svg"):
+            raise SpecdecError(f"--plot {args.plot} is neither PNG nor SVG: give a name that ends in .png or .svg")
         _plotting()
     depth = len(heads.block)
     drafter = MedusaDrafter(heads, best_first(depth, 2))

@@ -128,12 +128,13 @@ class MedusaDrafter(Drafter):
             return Draft.chain(torch.zeros(len(budget), 0, dtype=torch.int64))
         count = int(lengths.max())
         state = text.states[torch.arange(len(budget)), (text.fresh - 1).clamp(min=0)]  # [B,E]
-        laws = probs(self.heads(state), [_without_history(s) for s in text.params])  # [B,K,V]
+        logits = self.heads(state)  # [B,K,V]
         parents = self.parents[:count].expand(len(budget), count).to(state.device)
         lengths = lengths.to(state.device)
         if not self.draws or all(s.temperature == 0 for s in text.params):
-            best = self.heads(state).topk(int(self.rank[:count].max()) + 1, -1).indices  # [B,K,R]
+            best = logits.topk(int(self.rank[:count].max()) + 1, -1).indices  # [B,K,R]
             return Draft(best[:, self.depth[:count], self.rank[:count]], parents, None, lengths)
+        laws = probs(logits, [_without_history(s) for s in text.params])
         tokens, q = self._draw(laws, lengths, chance)
         return Draft(tokens, parents, q, lengths)
 

@@ -60,6 +60,7 @@ class Calibration:
     seconds: float = 0.0  # spent drafting
     widths: list[int] = field(default_factory=list)  # nodes of each cycle's draft
     accepted: list[int] = field(default_factory=list)  # of each cycle
+    judged: list[int] = field(default_factory=list)  # levels of each cycle's draft at which a guess was judged
     texts: list[int] = field(default_factory=list)  # which text each cycle belongs to
 
     @property
@@ -73,9 +74,19 @@ class Calibration:
 
     def by_depth(self) -> list[float]:
         """How often depth d is accepted, given that depth d - 1 was and that the draft goes there."""
-        deepest = max(self.accepted, default=0)
-        reached = [sum(a >= d for a in self.accepted) for d in range(deepest + 1)]
-        return [reached[d + 1] / reached[d] for d in range(deepest)]
+        return [sum(a > d for a in self.accepted) / sum(j > d for j in self.judged)
+                for d in range(max(self.judged, default=0))]
+
+
+def levels_judged(cycle: Cycle) -> list[int]:
+    """The accepted levels of each row, and one more where the draft goes on below the last accepted node."""
+    draft, verdict = cycle.draft, cycle.verdict
+    judged = []
+    for row, accepted in enumerate(verdict.accepted.tolist()):
+        end = int(verdict.path[row, accepted - 1]) if accepted else -1
+        below = draft.parents[row, : int(draft.lengths[row])] == end
+        judged.append(accepted + int(below.any()))
+    return judged
 
 
 def calibrate(target: Transformer, method: Method, prompts: Sequence[list[int]], params: SamplingParams) -> Calibration:
@@ -85,6 +96,7 @@ def calibrate(target: Transformer, method: Method, prompts: Sequence[list[int]],
         def watch(cycle: Cycle, number: int = number) -> None:
             seen.widths.extend(cycle.draft.lengths.tolist())
             seen.accepted.extend(cycle.verdict.accepted.tolist())
+            seen.judged.extend(levels_judged(cycle))
             seen.texts.append(number)
         generate(target, clock, RULES[method.rule], [prompt], params, gamma=method.gamma,
                  chance=Streams([20_000 + number]), watch=watch)

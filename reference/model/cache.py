@@ -143,7 +143,7 @@ class Cache:
         self.lengths = torch.minimum(self.lengths, lengths)
 
     def rows(self, index: list[int]) -> "Cache":
-        """A cache of these rows alone (a copy)."""
-        part = object.__new__(Cache)
+        """A cache of these rows alone (a copy), of the same class."""
+        part = object.__new__(type(self))
         part.keys, part.values, part.lengths = self.keys[:, index], self.values[:, index], self.lengths[index]
         return part

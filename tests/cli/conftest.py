@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from reference.draft.medusa import MedusaHeads
+from reference.draft.mtp import MTPModule
+from reference.model.addon import save_addon
 from reference.model.checkpoint import save
 from reference.model.transformer import Config, Transformer
 
@@ -20,14 +23,27 @@ def tiny(seed: int, vocabulary: int = 256, layers: int = 2, context: int = 160) 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with target, draft, and other: a draft of another vocabulary."""
+    """A folder with target, draft, other: a draft of another vocabulary; and, for the target, medusa and mtp."""
     root = tmp_path_factory.mktemp("models")
     save(tiny(0), root / "target")
     save(tiny(1, layers=1), root / "draft")
     save(tiny(2, vocabulary=64, layers=1), root / "other")
+    target = tiny(0)
+    heads = MedusaHeads.of(target, 2)  # untrained ones guess the target's own next token: right often enough
+    heads.block.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    save_addon(heads, root / "medusa", "medusa", heads.settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        module = MTPModule.of(target)
+    save_addon(module, root / "mtp", "mtp", module.settings)
     return root
 
 
 @pytest.fixture
 def pair(models: Path) -> list[str]:
     return ["--target", str(models / "target"), "--draft", str(models / "draft"), "--threads", "1"]
+
+
+@pytest.fixture
+def addons(models: Path) -> list[str]:
+    return ["--medusa", str(models / "medusa"), "--mtp", str(models / "mtp")]

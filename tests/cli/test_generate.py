@@ -30,9 +30,10 @@ def run(words: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> tupl
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("rule", RULES)
-def test_every_drafter_with_every_rule(drafter: str, rule: str, pair: list[str], tmp_path: Path,
+def test_every_drafter_with_every_rule(drafter: str, rule: str, pair: list[str], addons: list[str], tmp_path: Path,
                                        capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*pair, "--prompt", "abcabcab", "--drafter", drafter, "--rule", rule, "--max-new-tokens", "20",
+    chain = ["--tree-shape", "0;0,0"] if drafter == "medusa" else []  # a tree that every rule can judge
+    words = [*pair, *addons, *chain, "--prompt", "abcabcab", "--drafter", drafter, "--rule", rule, "--max-new-tokens", "20",
              "--ignore-eos"]
     result, out, err = run(words, tmp_path / "r.json", capsys)
     assert set(result) == KEYS

@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 
-from docs.figures import geometry, house, lengths, letters
+from docs.figures import geometry, house, lengths, letters, tree
 
 
-@pytest.mark.parametrize("figure", [geometry, house, lengths])
+@pytest.mark.parametrize("figure", [geometry, house, lengths, tree])
 def test_figures_are_wellformed_and_inside_their_frame(figure: object) -> None:
     drawing = ET.fromstring(figure.draw())  # type: ignore[attr-defined]
     assert drawing.get("aria-label")

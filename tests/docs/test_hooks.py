@@ -116,8 +116,8 @@ def test_a_wrong_result_file_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_results_in_the_repository_render() -> None:
-    for table in results.TABLES:
-        assert results.table(ROOT, *table.split())
+    for command, part in results.TABLES:
+        assert results.table(ROOT, command, part)
 
 
 def test_examples_run_in_order_and_show_what_they_print() -> None:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference.model.cache import Cache
 from reference.types import SpecdecError
 from tests.stub import DEVICES, own_logits, tiny
 
@@ -96,3 +97,11 @@ def test_what_was_committed_never_changes_until_it_is_forgotten():
         model(torch.tensor([[1, 2, 3, 4]]), cache, parents)
         assert torch.equal(cache.keys[:, :, :, :6], before[0])
         assert torch.equal(cache.values[:, :, :, :6], before[1])
+
+
+def test_the_rows_of_a_cache_are_a_cache_of_its_own_class():
+    class Other(Cache):
+        pass
+
+    assert type(Other(1, 1, 2, 3, 4).rows([0, 2])) is Other
+    assert Other(1, 1, 2, 3, 4).rows([0, 2]).lengths.tolist() == [0, 0]

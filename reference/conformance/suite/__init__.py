@@ -10,7 +10,7 @@ from typing import Any
 from ...law.enumerate import total_variation
 
 TOLERANCE = 1e-9  # laws here are float64; right code is within 1e-12
-MODULES = ("rule", "edges", "loop_law", "loop_text", "loop_batch")
+MODULES = ("rule", "edges", "loop_law", "loop_text", "loop_batch", "tree", "loop_tree", "heads")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ Run = Callable[[Any], Iterator[Finding]]
 @dataclass(frozen=True)
 class Check:
     id: str
-    level: str  # of the subjects it can judge: "rule", "greedy" or "loop"
+    level: str  # of the subjects it can judge: "rule", "greedy", "tree", "loop" or "heads"
     question: str
     run: Run
 

@@ -16,7 +16,7 @@ from .rule import blocks
 ENDS = (0.0, 1 - 2**-24)  # the smallest and the largest uniform of a 24-bit generator
 
 
-def _outside(tables: Tables, case: int, block: tuple[int, ...]) -> bool:
+def outside(tables: Tables, case: int, block: tuple[int, ...]) -> bool:
     """Whether a block holds a token that the target gives no probability, or that does not exist."""
     prefix = 0
     for i, token in enumerate(block):
@@ -31,7 +31,7 @@ def support(step: Step) -> Iterator[Finding]:
     """Does no outcome hold a token of probability zero?"""
     for tables in (*cases.pairs(), cases.chains(2), cases.long_sum()):
         for case, (name, law) in enumerate(zip(tables.names, blocks(step, tables), strict=True)):
-            mass = sum(weight for (_, block), weight in law.items() if _outside(tables, case, block))
+            mass = sum(weight for (_, block), weight in law.items() if outside(tables, case, block))
             if mass > 0:
                 yield Finding(name, f"a token of probability zero comes out with probability {mass:.3g}", mass)
 
@@ -53,7 +53,7 @@ def edges(step: Step) -> Iterator[Finding]:
             draft = Draft.chain(tokens[possible], None if certain else q[possible])
             verdict = step.rule(draft, p[possible], Injected(uniforms[possible]))
             for row, block in enumerate(verdict.emitted(draft)):
-                if _outside(tables, case, tuple(block)):
+                if outside(tables, case, tuple(block)):
                     yield Finding(name, f"emits {tuple(block)}, which has probability zero, at the uniforms "
                                   f"{uniforms[possible][row].tolist()}")
                     break

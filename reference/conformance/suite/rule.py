@@ -50,7 +50,8 @@ def continued(start: dict[tuple[int, ...], float], tables: Tables, case: int) ->
 
 
 @lru_cache(maxsize=256)
-def _target(tables: Tables, case: int) -> dict[tuple[int, ...], float]:
+def target(tables: Tables, case: int) -> dict[tuple[int, ...], float]:
+    """The law of K+1 tokens of the target alone."""
     return continued({(): 1.0}, tables, case)
 
 
@@ -59,7 +60,7 @@ def _joint(step: Step, tables: Tables) -> Iterator[Finding]:
         emitted: dict[tuple[int, ...], float] = {}
         for (_, block), mass in law.items():
             emitted[block] = emitted.get(block, 0.0) + mass
-        yield from compare(name, continued(emitted, tables, case), _target(tables, case))
+        yield from compare(name, continued(emitted, tables, case), target(tables, case))
 
 
 @check("rule.first-token")

@@ -7,8 +7,9 @@ Numbers are kinds of bugs that real engines have had; `source` says where the ki
 from dataclasses import dataclass
 
 from ..subjects import Loop, Step
+from ..tree_subjects import Heads, TreeStep
 
-Subject = Step | type[Loop]
+Subject = Step | TreeStep | Heads | type[Loop]
 
 
 @dataclass(frozen=True)

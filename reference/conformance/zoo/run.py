@@ -9,13 +9,17 @@ from . import Bug, Control
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
+from .tree_loops import TREE_LOOP_BUGS, TREE_LOOP_CONTROLS
+from .trees import TREE_BUGS, TREE_CONTROLS
 
-BUGS: dict[str, Bug] = {bug.name: bug for bug in sorted((*RULE_BUGS, *LOOP_BUGS), key=lambda bug: bug.number)}
-CONTROLS: dict[str, Control] = {control.name: control for control in (*RULE_CONTROLS, *LOOP_CONTROLS)}
-LAW = ("rule.first-token", "rule.joint", "rule.bonus", "rule.ragged", "rule.support", "loop.joint")  # to measure a TV with
-
-
-NO_LAW = ("rule.refuses", "loop.mixed-batch", "loop.vocabulary")  # what they see does not show in a law we enumerate
+BUGS: dict[str, Bug] = {bug.name: bug for bug in sorted((*RULE_BUGS, *TREE_BUGS, *LOOP_BUGS, *TREE_LOOP_BUGS),
+                                                        key=lambda bug: bug.number)}
+CONTROLS: dict[str, Control] = {control.name: control for control in (*RULE_CONTROLS, *TREE_CONTROLS, *LOOP_CONTROLS,
+                                                                           *TREE_LOOP_CONTROLS)}
+LAW = ("rule.first-token", "rule.joint", "rule.bonus", "rule.ragged", "rule.support", "tree.first-token", "tree.joint",
+       "tree.ragged", "tree.support", "loop.joint")  # to measure a TV with
+# What these see does not show in a law that we enumerate.
+NO_LAW = ("rule.refuses", "loop.mixed-batch", "loop.vocabulary", "heads.differ", "heads.offset", "heads.taught")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def convict(bug: Bug) -> Conviction:
     findings = CHECKS[bug.caught_by](bug.subject)
     seconds = time.monotonic() - began
     seen = list(findings)
-    if bug.subject.level == "rule" or not any(finding.tv for finding in findings):
+    if bug.subject.level in ("rule", "tree") or not any(finding.tv for finding in findings):
         for other in checks(bug.subject.level):
             if other.id in LAW and other.id != bug.caught_by:
                 seen += other(bug.subject)
