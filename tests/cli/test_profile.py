@@ -26,7 +26,8 @@ def test_the_profile_of_the_heads(pair: list[str], addons: list[str], tmp_path: 
     for row in result["methods"].values():
         assert min(row["speedup"], row["speedup_decode_only"], row["predicted"]) > 0
         assert 1 <= row["tokens_per_cycle"] <= row["gamma"] + 1
-        assert len(row["acceptance_by_depth"]) <= row["gamma"] <= row["nodes"]
+        assert len(row["acceptance_by_depth"]) <= min(row["gamma"], row["nodes"])
+        assert row["nodes"] >= 1  # how many pay is timed, so a tree may be smaller than the heads are deep
         assert all(0 <= rate <= 1 for rate in row["acceptance_by_depth"])
     assert [row["rule"] for row in result["methods"].values()] == ["rejection"] * 3 + ["tree", "rejection"]
     assert len(result["heads"]) == 2

@@ -63,14 +63,14 @@ def differ(heads: Heads) -> Iterator[Finding]:
 def offset(heads: Heads) -> Iterator[Finding]:
     """Is every guess accepted of heads that know the future? Head k's guess must stand at depth k."""
     params = SamplingParams(temperature=0, max_new_tokens=21)
+    prompts = ((3, 4), (0, 1, 2, 3, 4), (7,))
     for depth in range(1, HEADS + 1):
         drafter = heads.drafter(knowing(heads), chain(depth))
-        for prompt, done in zip(((3, 4), (0, 1, 2, 3, 4), (7,)),
-                                generate(counting(), drafter, tree, [(3, 4), (0, 1, 2, 3, 4), (7,)], params, gamma=depth),
-                                strict=True):
+        completions = generate(counting(), drafter, tree, prompts, params, gamma=depth)
+        for prompt, done in zip(prompts, completions, strict=True):
             if done.accepted != done.drafted or not done.drafted:
-                yield Finding(f"{depth} heads, prompt {prompt}", f"accepts {done.accepted} of {done.drafted} tokens from heads "
-                              "that are always right")
+                yield Finding(f"{depth} heads, prompt {prompt}", f"accepts {done.accepted} of {done.drafted} tokens from "
+                              "heads that are always right")
 
 
 @check("heads.taught")

@@ -89,7 +89,7 @@ class Drawn(TreeLoop):
 
 
 class DrawnAnew(TreeLoop):
-    parents = (-1, -1, 0)
+    parents = (-1, -1)
 
     def guess(self, law: Tensor, earlier: Tensor, chance: Chance, asked: Tensor) -> tuple[Tensor, Tensor | None]:
         return anew(law, earlier, chance, asked)
