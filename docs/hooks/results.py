@@ -111,11 +111,18 @@ def zoo(result: Result) -> str:
         ["of these accused", str(result["false_alarms"])]])
 
 
+def distance(tv: float | None) -> str:
+    """A total variation; a dash where the bug is no question of a law."""
+    if tv is None:
+        return "–"
+    return f"{tv:.3f}" if tv >= 0.001 or not tv else f"{tv:.0e}"
+
+
 def zoo_bugs(result: Result) -> str:
     """Each planted bug: what a user would see, where its kind was seen, what catches it, and how far its law is off."""
     return rows(["bug", "what a user sees", "seen in", "caught by", "exact TV"], [
         [f"`{bug['name']}`", cell(bug["symptom"]), cell(bug["source"]), f"`{bug['caught_by']}`" if bug["caught"] else
-         "**nothing**", f"{bug['tv']:.3f}" if bug["tv"] >= 0.001 or not bug["tv"] else f"{bug['tv']:.0e}"]
+         "**nothing**", distance(bug["tv"])]
         for bug in result["bug_table"]], words=4)
 
 

@@ -71,6 +71,8 @@ def compile_one(folder: Path, name: str) -> tuple[str, Broken | None]:
         return "", Broken(f"{name}.v", "?", f"not done after {LIMIT} s")
     if not done.returncode:
         return done.stdout, None
+    if "Error" not in done.stderr:
+        return "", Broken(f"{name}.v", "?", f"not done: coqc ended with {done.returncode} and no error")
     at = re.search(r"line (\d+), characters", done.stderr)
     lines = (folder / f"{name}.v").read_text(encoding="utf-8").splitlines()[:int(at[1]) if at else None]
     lemma = next((found[1] for line in reversed(lines) if (found := PROVES.match(line))), "?")

@@ -2,7 +2,7 @@
 
 Each edit is made in a temporary copy, which is then built: the theorems first, and where they still hold, the cases of
 the executable specification. Prints where each build broke; exit 1 when an edit survives. WORDs pick edits by name.
-An edit that does not compile by itself is no evidence, and neither is a proof that is not done in time: both survive.
+An edit that does not compile by itself is no evidence, and neither is a proof that was stopped: both survive.
 """
 
 import sys
