@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "measure plain against speculative decoding",
     "profile": "what drafts for the target: Medusa heads, MTP, thresholds",
     "plan": "the draft length or tree that pays, and how much to measure",
+    "validate": "does an engine keep the law of its target?",
     "zoo": "planted bugs, and what catches each",
 }
 

@@ -8,7 +8,7 @@ import torch
 
 from reference.chance import Streams
 from reference.conformance import cases, oracle
-from reference.conformance.suite.loop_law import PROMPTS, models
+from reference.conformance.exact.loop_law import PROMPTS, models
 from reference.types import SamplingParams
 
 

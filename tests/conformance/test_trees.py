@@ -6,9 +6,9 @@ import torch
 
 from reference.chance import Streams
 from reference.conformance import cases, tree_subjects
-from reference.conformance.suite import CHECKS, loop_tree
-from reference.conformance.suite.heads import HEADS, SIZE, counting, knowing
-from reference.conformance.suite.tree import outcomes
+from reference.conformance.exact import CHECKS, loop_tree
+from reference.conformance.exact.heads import HEADS, SIZE, counting, knowing
+from reference.conformance.exact.tree import outcomes
 from reference.conformance.tree_subjects import Heads, TreeLoop, TreeStep, anew, best, grow, untried, without
 from reference.conformance.zoo.run import BUGS, convict
 from reference.conformance.zoo.tree_loops import MTP, MedusaDrawn

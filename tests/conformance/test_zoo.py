@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from reference.conformance.exact import CHECKS, check, checks, compare
 from reference.conformance.subjects import Step
-from reference.conformance.suite import CHECKS, check, checks, compare
 from reference.conformance.zoo.run import BUGS, CONTROLS, acquit, convict
 from reference.verify.rejection import rejection
 

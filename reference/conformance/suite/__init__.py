@@ -1,77 +1,58 @@
-"""The checks. Each has a permanent id, a level and one question; it answers with what it found, which is nothing for
-right code. Importing this package registers all of them.
+"""The checks that an engine is put to, through the contract alone.
+
+Each has a permanent id `level.name`, the version since which it stands, and one question. A check is a generator: after
+every slice of work it yields its verdict so far, and it returns when more work could not change it. So one schedule
+(`session.judge`) serves checks that are done at once and tests that go on for as long as there is time.
 """
 
 import importlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...law.enumerate import total_variation
+from ..session import Session
+from ..verdict import Verdict
 
-TOLERANCE = 1e-9  # laws here are float64; right code is within 1e-12
-MODULES = ("rule", "edges", "loop_law", "loop_text", "loop_batch", "tree", "loop_tree", "heads")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong."""
-
-    case: str
-    what: str
-    tv: float = 0.0  # how far the law is off, where a law was compared
-    crash: bool = False
-
-
-Law = dict[Any, float]  # outcome -> probability
-Run = Callable[[Any], Iterator[Finding]]
+Run = Callable[[Any, Session], Iterator[Verdict]]
+LEVELS = ("kernel", "engine", "http")
+MODULES: dict[str, tuple[str, ...]] = {"kernel": ("kernel",), "engine": (), "http": ()}
 
 
 @dataclass(frozen=True)
 class Check:
     id: str
-    level: str  # of the subjects it can judge: "rule", "greedy", "tree", "loop" or "heads"
+    since: str  # version
     question: str
+    about: str  # the rest of the docstring: what it does, what it can miss
     run: Run
+    law: bool  # asks for the target's law: a lossy engine is excused
+    statistical: bool  # takes a share of the run's false-alarm rate
+    needs: frozenset[str]  # capabilities, or methods of a kernel
 
-    def __call__(self, subject: Any) -> list[Finding]:
-        """What is wrong with the subject; a crash is a finding too, and ends the check."""
-        found: list[Finding] = []
-        try:
-            found.extend(self.run(subject))
-        except Exception as error:
-            found.append(Finding("", f"crashed with {type(error).__name__}: {error}", crash=True))
-        return found
+    @property
+    def level(self) -> str:
+        return self.id.split(".")[0]
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def check(name: str) -> Callable[[Run], Run]:
-    """Register a check; its level is the first word of its id, its question the first line of its docstring."""
+def check(name: str, *, since: str = "0.1", law: bool = False, statistical: bool = False,
+          needs: tuple[str, ...] = ()) -> Callable[[Run], Run]:
+    """Register a check under its permanent id; the first line of its docstring is its question."""
 
     def register(run: Run) -> Run:
         if name in CHECKS:
             raise KeyError(f"two checks are called {name}")
-        CHECKS[name] = Check(name, name.split(".")[0], (run.__doc__ or "").split("\n")[0], run)
+        question, _, about = (run.__doc__ or "").strip().partition("\n")
+        CHECKS[name] = Check(name, since, question, about.strip(), run, law, statistical, frozenset(needs))
         return run
 
     return register
 
 
-def compare(case: str, law: Law, expected: Law) -> Iterator[Finding]:
-    """A finding where two exact laws differ; it names the outcome that is furthest off."""
-    tv = total_variation(law, expected)
-    if not tv <= TOLERANCE:
-        worst: Hashable = max(law.keys() | expected.keys(), key=lambda k: abs(law.get(k, 0.0) - expected.get(k, 0.0)))
-        yield Finding(case, f"{worst} has probability {law.get(worst, 0.0):.6g} instead of "
-                      f"{expected.get(worst, 0.0):.6g}", tv)
-
-
 def checks(level: str) -> list[Check]:
-    """The checks that judge subjects of one level, in the order in which they run."""
+    """The checks of one level, in the order in which they begin."""
+    for module in MODULES[level]:
+        importlib.import_module(f".{module}", __name__)
     return [item for item in CHECKS.values() if item.level == level]
-
-
-for _module in MODULES:
-    importlib.import_module(f".{_module}", __name__)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..suite import CHECKS, Finding, checks
+from ..exact import CHECKS, Finding, checks
 from . import Bug, Control
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS

@@ -1,0 +1,110 @@
+"""This project's own rules and loops, as any other engine: through the contract."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...chance import Chance, Uniforms
+from ...types import Draft, SpecdecError, Verdict
+from ...verify.block import block
+from ...verify.matching import matching
+from ...verify.rejection import rejection
+from ...verify.tree import tree
+from ..contract import InjectableKernel, Kernel, TreeKernel
+
+
+class Together(Uniforms):
+    """All rows of a call from one generator: fast for many rows, and right for one call."""
+
+    def __init__(self, seed: int):
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def _uniforms(self, shape: tuple[int, int], asked: Tensor | None, device: torch.device) -> Tensor:
+        return torch.rand(shape, dtype=torch.float64, generator=self.generator).to(device)
+
+    def rows(self, index: Sequence[int]) -> "Together":
+        return self
+
+
+class Chosen(Uniforms):
+    """The coins [B,K] and the last draw's uniform [B] as the judge chose them."""
+
+    def __init__(self, accept_u: Tensor, final_u: Tensor):
+        self.accept_u, self.final_u = accept_u.double(), final_u.double()
+
+    def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
+        return self.accept_u[:, : probability.shape[1]] < probability
+
+    def _uniforms(self, shape: tuple[int, int], asked: Tensor | None, device: torch.device) -> Tensor:
+        return self.final_u[:, None]
+
+
+def emitted(draft: Draft, verdict: Verdict, width: int) -> Tensor:
+    """The tokens that each row gains, then -1: [B,width]."""
+    path = draft.tokens.gather(1, verdict.path)[:, : width - 1]  # [B,D]
+    out = torch.full((len(path), width), -1)
+    kept = torch.arange(path.shape[1]) < verdict.accepted[:, None]
+    out[:, : path.shape[1]] = path.where(kept, -1)
+    return out.scatter(1, verdict.accepted[:, None], verdict.next_token[:, None])
+
+
+class RuleKernel(Kernel):
+    """A rule of verify/ as a kernel."""
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        raise SpecdecError(f"{type(self).__name__} has no rule: define judge(draft, p, chance)")
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        chain = Draft.chain(draft, q)
+        return emitted(chain, self.judge(chain, p, Together(seed)), p.shape[1])
+
+
+class InjectableRule(RuleKernel, InjectableKernel):
+    """A rule that asks for one row of coins and one last draw."""
+
+    def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
+        chain = Draft.chain(draft, q)
+        return emitted(chain, self.judge(chain, p, Chosen(accept_u, final_u)), p.shape[1])
+
+
+class Rejection(InjectableRule):
+    name = "reference: rejection"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return rejection(draft, p, chance)
+
+
+class Block(InjectableRule):
+    name = "reference: block"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return block(draft, p, chance)
+
+
+class Matching(RuleKernel):
+    name = "reference: matching"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return matching(draft, p, chance)
+
+
+class Tree(RuleKernel, TreeKernel):
+    name = "reference: tree"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return tree(draft, p, chance)
+
+    def verify_tree(self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int) -> Tensor:
+        batch = len(tokens)
+        draft = Draft(tokens, parents.expand(batch, -1), q, torch.full((batch,), tokens.shape[1]))
+        verdict = tree(draft, p, Together(seed))
+        return emitted(draft, verdict, 1 + depth(parents))
+
+
+def depth(parents: Tensor) -> int:
+    """The longest path of a tree [N], in nodes."""
+    depths: list[int] = []
+    for parent in parents.tolist():
+        depths.append(1 if parent < 0 else depths[parent] + 1)
+    return max(depths, default=0)

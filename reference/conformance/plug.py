@@ -1,0 +1,117 @@
+"""From what the user names to something that can be judged."""
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..types import SpecdecError
+from . import contract
+from .adapters import BUILT_IN
+
+METHODS = {"verify": "kernel", "verify_tree": "kernel", "verify_with": "kernel", "generate": "engine", "url": "http"}
+
+
+class NotLoadedError(Exception):
+    """The adapter cannot be imported or made; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Plug:
+    """An adapter, ready to be judged: a kernel or a server made, an engine's class (the judge gives it checkpoints)."""
+
+    subject: Any
+    level: str
+    name: str
+
+
+def load(engine: str, level: str | None = None) -> Plug:
+    """Find an adapter: a URL, `file.py:Name`, `package.module:Name`, or a built-in adapter's name.
+
+    Errors:
+        SpecdecError for a name that leads nowhere or has no such level; NotLoadedError where the adapter's own code fails.
+    """
+    if engine.startswith(("http://", "https://")):
+        server = contract.Server()
+        server.url = server.name = engine.rstrip("/")
+        return Plug(server, _level(server, engine, level), engine)
+    path = engine
+    if engine in BUILT_IN:
+        levels = BUILT_IN[engine]
+        if level is not None and level not in levels:
+            raise SpecdecError(f"{engine} is judged at the level {' or '.join(levels)}, not {level}: leave --level out")
+        path = levels[level] if level else next(iter(levels.values()))
+    where, colon, name = path.rpartition(":")
+    if not colon or not where or not name:
+        raise SpecdecError(f"{engine!r} names no engine: give file.py:Name, package.module:Name, a URL, or one of "
+                           f"{', '.join(BUILT_IN)}")
+    found = _attribute(_module(where), name, where)
+    level = _level(found, engine, level)
+    try:
+        subject = found() if isinstance(found, type) and level != "engine" else found
+    except Exception as error:
+        raise NotLoadedError(f"{engine} cannot be made: {type(error).__name__}: {error}") from error
+    return Plug(subject, level, str(getattr(found, "name", name)))
+
+
+def has(subject: Any, need: str) -> bool:
+    """Whether an adapter has a capability, or a method of its own (not just the contract's)."""
+    if need in METHODS:
+        method = getattr(subject, need, None)
+        kind = subject if isinstance(subject, type) else type(subject)
+        return method is not None and getattr(kind, need, None) not in _inherited(need)
+    return need in getattr(subject, "supports", ())
+
+
+def _inherited(need: str) -> list[Any]:
+    return [getattr(base, need) for base in vars(contract).values() if isinstance(base, type) and need in vars(base)]
+
+
+def _module(where: str) -> Any:
+    file = Path(where)
+    if file.suffix != ".py":
+        try:
+            return importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            if where.split(".")[0] == (error.name or "").split(".")[0]:
+                raise SpecdecError(f"there is no module {where}: give file.py:Name for a file, or install the package") \
+                    from None
+            raise NotLoadedError(f"{where} cannot be imported: {error}") from error
+        except Exception as error:
+            raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    if not file.is_file():
+        raise SpecdecError(f"there is no file {where}: give the path of your adapter, as in path/to/adapter.py:Name")
+    spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.path.append(str(file.resolve().parent))  # behind everything installed: its helpers, and no shadows
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _attribute(module: Any, name: str, where: str) -> Any:
+    if not hasattr(module, name):
+        known = [key for key, value in vars(module).items()
+                 if isinstance(value, type) and any(has(value, method) for method in METHODS)]
+        raise SpecdecError(f"{where} has no {name}: " + (f"it has {', '.join(known)}" if known else
+                                                         "define an adapter class there (specdec validate --init)"))
+    return getattr(module, name)
+
+
+def _level(found: Any, engine: str, level: str | None) -> str:
+    levels = list(dict.fromkeys(at for method, at in METHODS.items()
+                                if has(found, method) or (method == "url" and isinstance(found, contract.Server))
+                                or (method == "url" and isinstance(found, type) and issubclass(found, contract.Server))))
+    if not levels:
+        raise SpecdecError(f"{engine} has no verify, generate or url: it is no adapter; write one with "
+                           "`specdec validate --init kernel FILE`")
+    if level is not None and level not in levels:
+        raise SpecdecError(f"{engine} has the methods of the level {' or '.join(levels)}, not {level}: leave --level out")
+    return level or levels[0]
