@@ -39,6 +39,9 @@ class Chosen(Uniforms):
     def _uniforms(self, shape: tuple[int, int], asked: Tensor | None, device: torch.device) -> Tensor:
         return self.final_u[:, None]
 
+    def rows(self, index: Sequence[int]) -> "Chosen":
+        return Chosen(self.accept_u[list(index)], self.final_u[list(index)])
+
 
 def emitted(draft: Draft, verdict: Verdict, width: int) -> Tensor:
     """The tokens that each row gains, then -1: [B,width]."""

@@ -31,7 +31,7 @@ def answer(out: object, batch: int, width: int, vocabulary: int) -> Tensor:
     if not isinstance(out, Tensor):
         raise MisbehavedError(f"verify returns a {type(out).__name__}: return an int64 tensor [{batch}, {width}]")
     if out.shape != (batch, width):
-        raise MisbehavedError(f"verify returns the shape {list(out.shape)}: return [{batch}, {width}], -1 after the last token")
+        raise MisbehavedError(f"verify returns the shape {list(out.shape)}: return [{batch}, {width}], padded with -1")
     if out.dtype.is_floating_point or out.dtype == torch.bool:
         raise MisbehavedError(f"verify returns {str(out.dtype).removeprefix('torch.')}: return int64 tokens")
     out = out.long().cpu()
