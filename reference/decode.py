@@ -43,6 +43,10 @@ class Request:
     drafted: int = 0
     accepted: int = 0
 
+    def budget(self, gamma: int) -> int:
+        """How deep a draft may be: what comes after it is one token more."""
+        return min(gamma, self.limit - len(self.tokens) - 1)
+
     def take(self, tokens: Sequence[int]) -> int:
         """Append until a stop or the limit; returns how many were taken."""
         for count, token in enumerate(tokens, 1):
@@ -73,27 +77,15 @@ def cycles(target: Transformer, drafter: Drafter, rule: Rule, prompts: Sequence[
                 target.config.vocab_size)
     capacity = max(len(prompts[i]) + requests[i].limit for i in active) + drafter.nodes(gamma) + 1
     cache = target.new_cache(len(active), capacity)
-    _prefill(target, cache, text)
+    chunks = [tokens[:-1] for tokens in text.tokens]
+    if any(chunks):
+        text.states, text.fresh = read(target, cache, chunks), torch.tensor([len(chunk) for chunk in chunks])
     drafter.begin(text, capacity)
     chance = chance.rows(active)
     while active:
-        budget = torch.tensor([min(gamma, requests[i].limit - len(requests[i].tokens) - 1) for i in active])
-        draft = _readable(drafter.propose(text, budget, chance).to(target.device), len(active), text.vocabulary)
-        verdict, p, states = _verify(target, cache, rule, text, draft, chance)
-        path, accepted = verdict.path.cpu(), verdict.accepted.cpu()
-        cache.commit(path, accepted)
-        drafter.commit(accepted)
-        kept = torch.cat((torch.zeros_like(path[:, :1]), path + 1), 1) if path.shape[1] else accepted[:, None] * 0
-        text.states, text.fresh = states[torch.arange(len(active))[:, None], kept], accepted + 1
-        emitted, rows = verdict.emitted(draft), active
-        for row, (request, tokens) in enumerate(zip([requests[i] for i in active], emitted, strict=True)):
-            taken = request.take(tokens)
-            emitted[row] = tokens[:taken]
-            text.tokens[row].extend(emitted[row])
-            request.target_steps += 1
-            request.drafted += int(draft.lengths[row])
-            request.accepted += min(taken, len(tokens) - 1)
-        yield Cycle(rows, draft, p, verdict, emitted)
+        budget = torch.tensor([requests[i].budget(gamma) for i in active])
+        cycle = turn(target, drafter, rule, text, [requests[i] for i in active], cache, budget, chance)
+        yield replace(cycle, rows=active)
         going = [row for row, i in enumerate(active) if not requests[i].reason]
         if not going:
             return
@@ -103,14 +95,45 @@ def cycles(target: Transformer, drafter: Drafter, rule: Rule, prompts: Sequence[
             drafter.rows(going)
 
 
-def _prefill(target: Transformer, cache: Cache, text: Text) -> None:
-    """Everything but the pending token goes into the cache; rows are padded on the right, then cut to length."""
-    lengths = torch.tensor([len(tokens) - 1 for tokens in text.tokens])
-    longest = int(lengths.max())
-    if longest:
-        padded = torch.tensor([(tokens[:-1] + [0] * longest)[:longest] for tokens in text.tokens], device=target.device)
-        text.states, text.fresh = target.states(padded, cache), lengths
-        cache.lengths = lengths
+def turn(target: Transformer, drafter: Drafter, rule: Rule, text: Text, requests: Sequence[Request], cache: Cache,
+         budget: Tensor, chance: Chance, chunks: Sequence[Sequence[int]] = ()) -> Cycle:
+    """One cycle of the rows of `text`, from the draft to the tokens that each request takes.
+
+    Args:
+        text, requests, budget [B], chance: B rows. cache: the same rows; behind them one for every chunk.
+        chunks: prompt tokens that the same forward reads into the cache: drafts, so to speak, that nobody has to judge.
+    """
+    batch = len(requests)
+    draft = _readable(drafter.propose(text, budget, chance).to(target.device), batch, text.vocabulary)
+    verdict, p, states = _verify(target, cache, rule, text, draft, chance, chunks)
+    path, accepted = verdict.path.cpu(), verdict.accepted.cpu()
+    more = torch.tensor([len(chunk) - 1 for chunk in chunks], dtype=torch.int64)
+    cache.commit(torch.cat((path, torch.arange(path.shape[1]).expand(len(chunks), -1))), torch.cat((accepted, more)))
+    drafter.commit(accepted)
+    kept = torch.cat((torch.zeros_like(path[:, :1]), path + 1), 1) if path.shape[1] else accepted[:, None] * 0
+    text.states, text.fresh = states[torch.arange(batch)[:, None], kept], accepted + 1
+    emitted = verdict.emitted(draft)
+    for row, (request, tokens) in enumerate(zip(requests, emitted, strict=True)):
+        taken = request.take(tokens)
+        emitted[row] = tokens[:taken]
+        text.tokens[row].extend(emitted[row])
+        request.target_steps += 1
+        request.drafted += int(draft.lengths[row])
+        request.accepted += min(taken, len(tokens) - 1)
+    return Cycle(list(range(batch)), draft, p, verdict, emitted)
+
+
+def read(target: Transformer, cache: Cache, chunks: Sequence[Sequence[int]]) -> Tensor:
+    """Tokens go into the cache without a cycle, one chunk a row, ragged; the target's states of them, [B,N,E]."""
+    counts = torch.tensor([len(chunk) for chunk in chunks])
+    states = target.states(_padded(chunks, int(counts.max()), target.device), cache, None, counts)
+    cache.lengths += counts
+    return states
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> Tensor:
+    """Ragged token lists as [B,width], 0 in the padding."""
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.int64, device=device)
 
 
 def _readable(draft: Draft, batch: int, vocabulary: int) -> Draft:
@@ -133,16 +156,26 @@ def _readable(draft: Draft, batch: int, vocabulary: int) -> Draft:
     return replace(draft, tokens=draft.tokens.masked_fill(~valid, 0), parents=torch.where(valid, draft.parents, ahead - 1))
 
 
-def _verify(target: Transformer, cache: Cache, rule: Rule, text: Text, draft: Draft,
-            chance: Chance) -> tuple[Verdict, Tensor, Tensor]:
-    """One target forward over the pending token and the draft, then the rule."""
+def _verify(target: Transformer, cache: Cache, rule: Rule, text: Text, draft: Draft, chance: Chance,
+            chunks: Sequence[Sequence[int]]) -> tuple[Verdict, Tensor, Tensor]:
+    """One target forward over the pending tokens, the drafts and the chunks, then the rule."""
+    batch, nodes = draft.tokens.shape
     pending = torch.tensor([[tokens[-1]] for tokens in text.tokens], device=target.device)
-    tokens = torch.cat((pending, draft.tokens), 1)
-    output = target(tokens, cache, _rooted(draft))
+    tokens, parents, counts = torch.cat((pending, draft.tokens), 1), _rooted(draft), draft.lengths.cpu() + 1
+    if chunks:
+        width = max(nodes + 1, *map(len, chunks))
+        below = _padded(chunks, width, target.device)
+        tokens = torch.cat((torch.nn.functional.pad(tokens, (0, width - nodes - 1)), below))
+        counts = torch.cat((counts, torch.tensor([len(chunk) for chunk in chunks])))
+        if parents is not None:
+            wider = torch.arange(-1, width - 1, device=target.device).repeat(len(tokens), 1)
+            wider[:batch, : nodes + 1] = parents
+            parents = wider
+    output = target(tokens, cache, parents, counts)
     past = history(text.tokens, text.prompts, text.vocabulary, draft, target.device) \
         if needs_history(text.params) else None
-    p = probs(output.logits, text.params, past)
-    return rule(draft, p, chance), p, output.hidden
+    p = probs(output.logits[:batch, : nodes + 1], text.params, past)
+    return rule(draft, p, chance), p, output.hidden[:batch, : nodes + 1]
 
 
 def _rooted(draft: Draft) -> Tensor | None:

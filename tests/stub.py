@@ -67,16 +67,20 @@ class Scripted:
     def new_cache(self, batch: int, capacity: int) -> Cache:
         return Cache(1, 1, 2, batch, capacity, torch.float64)
 
-    def states(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Tensor:
+    def states(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+               counts: Tensor | None = None) -> Tensor:
         if cache is None:
             cache = self.new_cache(*tokens.shape)
-        step = cache.step(tokens.shape[1], parents)
+        step = cache.step(tokens.shape[1], parents, counts)
         wide = (*tokens.shape, 2)
         ids, places = cache.write(0, step, tokens[..., None].expand(wide)[:, None].double(),
                                   step.positions[..., None].expand(wide)[:, None].double())
         rows = []
         for row in range(len(tokens)):
             for node in range(tokens.shape[1]):
+                if step.real is not None and not step.real[row, node]:
+                    rows.append([0.0] * self.config.vocab_size)
+                    continue
                 seen = slice(None) if step.mask is None else step.mask[row, 0, node] == 0
                 order = places[row, 0, :, 0][seen].argsort()
                 assert places[row, 0, :, 0][seen][order].tolist() == list(range(len(order))), "what it sees is no text"
@@ -86,8 +90,9 @@ class Scripted:
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden
 
-    def __call__(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Output:
-        hidden = self.states(tokens, cache, parents)
+    def __call__(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+                 counts: Tensor | None = None) -> Output:
+        hidden = self.states(tokens, cache, parents, counts)
         return Output(hidden, hidden)
 
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,7 +18,8 @@ class Text:
     prompts: list[int]  # prompt lengths
     params: list[SamplingParams]
     vocabulary: int
-    states: Tensor | None = None  # [B,M,E] the target's states of the tokens that the last forward committed
+    # [B,M,E]: the target's states of the tokens that the last forward committed; for a new text, of all but the pending one
+    states: Tensor | None = None
     fresh: Tensor | None = None  # [B] how many of the M are real; the last real one gave the pending token
 
     def rows(self, index: list[int]) -> "Text":
@@ -29,6 +31,8 @@ class Text:
 
 class Drafter:
     """Proposes; never decides. Whatever it proposes, the output's law is the target's."""
+
+    reads_states: ClassVar[bool] = False  # whether it looks at text.states
 
     def nodes(self, gamma: int) -> int:
         """The most nodes that a draft of depth gamma has; a chain has gamma."""
@@ -45,4 +49,4 @@ class Drafter:
         """How many tokens of the last draft were kept, [B] int64."""
 
     def rows(self, index: list[int]) -> None:
-        """Only these rows go on."""
+        """Only these rows go on, in this order; -1 is a new text, of which the drafter knows nothing yet."""

@@ -97,6 +97,8 @@ class MedusaDrafter(Drafter):
             instead of taking the best ones; rows at temperature 0 take the best ones all the same.
     """
 
+    reads_states = True
+
     def __init__(self, heads: MedusaHeads, tree: Sequence[Node], draws: bool = False):
         self.heads, self.draws = heads, draws
         self.tree = sorted(tree, key=lambda node: (len(node), node))  # a depth limit then cuts off the end

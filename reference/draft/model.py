@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..chance import Chance
+from ..model.cache import select
 from ..model.transformer import Transformer
 from ..probs import history, needs_history, probs
 from ..types import Draft, SpecdecError
@@ -25,8 +26,7 @@ class ModelDrafter(Drafter):
         if self.model.config.vocab_size != text.vocabulary:
             raise SpecdecError(f"the draft has {self.model.config.vocab_size} tokens and the target {text.vocabulary}: "
                                "draft and target must share one vocabulary")
-        # Twice the room: a row that drafted nothing for a while catches up beside one that is far ahead, padded.
-        self.cache = self.model.new_cache(len(text.tokens), 2 * capacity)
+        self.cache = self.model.new_cache(len(text.tokens), capacity)
         self.base = torch.zeros(len(text.tokens), dtype=torch.int64)
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
@@ -58,15 +58,15 @@ class ModelDrafter(Drafter):
         counts = torch.tensor([len(tokens) for tokens in missing])
         width = int(counts.max())
         padded = torch.tensor([tokens + [0] * (width - len(tokens)) for tokens in missing], device=self.model.device)
-        states = self.model.states(padded, self.cache)
+        states = self.model.states(padded, self.cache, None, counts)
         self.cache.lengths += counts
         if bool((counts == width).all()):
             return self.model.logits(states[:, -1:])
         return self.model.logits(states[torch.arange(len(counts)), (counts - 1).clamp(min=0)][:, None])
 
     def _extend(self, token: Tensor, going: Tensor) -> Tensor:
-        """Feed one drafted token to each row [B]; rows whose budget is used up do not keep it."""
-        logits = self.model(token[:, None], self.cache).logits
+        """Feed one drafted token to each row [B] whose budget is not used up."""
+        logits = self.model(token[:, None], self.cache, None, going.long()).logits
         self.cache.lengths += going
         return logits
 
@@ -74,4 +74,4 @@ class ModelDrafter(Drafter):
         self.cache.trim(self.base + accepted)
 
     def rows(self, index: list[int]) -> None:
-        self.cache, self.base = self.cache.rows(index), self.base[index]
+        self.cache, self.base = self.cache.rows(index), select(self.base, index)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..chance import Chance
 from ..model.addon import load_addon
-from ..model.cache import Cache
+from ..model.cache import Cache, select
 from ..model.transformer import Config, Linear, RMSNorm, Stack, Transformer
 from ..probs import history, needs_history, probs
 from ..types import Draft, SpecdecError
@@ -48,10 +48,11 @@ class MTPModule(Stack):
         """A fresh module for `target`."""
         return MTPModule(replace(target.config, num_hidden_layers=layers))
 
-    def forward(self, states: Tensor, embedded: Tensor, cache: Cache | None = None) -> Tensor:
-        """states [B,N,E] and embeddings of the tokens one place further on [B,N,E] -> states [B,N,E]."""
+    def forward(self, states: Tensor, embedded: Tensor, cache: Cache | None = None, counts: Tensor | None = None) -> Tensor:
+        """states [B,N,E] and embeddings of the tokens one place further on [B,N,E] -> states [B,N,E]. counts [B]: how many
+        of the N each row has; None: all."""
         joined = self.join(torch.cat((self.state_norm(states), self.token_norm(embedded)), -1))
-        return self.run(joined.to(self.dtype), cache)  # mixed-precision training multiplies in bfloat16
+        return self.run(joined.to(self.dtype), cache, None, counts)  # mixed-precision training multiplies in bfloat16
 
 
 def mtp_loss(module: MTPModule, target: Transformer, depth: int = 3) -> Callable[[Tensor], Tensor]:
@@ -78,6 +79,8 @@ def mtp_loss(module: MTPModule, target: Transformer, depth: int = 3) -> Callable
 class MTPDrafter(Drafter):
     """Drafts a chain with one MTP module, applied again to its own states."""
 
+    reads_states = True
+
     def __init__(self, module: MTPModule, target: Transformer):
         if module.config.hidden_size != target.config.hidden_size:
             raise SpecdecError(f"the module is {module.config.hidden_size} wide and the target "
@@ -100,7 +103,7 @@ class MTPDrafter(Drafter):
         laws: list[Tensor] = []
         for i in range(int(budget.max())):
             if i:
-                state = self.module(state, self.target.embedding(drafted[-1])[:, None], self.cache)
+                state = self.module(state, self.target.embedding(drafted[-1])[:, None], self.cache, (i <= budget).long())
                 self.cache.lengths += i <= budget
             past = None
             if needs_history(text.params):
@@ -118,7 +121,7 @@ class MTPDrafter(Drafter):
         behind = [tokens[len(tokens) - n:] + [0] * (width - n) for tokens, n in
                   zip(text.tokens, fresh.tolist(), strict=True)]
         embedded = self.target.embedding(torch.tensor(behind, device=self.target.device))
-        states = self.module(target_states[:, :width], embedded, self.cache)
+        states = self.module(target_states[:, :width], embedded, self.cache, fresh)
         self.cache.lengths += fresh
         self.base = self.cache.lengths.clone()
         return states[torch.arange(len(fresh)), (fresh - 1).clamp(min=0)][:, None]
@@ -127,4 +130,4 @@ class MTPDrafter(Drafter):
         self.cache.trim(self.base)  # what stands behind was read from its own states, not the target's
 
     def rows(self, index: list[int]) -> None:
-        self.cache, self.base = self.cache.rows(index), self.base[index]
+        self.cache, self.base = self.cache.rows(index), select(self.base, index)

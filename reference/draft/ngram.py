@@ -45,4 +45,5 @@ class NGramDrafter(Drafter):
         return []
 
     def rows(self, index: list[int]) -> None:
-        self.index, self.done = [self.index[i] for i in index], [self.done[i] for i in index]
+        self.index = [{} if i < 0 else self.index[i] for i in index]
+        self.done = [0 if i < 0 else self.done[i] for i in index]

@@ -22,6 +22,7 @@ class Step:
     slots: Tensor | slice  # [B,N] int64 cache slots, or one slice when all rows are aligned
     mask: Tensor | None  # [B,1,N,S] float, 0 where visible and -inf elsewhere; None: sees everything
     stop: int  # S: slots 0..S-1 are visible to somebody
+    real: Tensor | None = None  # [B,N] bool: which tokens there are; the others are padding. None: all
 
 
 def depths(parents: Tensor) -> Tensor:
@@ -57,6 +58,42 @@ def ancestors(parents: Tensor) -> Tensor:
     return seen
 
 
+def places(lengths: Tensor, count: int, parents: Tensor | None, stop: int) -> tuple[Tensor, Tensor]:
+    """Where `count` new tokens of each row stand behind its `lengths` [B] and which slots they see.
+
+    Returns:
+        positions [B,N] int64, and visible [B,N,S] bool over the first S = stop slots of each row.
+    """
+    if parents is None:
+        positions = lengths[:, None] + torch.arange(count, device=lengths.device)
+        return positions, torch.arange(stop, device=lengths.device) <= positions[..., None]
+    positions = lengths[:, None] + depths(parents)
+    offset = torch.arange(stop, device=lengths.device) - lengths[:, None]  # [B,S]: slot behind the text
+    inside = (offset >= 0) & (offset < count)
+    sees = ancestors(parents).gather(2, offset.clamp(0, count - 1)[:, None].expand(-1, count, -1))
+    return positions, (offset < 0)[:, None] | (inside[:, None] & sees)
+
+
+def padding(count: int, counts: Tensor | None, device: torch.device) -> Tensor | None:
+    """[B,N] bool, true for the first counts[b] tokens of each row; None where all N are there."""
+    if counts is None or int(counts.min()) >= count:
+        return None
+    return torch.arange(count, device=device) < counts.to(device)[:, None]
+
+
+def blocked(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """visible [B,N,S] bool as the mask [B,1,N,S] that is added to the scores."""
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)[:, None]
+
+
+def select(table: Tensor, index: list[int]) -> Tensor:
+    """Rows of table [B,...], zeros where the index is -1: a row that is new."""
+    chosen = table.new_zeros(len(index), *table.shape[1:])
+    kept = [row for row, old in enumerate(index) if old >= 0]
+    chosen[kept] = table[[index[row] for row in kept]]
+    return chosen
+
+
 class Cache:
     """Keys and values of every layer for B rows of at most `capacity` tokens.
 
@@ -76,37 +113,29 @@ class Cache:
     def capacity(self) -> int:
         return self.keys.shape[3]
 
-    def step(self, count: int, parents: Tensor | None = None) -> Step:
+    def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Step:
         """Place `count` new tokens behind each row's text.
 
         Args:
             count: N. parents: [B,N] int64 for a tree whose node 0 is the pending token; None for a chain.
+            counts: [B] int64, how many of the N each row has; None: all.
         Errors:
             SpecdecError when a row has no room left.
         """
+        device = self.keys.device
+        real = padding(count, counts, device)
         longest = int(self.lengths.max())
-        stop = longest + count
+        stop = longest + count if real is None or counts is None else int((self.lengths + counts).max())
         if stop > self.capacity:
             raise SpecdecError(f"the cache holds {self.capacity} tokens and this step needs {stop}: "
                              "make it larger, or generate fewer tokens")
-        device = self.keys.device
         start = self.lengths.to(device)
-        aligned = int(self.lengths.min()) == longest
-        chain = torch.arange(count, device=device)
-        slots = slice(longest, stop) if aligned else start[:, None] + chain
-        if parents is None:
-            positions = start[:, None] + chain
-            if aligned and count == 1:
-                return Step(positions, slots, None, stop)
-            visible = torch.arange(stop, device=device) <= positions[..., None]  # [B,N,S]
-        else:
-            positions = start[:, None] + depths(parents)
-            offset = torch.arange(stop, device=device) - start[:, None]  # [B,S]: slot behind the text
-            inside = (offset >= 0) & (offset < count)
-            sees = ancestors(parents).gather(2, offset.clamp(0, count - 1)[:, None].expand(-1, count, -1))
-            visible = (offset < 0)[:, None] | (inside[:, None] & sees)
-        mask = torch.zeros(visible.shape, dtype=self.keys.dtype, device=device)
-        return Step(positions, slots, mask.masked_fill_(~visible, -torch.inf)[:, None], stop)
+        aligned = real is None and int(self.lengths.min()) == longest
+        slots = slice(longest, stop) if aligned else start[:, None] + torch.arange(count, device=device)
+        if aligned and count == 1 and parents is None:
+            return Step(start[:, None], slots, None, stop)
+        positions, visible = places(start, count, parents, stop)
+        return Step(positions, slots, blocked(visible, self.keys.dtype), stop, real)
 
     def write(self, layer: int, step: Step, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k and v [B,H,N,D] of one layer; return what the step sees, both [B,H,S,D]."""
@@ -115,10 +144,14 @@ class Cache:
             keys[:, :, step.slots] = k
             values[:, :, step.slots] = v
         else:
-            rows = torch.arange(len(step.slots), device=keys.device)[:, None]
-            keys[rows, :, step.slots] = k.transpose(1, 2)
-            values[rows, :, step.slots] = v.transpose(1, 2)
+            rows = torch.arange(len(step.slots), device=keys.device)[:, None].expand_as(step.slots)
+            there = ... if step.real is None else step.real
+            keys[rows[there], :, step.slots[there]] = k.transpose(1, 2)[there]
+            values[rows[there], :, step.slots[there]] = v.transpose(1, 2)[there]
         return keys[:, :, : step.stop], values[:, :, : step.stop]
+
+    def note(self, step: Step, states: Tensor) -> None:
+        """The last states [B,N,E] of the step's tokens, for a cache that keeps them; this one does not."""
 
     def commit(self, path: Tensor, accepted: Tensor) -> None:
         """Keep the pending token (slot 0 of the step) and the accepted draft tokens behind it.
@@ -143,7 +176,14 @@ class Cache:
         self.lengths = torch.minimum(self.lengths, lengths)
 
     def rows(self, index: list[int]) -> "Cache":
-        """A cache of these rows alone (a copy), of the same class."""
+        """A cache of these rows, of the same class; -1 is a new and empty row. The old one must not be used any more."""
         part = object.__new__(type(self))
-        part.keys, part.values, part.lengths = self.keys[:, index], self.values[:, index], self.lengths[index]
+        part.lengths = select(self.lengths, index)
+        used = int(part.lengths.max()) if index else 0
+        shape = (self.keys.shape[0], len(index), *self.keys.shape[2:])
+        part.keys, part.values = self.keys.new_zeros(shape), self.values.new_zeros(shape)
+        kept = [row for row, old in enumerate(index) if old >= 0]
+        source = [index[row] for row in kept]
+        part.keys[:, kept, :, :used] = self.keys[:, source, :, :used]
+        part.values[:, kept, :, :used] = self.values[:, source, :, :used]
         return part

@@ -84,6 +84,20 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
     return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
 
 
+def pack(x: Tensor, real: Tensor | None) -> Tensor:
+    """x [B,N,...] -> [1,T,...]: the real tokens of all rows, one after the other. real [B,N] bool; None: no padding."""
+    return x if real is None else x[real][None]
+
+
+def spread(x: Tensor, real: Tensor | None) -> Tensor:
+    """The inverse of `pack`, with zeros for padding: [1,T,...] -> [B,N,...]."""
+    if real is None:
+        return x
+    padded = x.new_zeros(*real.shape, *x.shape[2:])
+    padded[real] = x[0]
+    return padded
+
+
 class Attention(nn.Module):
     """Grouped-query attention: every key/value head serves H/G query heads."""
 
@@ -93,15 +107,17 @@ class Attention(nn.Module):
         self.qkv = Linear(config.hidden_size, (self.heads + 2 * self.kv_heads) * self.dim)
         self.out = Linear(self.heads * self.dim, config.hidden_size)
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None, store: Store) -> Tensor:
-        batch, count, _ = x.shape
-        qkv = self.qkv(x).view(batch, count, -1, self.dim)
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None, store: Store, real: Tensor | None) -> Tensor:
+        qkv = spread(self.qkv(x), real)
+        batch, count, _ = qkv.shape
+        qkv = qkv.view(batch, count, -1, self.dim)
         qk = rotate(qkv[:, :, : self.heads + self.kv_heads], turn).transpose(1, 2)  # [B,H+G,N,D]
         k, v = store(qk[:, self.heads:], qkv[:, :, self.heads + self.kv_heads:].transpose(1, 2))  # [B,G,S,D]
         # The query heads of one group read the same keys: stack them along the queries, [B,G,(H/G)*N,D].
         q = qk[:, : self.heads].reshape(batch, self.kv_heads, -1, self.dim)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(y.view(batch, self.heads, count, self.dim).transpose(1, 2).reshape(batch, count, -1))
+        y = y.view(batch, self.heads, count, self.dim).transpose(1, 2).reshape(batch, count, -1)
+        return self.out(pack(y, real))
 
 
 class MLP(nn.Module):
@@ -125,8 +141,8 @@ class Block(nn.Module):
         self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None, store: Store) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), turn, mask, store)
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None, store: Store, real: Tensor | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), turn, mask, store, real)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -165,8 +181,9 @@ class Stack(nn.Module):
         return Cache(config.num_hidden_layers, config.num_key_value_heads, config.head_dim, batch, capacity,
                      self.dtype, self.device)
 
-    def run(self, x: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Tensor:
-        """Inputs [B,N,E] through all blocks and the last norm: [B,N,E]. `cache` and `parents` as in Transformer."""
+    def run(self, x: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+            counts: Tensor | None = None) -> Tensor:
+        """Inputs [B,N,E] through all blocks and the last norm: [B,N,E]. `cache`, `parents`, `counts` as in Transformer."""
         config, count = self.config, x.shape[1]
         turn = torch.view_as_complex(self.turn)
         step, mask = None, None
@@ -174,17 +191,22 @@ class Stack(nn.Module):
             turn = turn[:count][None, :, None]
             mask = torch.full((count, count), -torch.inf, dtype=self.dtype, device=self.device).triu(1)[None, None]
         else:
-            step = cache.step(count, parents)
+            step = cache.step(count, parents, counts)
             # Only padding may stand behind the context's end; its angle does not matter.
             turn, mask = turn[step.positions.clamp(max=len(turn) - 1)][:, :, None], step.mask
         groups = config.num_attention_heads // config.num_key_value_heads
         if mask is not None and groups > 1:
             mask = mask.repeat(1, 1, groups, 1)  # one copy for each query head stacked in a group
+        real = None if step is None else step.real
+        x = pack(x, real)  # ragged rows are padded for attention alone, whatever else is done is done for real tokens
         for index, block in enumerate(self.blocks):
             def store(k: Tensor, v: Tensor, index: int = index) -> tuple[Tensor, Tensor]:
                 return (k, v) if cache is None or step is None else cache.write(index, step, k, v)
-            x = block(x, turn, mask, store)
-        return self.norm(x)
+            x = block(x, turn, mask, store, real)
+        states = spread(self.norm(x), real)
+        if cache is not None and step is not None:
+            cache.note(step, states)
+        return states
 
 
 class Transformer(Stack):
@@ -196,21 +218,24 @@ class Transformer(Stack):
         nn.init.normal_(self.embedding.weight, std=0.02 if config.tie_word_embeddings else 1.0)
         self.head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Output:
+    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+                counts: Tensor | None = None) -> Output:
         """One forward.
 
         Args:
             tokens: [B,N] int64. cache: what came before; the new keys and values are written behind it,
                 uncommitted. parents: [B,N] int64 makes the tokens a tree rooted at token 0; None: a chain.
+            counts: [B] int64, how many of the N tokens each row has, the others being padding; None: all.
         Returns:
             Output with logits [B,N,V] and hidden [B,N,E], in the model's dtype.
         """
-        hidden = self.states(tokens, cache, parents)
+        hidden = self.states(tokens, cache, parents, counts)
         return Output(self.logits(hidden), hidden)
 
-    def states(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Tensor:
+    def states(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+               counts: Tensor | None = None) -> Tensor:
         """As `forward`, without the head: [B,N,E]."""
-        return self.run(self.embedding(tokens), cache, parents)
+        return self.run(self.embedding(tokens), cache, parents, counts)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [B,N,E] -> [B,N,V]."""

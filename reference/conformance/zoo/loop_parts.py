@@ -27,8 +27,9 @@ class Other(Transformer):
         made.__class__ = self.cache_type
         return made
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Output:
-        output = super().forward(tokens, cache, parents)
+    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+                counts: Tensor | None = None) -> Output:
+        output = super().forward(tokens, cache, parents, counts)
         self.scores = output.logits
         return output
 
@@ -39,8 +40,8 @@ class Stale(Cache):
 
 
 class Shifted(Cache):
-    def step(self, count: int, parents: Tensor | None = None) -> Step:
-        step = super().step(count, parents)
+    def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Step:
+        step = super().step(count, parents, counts)
         return replace(step, positions=step.positions + (count == 1))  # drafted one by one: a place too far
 
 

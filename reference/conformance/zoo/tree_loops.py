@@ -28,13 +28,13 @@ class Uncompacted(Cache):
 
 
 class Cousins(Cache):
-    def step(self, count: int, parents: Tensor | None = None) -> Place:
-        return replace(super().step(count, parents), mask=super().step(count).mask)  # a chain's mask: all that is earlier
+    def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Place:
+        return replace(super().step(count, parents, counts), mask=super().step(count).mask)  # a chain's mask
 
 
 class ByIndex(Cache):
-    def step(self, count: int, parents: Tensor | None = None) -> Place:
-        return replace(super().step(count, parents), positions=super().step(count).positions)
+    def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Place:
+        return replace(super().step(count, parents, counts), positions=super().step(count).positions)
 
 
 def with_cache(cache: type[Cache]) -> type[TreeLoop]:
@@ -71,8 +71,9 @@ class StateBefore(MedusaDrafter):
 
 
 class Late(Other):
-    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None) -> Output:
-        output = super().forward(tokens, cache, parents)
+    def forward(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
+                counts: Tensor | None = None) -> Output:
+        output = super().forward(tokens, cache, parents, counts)
         return replace(output, logits=output.logits.roll(1, 1))
 
 
