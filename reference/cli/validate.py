@@ -15,7 +15,7 @@ import sys
 
 import torch
 
-from ..conformance.plug import NotLoadedError, load
+from ..conformance.plug import NotLoadedError, load, opened
 from ..conformance.session import Session, judge
 from ..conformance.suite import LEVELS, checks
 from ..conformance.verdict import Report
@@ -26,6 +26,7 @@ from .common import add_json, writable, write_result
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", metavar="ENGINE")
     parser.add_argument("--level", choices=LEVELS, help="default: found from the adapter's methods")
+    parser.add_argument("--baseline", metavar="URL", help="a server's target without speculation")
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="default: 60")
     parser.add_argument("--mde", type=float, metavar="TV", help="the smallest difference that has to be seen")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -38,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     report = Report(args.engine, args.level or "", args.seed)
     try:
-        plug = load(args.engine, args.level)
+        plug = load(args.engine, args.level, args.baseline)
         report.level = plug.level
         session = Session(args.engine, plug.level, args.seed, args.budget, args.mde)
-        report.checks = judge(plug.subject, session, chosen(plug.level, args.only))
+        wanted = chosen(plug.level, args.only)
+        with opened(plug):
+            report.checks = judge(plug.subject, session, wanted)
         report.complete = True
     except NotLoadedError as error:
         report.crashed = str(error)

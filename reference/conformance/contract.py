@@ -11,9 +11,10 @@ An adapter is one class, at the level at which its code can be called:
 The judge finds the level from the methods. `specdec validate --init LEVEL FILE` writes an adapter to start from.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -108,13 +109,21 @@ class Engine:
 
 
 class Server:
-    """A server to be judged over HTTP. The class body may name running ones, or `start` may bring them up."""
+    """A server to be judged over HTTP. The class body may name running ones, or `start` may bring them up.
+
+    It speaks OpenAI's `/v1/completions` or llama.cpp's `/completion`; the judge finds out which, and which parameters it
+    knows. `supports`, where it is given, is what is asked for out of CAPABILITIES, and what must then be there.
+    """
 
     name = "server"
     lossless = True
     url = ""  # of the speculating server
-    baseline = ""  # of the same target without speculation
-    supports: Collection[str] = ()
+    baseline = ""  # of the same target without speculation; without one fewer laws can be judged
+    supports: Collection[str] = ()  # empty: the judge finds out
+    model = ""  # the model's name in requests; empty: the first that the server lists
+    headers: Mapping[str, str] = MappingProxyType({})  # sent with every request, such as an Authorization
+    timeout = 60.0  # seconds that one answer may take
+    prompts: Sequence[Sequence[int] | str] = ()  # to start from; empty: what the server writes itself
 
     def start(self) -> None:
         """Bring the servers up and set `url` and `baseline`; nothing to do for running ones."""

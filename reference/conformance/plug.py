@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from . import contract
 from .adapters import BUILT_IN
 
 METHODS = {"verify": "kernel", "verify_tree": "kernel", "verify_with": "kernel", "generate": "engine", "url": "http"}
+
+URL = ("http://", "https://")
 
 
 class NotLoadedError(Exception):
@@ -27,15 +31,20 @@ class Plug:
     name: str
 
 
-def load(engine: str, level: str | None = None) -> Plug:
+def load(engine: str, level: str | None = None, baseline: str | None = None) -> Plug:
     """Find an adapter: a URL, `file.py:Name`, `package.module:Name`, or a built-in adapter's name.
+
+    baseline: the URL of the same target without speculation, for a server.
 
     Errors:
         SpecdecError for a name that leads nowhere or has no such level; NotLoadedError where the adapter's own code fails.
     """
-    if engine.startswith(("http://", "https://")):
+    if baseline is not None and not baseline.startswith(URL):
+        raise SpecdecError(f"--baseline {baseline} is no URL: give http://HOST:PORT of the same target without speculation")
+    if engine.startswith(URL):
         server = contract.Server()
         server.url = server.name = engine.rstrip("/")
+        server.baseline = baseline or ""
         return Plug(server, _level(server, engine, level), engine)
     path = engine
     if engine in BUILT_IN:
@@ -49,11 +58,37 @@ def load(engine: str, level: str | None = None) -> Plug:
                            f"{', '.join(BUILT_IN)}")
     found = _attribute(_module(where), name, where)
     level = _level(found, engine, level)
+    if baseline is not None and level != "http":
+        raise SpecdecError(f"--baseline is for servers and {engine} is judged at the level {level}: leave it out")
     try:
         subject = found() if isinstance(found, type) and level != "engine" else found
     except Exception as error:
         raise NotLoadedError(f"{engine} cannot be made: {type(error).__name__}: {error}") from error
+    if baseline is not None:
+        subject.baseline = baseline
     return Plug(subject, level, str(getattr(found, "name", name)))
+
+
+@contextmanager
+def opened(plug: Plug) -> Iterator[Plug]:
+    """A server is up inside and taken down after; other adapters need neither.
+
+    Errors:
+        NotLoadedError where `start` fails or leaves no address.
+    """
+    if plug.level != "http":
+        yield plug
+        return
+    try:
+        try:
+            plug.subject.start()
+        except Exception as error:
+            raise NotLoadedError(f"{plug.name} cannot be started: {type(error).__name__}: {error}") from error
+        if not str(plug.subject.url).startswith(URL):
+            raise NotLoadedError(f"{plug.name} has the url {plug.subject.url!r}: set http://HOST:PORT in start() or above")
+        yield plug
+    finally:
+        plug.subject.close()
 
 
 def has(subject: Any, need: str) -> bool:
