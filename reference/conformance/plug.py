@@ -62,7 +62,7 @@ def load(engine: str, level: str | None = None, baseline: str | None = None) -> 
         raise SpecdecError(f"--baseline is for servers and {engine} is judged at the level {level}: leave it out")
     try:
         subject = found() if isinstance(found, type) and level != "engine" else found
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotLoadedError(f"{engine} cannot be made: {type(error).__name__}: {error}") from error
     if baseline is not None:
         subject.baseline = baseline
@@ -114,7 +114,7 @@ def _module(where: str) -> Any:
                 raise SpecdecError(f"there is no module {where}: give file.py:Name for a file, or install the package") \
                     from None
             raise NotLoadedError(f"{where} cannot be imported: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
     if not file.is_file():
         raise SpecdecError(f"there is no file {where}: give the path of your adapter, as in path/to/adapter.py:Name")
@@ -126,7 +126,7 @@ def _module(where: str) -> Any:
     sys.path.append(str(file.resolve().parent))  # behind everything installed: its helpers, and no shadows
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 

@@ -1,17 +1,21 @@
 """One run of the judge: its clock, its seeds, its error rate, and the schedule of its checks."""
 
 import hashlib
+import shlex
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..types import SpecdecError
-from .plug import has
+from .plug import NotLoadedError, has
 from .verdict import Verdict
+from .worlds import Worlds
 
 if TYPE_CHECKING:
     from .suite import Check
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 ALPHA = 1e-6  # false alarms of a whole run
 GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
 ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}  # without --mde, a test that would not have seen this says nothing
+
+
+# told ("begun", id, None), ("renewed", id, verdict) after every slice, ("ended", id, verdict)
+Told = Callable[[str, str, Verdict | None], None]
 
 
 class MisbehavedError(Exception):
@@ -29,9 +37,12 @@ class MisbehavedError(Exception):
 class Session:
     """What a check may know of the run.
 
+    A verdict has to be the same when its check runs alone: take every seed from `seed_for` or `generator`, and let the
+    size of a slice depend on what was drawn, never on the clock.
+
     Args:
         engine: as the user named it. seed: of everything drawn. budget: seconds for the whole run. mde: the TV that has to
-            be seen, None for the level's own.
+            be seen, None for the level's own. options: what else a reproduction has to say, such as --baseline.
     """
 
     engine: str
@@ -39,10 +50,13 @@ class Session:
     seed: int = 0
     budget: float = 60.0
     mde: float | None = None
+    options: tuple[str, ...] = ()
     shares: int = 1  # statistical checks that share ALPHA
     watch: Callable[[str], None] = lambda call: None  # told before a call of the engine ("verify, 64 rows") and after ("")
     kept: dict[str, Any] = field(default_factory=dict)  # what checks share, by name
     check: str = ""  # the id of the check that runs
+    raised: str = ""  # the call of the engine that the last error came out of
+    worlds: Worlds = field(default_factory=Worlds)
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -77,9 +91,14 @@ class Session:
     @contextmanager
     def calling(self, what: str) -> Iterator[None]:
         """Around every call of the engine, so that a hang is noticed and named."""
+        self.raised = ""
         self.watch(what)
         try:
-            yield
+            with self.worlds.engine():
+                yield
+        except BaseException:
+            self.raised = what
+            raise
         finally:
             self.watch("")
 
@@ -91,34 +110,36 @@ class Session:
 
 
 def judge(plug: Any, session: Session, chosen: Sequence["Check"],
-          report: Callable[[str, Verdict | None], None] = lambda check, verdict: None) -> list[Verdict]:
+          tell: Told = lambda event, check, verdict: None) -> list[Verdict]:
     """Put a plug to every chosen check: each gets its first slice in turn, then all that go on get theirs, until the
     budget is spent.
 
-    Args:
-        report: told (id, None) when a check begins and (id, verdict) whenever its verdict is renewed.
     Returns:
         one verdict for each check, in their order.
     """
-    session.shares = sum(item.statistical for item in chosen)
+    from .suite import checks  # which imports this module
+
+    session.shares *= sum(item.statistical for item in checks(session.level))  # of all, so that a check alone has the same
     said: dict[str, Verdict] = {}
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True
     while going:
         for name, (item, run) in list(going.items()):
-            session.check = name
-            if first:
-                report(name, None)
-            elif session.left <= 0:
+            if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]
+            session.check = name
+            session.worlds.turn_to(name, session.seed_for("global coins", name))
+            if first:
+                tell("begun", name, None)
             began = time.monotonic()
             fresh = next(run, None)
             if fresh is None:
                 del going[name]
+                tell("ended", name, said[name])
                 continue
             before = said[name].seconds if name in said else 0.0
             said[name] = _settled(fresh, item, plug, session, before + time.monotonic() - began)
-            report(name, said[name])
+            tell("renewed", name, said[name])
         first = False
     return [said[item.id] for item in chosen]
 
@@ -136,11 +157,28 @@ def _guarded(item: "Check", plug: Any, session: Session) -> Iterator[Verdict]:
             yield verdict
     except MisbehavedError as error:
         yield Verdict("FAIL", "deterministic", str(error), n=1)
-    except Exception as error:
-        yield Verdict("FAIL", "deterministic", f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}", n=1)
+    except NotLoadedError:
+        raise
+    except (Exception, SystemExit) as error:
+        yield Verdict("FAIL", "deterministic", _raised(error, session), n=1)
     else:
         if not ran:
             raise SpecdecError(f"{item.id} yields no verdict: let it yield one")
+    finally:
+        session.raised = ""
+
+
+def _raised(error: BaseException, session: Session) -> str:
+    """What went wrong, in which call, and in which line of the engine."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+    if not session.raised:
+        return f"answers with something that cannot be judged: {said}"
+    ours = str(Path(__file__).parents[1])
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__)
+             if not frame.filename.startswith((ours, "<")) and "site-packages" not in frame.filename
+             and Path(frame.filename).name != "contextlib.py"]
+    place = f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
+    return f"raises in {session.raised}{place}: {said}"
 
 
 def _settled(verdict: Verdict, item: "Check", plug: Any, session: Session, seconds: float) -> Verdict:
@@ -150,5 +188,10 @@ def _settled(verdict: Verdict, item: "Check", plug: Any, session: Session, secon
         outcome = "LOSSY-BY-DESIGN"
     if outcome == "PASS" and verdict.mde is not None and verdict.mde > session.enough:
         outcome = "INCONCLUSIVE"
-    repro = f"specdec validate {session.engine} --level {session.level} --only {item.id} --seed {session.seed}"
-    return replace(verdict, verdict=outcome, id=item.id, seed=session.seed, repro=repro, seconds=seconds)
+    return replace(verdict, verdict=outcome, id=item.id, seed=session.seed, seconds=seconds,
+                   repro=reproduction(session.engine, session.level, item.id, session.seed, session.options))
+
+
+def reproduction(engine: str, level: str, check: str, seed: int, options: Sequence[str] = ()) -> str:
+    """The command that says the same again."""
+    return shlex.join(["specdec", "validate", engine, "--level", level, "--only", check, "--seed", str(seed), *options])
