@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cache import Cache
+from .pool import Pool
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,12 @@ class Stack(nn.Module):
         config = self.config
         return Cache(config.num_hidden_layers, config.num_key_value_heads, config.head_dim, batch, capacity,
                      self.dtype, self.device)
+
+    def new_pool(self, blocks: int, size: int = 16, states: bool = False) -> Pool:
+        """Memory for `PagedCache`, of `blocks` blocks of `size` tokens; states: for drafters that read the last states."""
+        config = self.config
+        return Pool(config.num_hidden_layers, config.num_key_value_heads, config.head_dim, blocks, size,
+                    self.dtype, self.device, config.hidden_size if states else 0)
 
     def run(self, x: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
             counts: Tensor | None = None) -> Tensor:
