@@ -1,0 +1,86 @@
+"""What sampling parameters make of one row of scores, written a second time: plain Python, one token after another, and
+nothing of probs.py, so that a mistake there has no twin here.
+
+It also says when a row is doubtful: when float32 may fall on the other side of a filter's edge, or of a tie.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..types import SamplingParams
+
+EDGE = 1e-4  # probability, or scores, by which a token must clear the edge of a filter
+TIE = 1e-3  # scores
+
+
+@dataclass(frozen=True)
+class Row:
+    law: list[float]  # [V]
+    doubtful: bool = False
+
+
+def row(scores: Sequence[float], params: SamplingParams, prompt: Sequence[int] = (), output: Sequence[int] = (),
+        counts_prompt: bool = False) -> Row:
+    """The law of the token after prompt and output.
+
+    Args:
+        scores: [V], the model's. counts_prompt: presence and frequency penalties look at the prompt too, as in llama.cpp;
+            else at the output alone, as at OpenAI's and in vLLM. The repetition penalty always looks at both.
+    """
+    adjusted = _adjusted(scores, params, prompt, output, counts_prompt)
+    if params.temperature == 0:
+        first, second = sorted(adjusted, reverse=True)[:2]
+        best = adjusted.index(first)
+        return Row([float(token == best) for token in range(len(adjusted))], first - second < TIE)
+    order = sorted(range(len(adjusted)), key=lambda token: -adjusted[token])
+    top = adjusted[order[0]]
+    weights = [math.exp((score - top) / params.temperature) for score in adjusted]
+    kept, doubtful = order, False
+    if 0 < params.top_k < len(kept):
+        doubtful |= adjusted[kept[params.top_k - 1]] - adjusted[kept[params.top_k]] < EDGE
+        kept = kept[: params.top_k]
+    if params.top_p < 1:
+        total, running, count = sum(weights[token] for token in kept), 0.0, 0
+        while count < len(kept) and running < params.top_p:  # the token that passes the edge stays
+            running += weights[kept[count]] / total
+            count += 1
+            doubtful |= abs(running - params.top_p) < EDGE
+        kept = kept[:count]
+    if params.min_p:
+        doubtful |= any(abs(weights[token] - params.min_p) < EDGE for token in kept)  # the likeliest one's weight is 1
+        kept = [token for token in kept if weights[token] >= params.min_p]
+    total = sum(weights[token] for token in kept)
+    law = [0.0] * len(adjusted)
+    for token in kept:
+        law[token] = weights[token] / total
+    return Row(law, doubtful)
+
+
+def _adjusted(scores: Sequence[float], params: SamplingParams, prompt: Sequence[int], output: Sequence[int],
+              counts_prompt: bool) -> list[float]:
+    """Bias, penalties, and no stop token before min_tokens."""
+    adjusted = list(scores)
+    for token, bias in params.logit_bias.items():
+        adjusted[token] += bias
+    seen = {*prompt, *output}
+    counted = [*prompt, *output] if counts_prompt else list(output)
+    for token in seen:
+        if params.repetition_penalty != 1:
+            adjusted[token] *= params.repetition_penalty if adjusted[token] < 0 else 1 / params.repetition_penalty
+    for token in set(counted):
+        adjusted[token] -= params.presence_penalty + params.frequency_penalty * counted.count(token)
+    if len(output) < params.min_tokens:
+        for token in params.stop_ids:
+            adjusted[token] = -math.inf
+    return adjusted
+
+
+def ended(output: Sequence[int], params: SamplingParams, room: int) -> str:
+    """Why a text ends with the last token of `output`: "stop", "length", or "" where it goes on."""
+    if len(output) >= max(1, params.min_tokens):
+        if output[-1] in params.stop_ids:
+            return "stop"
+        if any(list(output[-len(stop):]) == list(stop) for stop in params.stop_sequences):
+            return "stop"
+    return "length" if len(output) >= min(params.max_new_tokens, room) else ""
