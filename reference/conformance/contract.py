@@ -73,7 +73,7 @@ class InjectableKernel(Kernel):
 class Metrics:
     """What an engine counted for one request."""
 
-    target_steps: int  # target forwards, the prefill not counted
+    target_steps: int | None  # target forwards, the prefill not counted; None where they are not known
     drafted: int  # tokens proposed
     accepted: int  # proposed tokens that were kept in the text
 
@@ -89,10 +89,16 @@ class Completion:
 
 
 class Engine:
-    """Whole generation. `supports` names what it has, out of CAPABILITIES; what is absent is not asked for."""
+    """Whole generation. `supports` names what it has, out of CAPABILITIES; what is absent is not asked for.
+
+    Without "metrics" speculation cannot be seen to run, and nothing is said to have passed. A text ends with a token of
+    `stop_ids` or a sequence of `stop_sequences`, kept or left out, or with its last token of `max_new_tokens`. The judge
+    always names the checkpoint's own end token in `stop_ids`.
+    """
 
     name = "engine"
     lossless = True
+    own_draft = False  # True: it drafts by itself (n-gram lookup, early exit) and is made with draft None
     supports: Collection[str] = ()
 
     def __init__(self, target: Path, draft: Path | None):

@@ -117,9 +117,17 @@ def judge(plug: Any, session: Session, chosen: Sequence["Check"],
     Returns:
         one verdict for each check, in their order.
     """
-    from .suite import checks  # which imports this module
+    from .asking import let_go  # which imports this module, as the next does
+    from .suite import checks
 
     session.shares *= sum(item.statistical for item in checks(session.level))  # of all, so that a check alone has the same
+    try:
+        return _judged(plug, session, chosen, tell)
+    finally:
+        let_go(session)
+
+
+def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) -> list[Verdict]:
     said: dict[str, Verdict] = {}
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True

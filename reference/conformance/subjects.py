@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..chance import Chance, Streams
-from ..decode import Request, cycles
+from ..decode import Cycle, Request, cycles
 from ..draft.base import Drafter, Text
 from ..draft.model import ModelDrafter
 from ..model.transformer import Transformer
@@ -61,6 +61,7 @@ class Loop:
 
     def __init__(self, target: Transformer, draft: Transformer, gamma: int = 2, rests: bool = False):
         self.target, self.draft, self.gamma, self.rests = target, draft, gamma, rests
+        self.watch: Callable[[Cycle], None] = lambda cycle: None  # told of every cycle
 
     def drafter(self) -> Drafter:
         return ModelDrafter(self.draft)
@@ -78,9 +79,9 @@ class Loop:
                  chance: Chance | None = None) -> list[Completion]:
         requests = [self.request(s, self.limit(s, prompt)) for prompt, s in zip(prompts, params, strict=True)]
         drafter: Drafter = Resting(self.drafter()) if self.rests else self.drafter()
-        for _ in cycles(self.target, drafter, self.judge, prompts, params, requests,
-                        self.chance(params) if chance is None else chance, self.gamma):
-            pass
+        for cycle in cycles(self.target, drafter, self.judge, prompts, params, requests,
+                            self.chance(params) if chance is None else chance, self.gamma):
+            self.watch(cycle)
         return [Completion(r.tokens, r.reason or "", r.target_steps, r.drafted, r.accepted) for r in requests]
 
 

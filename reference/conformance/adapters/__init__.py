@@ -2,8 +2,11 @@
 
 _HERE = "reference.conformance.adapters"
 BUILT_IN: dict[str, dict[str, str]] = {
-    "reference": {"kernel": f"{_HERE}.reference:Rejection"},
-    "reference-block": {"kernel": f"{_HERE}.reference:Block"},
-    "reference-matching": {"kernel": f"{_HERE}.reference:Matching"},
+    "reference": {"engine": f"{_HERE}.reference:Looped", "kernel": f"{_HERE}.reference:Rejection"},
+    "reference-block": {"engine": f"{_HERE}.reference:LoopedBlock", "kernel": f"{_HERE}.reference:Block"},
+    "reference-matching": {"engine": f"{_HERE}.reference:LoopedMatching",
+                           "kernel": f"{_HERE}.reference:Matching"},
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
+    "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
+    "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
 }

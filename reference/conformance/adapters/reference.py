@@ -1,17 +1,23 @@
 """This project's own rules and loops, as any other engine: through the contract."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...chance import Chance, Uniforms
-from ...types import Draft, SpecdecError, Verdict
+from ...decode import Cycle
+from ...model.checkpoint import load
+from ...types import Draft, SamplingParams, SpecdecError, Verdict
 from ...verify.block import block
 from ...verify.matching import matching
 from ...verify.rejection import rejection
 from ...verify.tree import tree
-from ..contract import InjectableKernel, Kernel, TreeKernel
+from ..contract import CAPABILITIES, Completion, Engine, InjectableKernel, Kernel, Metrics, TreeKernel
+from ..loops import Blockwise, EarlyExit, NGram, NoDraft
+from ..loops import Matching as MatchingLoop
+from ..subjects import Loop
 
 
 class Together(Uniforms):
@@ -111,3 +117,51 @@ def depth(parents: Tensor) -> int:
     for parent in parents.tolist():
         depths.append(1 if parent < 0 else depths[parent] + 1)
     return max(depths, default=0)
+
+
+class Looped(Engine):
+    """One of our loops. Without a draft model it looks n-grams up."""
+
+    name = "reference"
+    supports = CAPABILITIES
+    loop: type[Loop] = Loop
+    gamma = 3
+
+    def __init__(self, target: Path, draft: Path | None):
+        self.target = load(target)
+        self.draft = self.target if draft is None else load(draft)
+        self.speculating = NGram if draft is None and not self.own_draft else self.loop
+
+    @torch.inference_mode()
+    def generate(self, prompts: list[list[int]], params: SamplingParams | list[SamplingParams], *,
+                 speculative: bool) -> list[Completion]:
+        kind = self.speculating if speculative else NoDraft
+        loop = kind(self.target, self.draft, self.gamma)
+        logprobs: list[list[float]] = [[] for _ in prompts]
+        loop.watch = lambda cycle: self.note(cycle, logprobs)
+        done = loop.generate(prompts, [params] * len(prompts) if isinstance(params, SamplingParams) else params)
+        return [Completion(one.tokens, one.finish_reason, log, Metrics(one.target_steps, one.drafted, one.accepted))
+                for one, log in zip(done, logprobs, strict=True)]
+
+    def note(self, cycle: Cycle, logprobs: list[list[float]]) -> None:
+        """The logarithms of the probabilities of what a cycle emits, from the laws it was drawn from."""
+        table = cycle.p.log().tolist()
+        for row, (request, tokens) in enumerate(zip(cycle.rows, cycle.emitted, strict=True)):
+            nodes = [-1, *cycle.verdict.path[row].tolist()]
+            logprobs[request] += [table[row][nodes[i] + 1][token] for i, token in enumerate(tokens)]
+
+
+class LoopedBlock(Looped):
+    name, loop = "reference: block", Blockwise
+
+
+class LoopedMatching(Looped):
+    name, loop = "reference: matching", MatchingLoop
+
+
+class LoopedNGram(Looped):
+    name, loop, own_draft = "reference: n-gram", NGram, True
+
+
+class LoopedEarlyExit(Looped):
+    name, loop, own_draft = "reference: early exit", EarlyExit, True

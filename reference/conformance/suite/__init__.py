@@ -15,7 +15,7 @@ from ..verdict import Verdict
 
 Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "engine", "http")
-MODULES: dict[str, tuple[str, ...]] = {"kernel": ("kernel",), "engine": (), "http": ()}
+MODULES: dict[str, tuple[str, ...]] = {"kernel": ("kernel",), "engine": ("engine_text",), "http": ()}
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,14 @@ from torch import Tensor
 
 from ...chance import Chance
 from ...draft.base import Drafter, Text
-from ...draft.early_exit import EarlyExitDrafter
 from ...draft.model import ModelDrafter
-from ...draft.ngram import NGramDrafter
-from ...draft.none import NoDrafter
 from ...types import Completion, Draft, SamplingParams, Verdict, check
 from ...verify.block import block
 from ...verify.greedy import greedy
 from ...verify.matching import matching
 from ...verify.rejection import rejection
 from ...verify.tree import tree
+from ..loops import Blockwise, EarlyExit, Matching, NGram, NoDraft, Recursive
 from ..subjects import Loop, Step, overlap
 from . import Control
 from .parts import Through, assembled, one_hot, top
@@ -46,46 +44,6 @@ class FromTheEnd(Through):
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         return self.inner.accept(probability.flip(1), None if asked is None else asked.flip(1)).flip(1)
-
-
-class Blockwise(Loop):
-    law = "block"
-
-    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        return block(draft, p, chance)
-
-
-class Matching(Loop):
-    law = "matching"
-
-    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        return matching(draft, p, chance)
-
-
-class Recursive(Loop):
-    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        return tree(draft, p, chance)
-
-
-class NGram(Loop):
-    law = ""
-
-    def drafter(self) -> Drafter:
-        return NGramDrafter(2, 1)
-
-
-class NoDraft(Loop):
-    law = ""
-
-    def drafter(self) -> Drafter:
-        return NoDrafter()
-
-
-class EarlyExit(Loop):
-    law = ""
-
-    def drafter(self) -> Drafter:
-        return EarlyExitDrafter(self.target, 1)
 
 
 class Certain(ModelDrafter):

@@ -1,0 +1,164 @@
+"""Engines on toy checkpoints, every call of them guarded, and speculation seen or not seen to run."""
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from ..types import SamplingParams
+from .contract import Completion, Engine, Metrics
+from .plug import NotLoadedError, has
+from .session import MisbehavedError, Session
+from .suite import Run, check
+from .toys import Toy, toy
+from .verdict import Verdict
+
+OPEN = 3  # engines held at a time
+TOGETHER = 64  # rows of a deterministic check's call at most
+Row = tuple[Sequence[int], SamplingParams]
+
+
+class Asked:
+    """One engine on one toy."""
+
+    def __init__(self, made: Engine, subject: Toy, session: Session):
+        self.made, self.toy, self.session = made, subject, session
+
+    def has(self, capability: str) -> bool:
+        return has(self.made, capability)
+
+    def answers(self, rows: Sequence[Row], speculative: bool = True, together: int = TOGETHER) -> list[Completion]:
+        """One completion a row. Engines without batches are asked row by row."""
+        size = together if self.has("batch") else 1
+        return [done for first in range(0, len(rows), size) for done in self._call(rows[first: first + size], speculative)]
+
+    def _call(self, rows: Sequence[Row], speculative: bool) -> list[Completion]:
+        prompts, params = [list(prompt) for prompt, _ in rows], [s for _, s in rows]
+        one = params[0] if all(s is params[0] for s in params) else None
+        given = copy.deepcopy((prompts, one or params))
+        what = f"generate, {len(rows)} prompts, {'' if speculative else 'not '}speculative, toy {self.toy.name}"
+        with self.session.calling(what):
+            out = self.made.generate(*given, speculative=speculative)
+        if given != (prompts, one or params):
+            raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
+        done = [self._answer(answer, number) for number, answer in enumerate(self._list(out, len(rows)))]
+        if speculative:
+            seen = self.session.kept.setdefault("drafted", {})
+            drafted = sum(d.metrics.drafted for d in done if d.metrics)
+            seen[self.session.check] = seen.get(self.session.check, 0) + drafted
+        return done
+
+    def _list(self, out: object, count: int) -> Sequence[object]:
+        if not isinstance(out, list | tuple):
+            raise MisbehavedError(f"generate returns a {type(out).__name__}: return a list of {count} completions")
+        if len(out) != count:
+            raise MisbehavedError(f"generate returns {len(out)} completions for {count} prompts: return one for each")
+        return out
+
+    def _answer(self, done: Any, number: int) -> Completion:
+        """The completion, if it is one."""
+        place = f"completion {number}"
+        for name in ("tokens", "finish_reason"):
+            if not hasattr(done, name):
+                raise MisbehavedError(f"{place} is a {type(done).__name__} without {name}: return contract.Completion")
+        tokens = done.tokens
+        kinds = {type(t).__name__ for t in tokens} if isinstance(tokens, list | tuple) else {type(tokens).__name__}
+        if not isinstance(tokens, list | tuple) or "bool" in kinds or not all(isinstance(t, Integral) for t in tokens):
+            raise MisbehavedError(f"{place} has tokens of the type {', '.join(sorted(kinds))}: return a list of int")
+        wrong = [int(t) for t in tokens if not 0 <= t < self.toy.vocabulary]
+        if wrong:
+            raise MisbehavedError(f"{place} holds token {wrong[0]}, outside 0..{self.toy.vocabulary - 1}")
+        if done.finish_reason not in ("stop", "length"):
+            raise MisbehavedError(f"{place} has finish_reason {done.finish_reason!r}: say 'stop' or 'length'")
+        logprobs, metrics = getattr(done, "logprobs", None), getattr(done, "metrics", None)
+        if self.has("metrics"):
+            metrics = _metrics(metrics, place)
+        if self.has("logprobs"):
+            if not isinstance(logprobs, list | tuple) or not all(isinstance(x, Real) for x in logprobs):
+                raise MisbehavedError(f"{place} has logprobs of the type {type(logprobs).__name__}: return a list of float")
+            if len(logprobs) != len(tokens) or not all(math.isfinite(x) for x in logprobs):
+                raise MisbehavedError(f"{place} has the logprobs {logprobs[:8]} for {len(tokens)} tokens: return a finite "
+                                      "number for each")
+        return Completion([int(t) for t in tokens], done.finish_reason,
+                          list(map(float, logprobs)) if self.has("logprobs") and logprobs is not None else None,
+                          metrics if self.has("metrics") else None)
+
+
+def _metrics(metrics: Any, place: str) -> Metrics:
+    counts: list[Any] = [getattr(metrics, name, None) for name in ("target_steps", "drafted", "accepted")]
+    if not all(isinstance(count, Integral) for count in counts[1:]) or not isinstance(counts[0], Integral | None):
+        raise MisbehavedError(f"{place} has the metrics {metrics!r}: return contract.Metrics with whole numbers")
+    if any(count is not None and count < 0 for count in counts):
+        raise MisbehavedError(f"{place} has a negative count in {metrics!r}")
+    return Metrics(*counts)
+
+
+def asked(engine: type[Engine], session: Session, name: str, lookup: bool = False) -> Asked:
+    """The engine on a toy, loaded once while it is in use. lookup: without a draft model.
+
+    Errors:
+        NotLoadedError where the first engine of a run cannot be made; later ones raise what they raise.
+    """
+    held: dict[tuple[str, bool], Asked] = session.kept.setdefault("engines", {})
+    lookup = lookup or getattr(engine, "own_draft", False)
+    key = (name, lookup)
+    if key in held:
+        held[key] = held.pop(key)  # the latest comes last
+        return held[key]
+    while len(held) >= OPEN:
+        _close(held.pop(next(iter(held))))
+    folder: Any = session.once("folder", lambda: tempfile.TemporaryDirectory(prefix="specdec-toys-"))
+    target, draft = session.once(f"toy {name}", lambda: toy(name).write(Path(folder.name) / name))
+    try:
+        with session.calling(f"__init__, toy {name}"):
+            made = engine(target, None if lookup else draft)
+    except (Exception, SystemExit) as error:
+        if not session.kept.get("loaded"):
+            raise NotLoadedError(f"the engine cannot be made: {type(error).__name__}: "
+                                 f"{' '.join(str(error).split())[:300]}") from error
+        raise
+    session.kept["loaded"] = True
+    held[key] = Asked(made, toy(name), session)
+    return held[key]
+
+
+def let_go(session: Session) -> None:
+    """Close all engines of a run and remove its checkpoints."""
+    for one in session.kept.pop("engines", {}).values():
+        with suppress(Exception):  # all checks are over
+            _close(one)
+    if folder := session.kept.pop("folder", None):
+        folder.cleanup()
+
+
+def _close(one: Asked) -> None:
+    if close := getattr(one.made, "close", None):
+        with one.session.calling("close"):
+            close()
+
+
+def engine_check(name: str, *, law: bool = False, statistical: bool = False,
+                 needs: tuple[str, ...] = ()) -> Callable[[Run], Run]:
+    """Register a check of speculation: where none was seen to run in it, a PASS is UNVERIFIED."""
+
+    def register(run: Run) -> Run:
+        @wraps(run)
+        def seen(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+            for verdict in run(engine, session):
+                drafted = session.kept.get("drafted", {}).get(session.check, 0)
+                if verdict.verdict == "PASS" and not drafted:
+                    why = "its metrics count no drafted token" if has(engine, "metrics") else \
+                        'it reports no metrics: support "metrics"'
+                    verdict = replace(verdict, verdict="UNVERIFIED", what=f"{verdict.what}; speculation was not seen to "
+                                      f"run: {why}")
+                yield verdict
+
+        return check(name, law=law, statistical=statistical, needs=("generate", *needs))(seen)
+
+    return register

@@ -1,0 +1,56 @@
+"""Our loop's right forms: other rules, other drafters."""
+
+from torch import Tensor
+
+from ..chance import Chance
+from ..draft.base import Drafter
+from ..draft.early_exit import EarlyExitDrafter
+from ..draft.ngram import NGramDrafter
+from ..draft.none import NoDrafter
+from ..types import Draft, Verdict
+from ..verify.block import block
+from ..verify.matching import matching
+from ..verify.tree import tree
+from .subjects import Loop
+
+
+class Blockwise(Loop):
+    law = "block"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return block(draft, p, chance)
+
+
+class Matching(Loop):
+    law = "matching"
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return matching(draft, p, chance)
+
+
+class Recursive(Loop):
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return tree(draft, p, chance)
+
+
+class NGram(Loop):
+    law = ""
+
+    def drafter(self) -> Drafter:
+        return NGramDrafter(2, 1)
+
+
+class NoDraft(Loop):
+    law = ""
+
+    def drafter(self) -> Drafter:
+        return NoDrafter()
+
+
+class EarlyExit(Loop):
+    law = ""
+
+    def drafter(self) -> Drafter:
+        return EarlyExitDrafter(self.target, 1)
+
+
