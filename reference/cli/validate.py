@@ -1,26 +1,32 @@
 """Is an engine's speculative decoding lossless, how do we know, and what could we have missed?
 
-ENGINE is `path/to/adapter.py:Name`, `package.module:Name`, a built-in adapter's name, or the URL of a server.
+ENGINE is `path/to/adapter.py:Name`, `package.module:Name`, a built-in adapter's name, or the URL of a server. The adapter
+runs in a process of its own: one that hangs, dies or prints does not disturb the judge.
 
 Exit 0: everything that ran passed, and something ran. 1: something failed, or was known to fail and passed. 2: bad use.
 3: the engine crashed or could not be loaded. 4: nothing failed, but too little was tested to say so.
 
 Example:
   specdec validate reference --level kernel
-  specdec validate my_adapter.py:MyKernel --budget 60 --json result.json
+  specdec validate --init kernel my_adapter.py
+  specdec validate my_adapter.py:MyKernel --budget 60 --report out
 """
 
 import argparse
-import sys
+import signal
+from pathlib import Path
+from typing import Any
 
-import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..conformance.plug import NotLoadedError, load, opened
-from ..conformance.session import Session, judge
-from ..conformance.suite import LEVELS, checks
-from ..conformance.verdict import Report
+from ..conformance.job import CALL_TIMEOUT, Job
+from ..conformance.report.terminal import show
+from ..conformance.runner import Runner
 from ..types import SpecdecError
-from .common import add_json, writable, write_result
+from .common import add_json, interactive, writable, write_result
+
+LEVELS = tuple(CALL_TIMEOUT)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -30,36 +36,73 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="default: 60")
     parser.add_argument("--mde", type=float, metavar="TV", help="the smallest difference that has to be seen")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--only", action="append", metavar="ID", help="this check alone; may be repeated")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="this check alone; may be repeated")
+    parser.add_argument("--known-failing", type=Path, metavar="FILE",
+                        help="ids of checks that fail and may, one a line, # for comments; one that passes fails the run")
+    parser.add_argument("--call-timeout", type=float, metavar="SECONDS",
+                        help="a call of the engine that takes longer hangs (default: 60 at kernel level, else 120)")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json, junit.xml and report.html there")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     writable(args.json)
-    torch.set_num_threads(1)
-    report = Report(args.engine, args.level or "", args.seed)
-    try:
-        plug = load(args.engine, args.level, args.baseline)
-        report.level = plug.level
-        session = Session(args.engine, plug.level, args.seed, args.budget, args.mde)
-        wanted = chosen(plug.level, args.only)
-        with opened(plug):
-            report.checks = judge(plug.subject, session, wanted)
-        report.complete = True
-    except NotLoadedError as error:
-        report.crashed = str(error)
-        print(f"specdec validate: {error}", file=sys.stderr)
-    for verdict in report.checks:
-        print(f"{verdict.verdict:16} {verdict.id:24} {verdict.what}")
-    print(report.verdict)
+    job = asked(args)
+    with Progress(TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(), transient=True,
+                  console=Console(stderr=True), disable=not interactive()) as bar:
+        runner = Runner(job, _Shown(bar, job.budget).take)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is known by then is reported
+        try:
+            runner.load()
+            report = runner.run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=120))
     write_result(args.json, "validate", report.as_dict())
     return report.exit_code
 
 
-def chosen(level: str, only: list[str] | None) -> list:
-    """The checks to run; an id that does not exist is an error."""
-    known = {item.id: item for item in checks(level)}
-    for name in only or ():
-        if name not in known:
-            raise SpecdecError(f"there is no check {name!r} at the level {level}: give one of {', '.join(known)}")
-    return [item for item in known.values() if not only or item.id in only]
+def asked(args: argparse.Namespace) -> Job:
+    """The job that the command line asks for."""
+    for name, value in (("--budget", args.budget), ("--call-timeout", args.call_timeout)):
+        if value is not None and not 0 < value < float("inf"):
+            raise SpecdecError(f"{name} {value:g} is no time: give seconds, above 0")
+    if args.mde is not None and not 0 < args.mde < 1:
+        raise SpecdecError(f"--mde {args.mde:g} is no TV: give a number between 0 and 1")
+    return Job(args.engine, args.level, args.seed, args.budget, args.mde, tuple(args.only),
+               known_failing(args.known_failing), args.baseline, args.call_timeout)
+
+
+def known_failing(path: Path | None) -> tuple[str, ...]:
+    """The ids in a file, one a line; what follows a # is a comment."""
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecdecError(f"cannot read {path} ({error}): give a text file with the id of a check on each line") from None
+    return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+class _Shown:
+    """Progress for whoever looks: time spent, the check that runs, what has been found."""
+
+    def __init__(self, bar: Progress, budget: float):
+        self.bar = bar
+        self.task = bar.add_task("loading", total=budget)
+        self.done: dict[str, str] = {}
+        self.total = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        if event["event"] == "loaded":
+            self.total = len(event["checks"])
+        elif event["event"] in ("ended", "renewed"):
+            self.done[event["check"]] = event["verdict"]["verdict"]
+        elif event["event"] == "call" or not event.get("check"):
+            return
+        failed = sum(outcome == "FAIL" for outcome in self.done.values())
+        task = self.bar.tasks[0]
+        self.bar.update(self.task, completed=min(task.elapsed or 0.0, task.total or 0.0), description=(
+            f"{len(self.done)} of {self.total} checks begun" + (f", [red]{failed} failed[/]" if failed else "")
+            + f" · {event.get('check', '')}"))

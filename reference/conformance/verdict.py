@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from math import isfinite
+from typing import Any, Literal, get_args
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED", "UNVERIFIED", "LOSSY-BY-DESIGN"]
 Method = Literal["exact", "e-process", "two-sample e-process", "deterministic", "none"]
@@ -47,6 +48,13 @@ class Verdict:
         """For a result file."""
         return asdict(self)
 
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Verdict":
+        pictures = tuple(Picture(one["title"], *(tuple(one[law]) for law in ("outcomes", "expected", "observed", "draft")))
+                         for one in values["pictures"])
+        interval = values["interval"]
+        return Verdict(**values | {"pictures": pictures, "interval": None if interval is None else tuple(interval)})
+
 
 @dataclass
 class Report:
@@ -55,17 +63,29 @@ class Report:
     engine: str
     level: str
     seed: int
+    name: str = ""  # what the adapter calls itself
     checks: list[Verdict] = field(default_factory=list)
-    complete: bool = False  # every check of the level has its verdict
+    expected: tuple[str, ...] = ()  # the checks that were to be run
+    questions: dict[str, str] = field(default_factory=dict)  # of each of them
     crashed: str = ""  # why the engine could not be loaded, or could not go on
+    interrupted: bool = False
     known_failing: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)  # what is no check's question
+    noise: str = ""  # what the engine printed
+    alpha: float | None = None  # false alarms of the whole run
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Every check that was to be run has its verdict."""
+        return bool(self.expected) and not self.interrupted and {*self.expected} <= {v.id for v in self.checks}
 
     @property
     def verdict(self) -> Outcome:
-        said = [verdict.verdict for verdict in self.checks]
+        said = {verdict.verdict for verdict in self.checks}
         if self.crashed or self.failed:
             return "FAIL"
-        if not self.complete or not {"PASS", "LOSSY-BY-DESIGN"} & {*said} or {"INCONCLUSIVE", "UNVERIFIED"} & {*said}:
+        if not self.complete or not {"PASS", "LOSSY-BY-DESIGN"} & said or {"INCONCLUSIVE", "UNVERIFIED"} & said:
             return "INCONCLUSIVE"
         return "LOSSY-BY-DESIGN" if "LOSSY-BY-DESIGN" in said else "PASS"
 
@@ -81,10 +101,27 @@ class Report:
             return 3
         return {"FAIL": 1, "INCONCLUSIVE": 4}.get(self.verdict, 0)
 
+    def count(self, outcome: Outcome) -> int:
+        return sum(verdict.verdict == outcome for verdict in self.checks)
+
     def as_dict(self) -> dict[str, Any]:
-        return {"verdict": self.verdict, "engine": self.engine, "level": self.level, "seed": self.seed,
-                "checks": [verdict.as_dict() for verdict in self.checks], "complete": self.complete,
-                "crashed": self.crashed, "known_failing": sorted(self.known_failing)}
+        """For a result file (report/schema.json): no number but a finite one."""
+        counts = {outcome: self.count(outcome) for outcome in get_args(Outcome)}
+        return _finite({
+            "verdict": self.verdict, "exit_code": self.exit_code, "engine": self.engine, "name": self.name,
+            "level": self.level, "seed": self.seed, "alpha": self.alpha, "seconds": self.seconds,
+            "crashed": self.crashed, "notes": self.notes, "known_failing": sorted(self.known_failing),
+            "checks": [verdict.as_dict() for verdict in self.checks], "counts": counts, "expected": len(self.expected),
+            "with_verdict": len(self.checks), "interrupted": self.interrupted, "complete": self.complete})
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict | None:

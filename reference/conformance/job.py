@@ -1,0 +1,40 @@
+"""What a run of the judge is asked to do, as it goes to the process that does it."""
+
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CALL_TIMEOUT = {"kernel": 60.0, "engine": 120.0, "http": 120.0}  # seconds for one call of the engine
+
+
+@dataclass(frozen=True)
+class Job:
+    """Args: as the options of `specdec validate`; None: the level's own."""
+
+    engine: str
+    level: str | None = None
+    seed: int = 0
+    budget: float = 60.0
+    mde: float | None = None
+    only: tuple[str, ...] = ()
+    known_failing: tuple[str, ...] = ()
+    baseline: str | None = None
+    call_timeout: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def limit(self, level: str) -> float:
+        """Seconds that one call may take."""
+        return CALL_TIMEOUT[level] if self.call_timeout is None else self.call_timeout
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a reproduction says besides engine, level, check and seed."""
+        said = (("--mde", self.mde), ("--baseline", self.baseline), ("--call-timeout", self.call_timeout))
+        return tuple(word for name, value in said if value is not None for word in (name, str(value)))
+
+    def reproduction(self, level: str, check: str) -> str:
+        """The command that says the same again."""
+        return shlex.join(["specdec", "validate", self.engine, "--level", level, "--only", check, "--seed", str(self.seed),
+                           *self.options])

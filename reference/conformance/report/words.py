@@ -1,0 +1,98 @@
+"""A report in words: one sentence for the whole, and the cells of its table."""
+
+from ..verdict import Report, Verdict
+
+ORDER = ("FAIL", "INCONCLUSIVE", "UNVERIFIED", "LOSSY-BY-DESIGN", "PASS", "UNSUPPORTED")
+METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
+LEGEND = ("TV: total variation, the distance from the target's law, 0 to 1. MDE: the smallest TV that the check would have "
+          "found, with power .999. n: draws, or inputs tried.")
+
+
+def sentence(report: Report) -> str:
+    """The overall verdict, as one person says it to another."""
+    if report.crashed:
+        return f"CRASHED: {report.crashed}"
+    said = {"FAIL": _failure, "INCONCLUSIVE": _gap, "LOSSY-BY-DESIGN": _lossy}.get(report.verdict, _success)
+    return f"{report.verdict}: {said(report)}"
+
+
+def _failure(report: Report) -> str:
+    failed = sorted(report.failed, key=lambda v: (v.verdict == "PASS", not v.cause, -(v.tv or 0)))
+    first = failed[0]
+    if first.verdict == "PASS":
+        return f"{first.id} is listed as known to fail, and passes: take it off the list"
+    return first.cause or f"{first.id}: {first.what}"
+
+
+def _gap(report: Report) -> str:
+    if not report.complete:
+        why = "interrupted" if report.interrupted else "ended early"
+        begun = f"{len(report.checks)} of {len(report.expected)} checks begun"
+        return f"nothing failed so far, but the run was {why} with {begun}"
+    if report.count("UNVERIFIED"):
+        return "nothing failed, but speculation was never seen to run, so nothing is known of it"
+    missed = [v.mde for v in report.checks if v.verdict == "INCONCLUSIVE" and v.mde is not None]
+    if missed:
+        return (f"nothing failed, but a TV below {number(max(missed))} could have been missed: give more time with "
+                "--budget, or ask for less with --mde")
+    if report.count("INCONCLUSIVE"):
+        return "nothing failed, but " + next(v.what for v in report.checks if v.verdict == "INCONCLUSIVE")
+    if report.count("FAIL"):
+        return "what ran is known to fail, and nothing passed"
+    return f"nothing was tested: the engine has what none of the {len(report.checks)} checks needs"
+
+
+def _lossy(report: Report) -> str:
+    most = max((v.tv or 0 for v in report.checks if v.verdict == "LOSSY-BY-DESIGN"), default=0)
+    return f"not the target's law, as its adapter says (TV up to {number(most)}); nothing else is wrong"
+
+
+def _success(report: Report) -> str:
+    passed = [v for v in report.checks if v.verdict == "PASS"]
+    seen = max((v.mde for v in passed if v.mde is not None and v.method != "exact"), default=None)
+    if seen is not None:
+        return f"no difference found; one of TV {number(seen)} would have been found"
+    if any(v.method == "exact" for v in passed):
+        return "no difference found; what was looked at is known exactly"
+    return "nothing wrong was found; no check of the law was among those that ran"
+
+
+def known(report: Report, verdict: Verdict) -> str:
+    """The verdict as the table shows it, with what was known of it before."""
+    if verdict.id not in report.known_failing:
+        return verdict.verdict
+    return {"FAIL": "FAIL (known)", "PASS": "PASS (was known to fail)"}.get(verdict.verdict, verdict.verdict)
+
+
+def ordered(report: Report) -> list[Verdict]:
+    """What matters first."""
+    failed = {verdict.id for verdict in report.failed}
+    return sorted(report.checks, key=lambda v: (v.id not in failed, ORDER.index(v.verdict)))
+
+
+def counts(report: Report) -> str:
+    """How many checks said what, of all that were to be run."""
+    parts = [f"{report.count('PASS')} of {len(report.expected)} checks passed"]
+    parts += [f"{report.count(outcome)} {outcome.lower()}" for outcome in ORDER  # type: ignore[arg-type]
+              if outcome != "PASS" and report.count(outcome)]  # type: ignore[arg-type]
+    absent = len(report.expected) - len(report.checks)
+    return ", ".join(parts + ([f"{absent} without a verdict"] if absent else []))
+
+
+def number(value: float | None) -> str:
+    """Two digits that count."""
+    if value is None:
+        return "-"
+    return f"{value:.2g}" if 0 < abs(value) < 1e-4 else f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+
+
+def distance(verdict: Verdict) -> str:
+    """The TV with its interval."""
+    if verdict.tv is None:
+        return "-"
+    return number(verdict.tv) + (f" ({number(verdict.interval[0])} to {number(verdict.interval[1])})" if verdict.interval
+                                 else "")
+
+
+def method(verdict: Verdict) -> str:
+    return METHOD.get(verdict.method, verdict.method)

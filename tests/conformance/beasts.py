@@ -1,0 +1,169 @@
+"""Adapters that misbehave, one way each, around a right step. Imported by path, as a user's file is."""
+
+import ctypes
+import os
+import sys
+import time
+
+import torch
+
+from reference.conformance.contract import Kernel
+
+
+class Right(Kernel):
+    """Rejection sampling, row by row."""
+
+    name = "right"
+
+    def verify(self, p, q, draft, seed):
+        generator = torch.Generator().manual_seed(seed)
+        out = torch.full((len(draft), draft.shape[1] + 1), -1)
+        for b, row in enumerate(draft.tolist()):
+            final = p[b, len(row)]
+            for i, token in enumerate(row):
+                target, drafted = float(p[b, i, token]), 1.0 if q is None else float(q[b, i, token])
+                if float(torch.rand((), generator=generator)) * drafted < target:
+                    out[b, i] = token
+                    continue
+                rest = p[b, i].clone() if q is None else (p[b, i] - q[b, i]).clamp(min=0)
+                if q is None:
+                    rest[token] = 0
+                final = rest
+                break
+            else:
+                i = len(row)
+            out[b, i] = torch.multinomial(final, 1, generator=generator)
+        return out
+
+
+def spoiled(spoil):
+    class Spoiled(Right):
+        name = spoil.__name__
+
+        def verify(self, p, q, draft, seed):
+            return spoil(super().verify(p, q, draft, seed), p, draft)
+
+    return Spoiled
+
+
+@spoiled
+def raises(out, p, draft):
+    raise RuntimeError("no such row\nat all")
+
+
+@spoiled
+def hangs(out, p, draft):
+    time.sleep(60)
+
+
+@spoiled
+def hangs_in_c(out, p, draft):
+    ctypes.PyDLL(None).sleep(60)  # keeps the interpreter's lock
+
+
+@spoiled
+def nothing(out, p, draft):
+    return None
+
+
+@spoiled
+def garbage(out, p, draft):
+    return "tokens"
+
+
+@spoiled
+def lists(out, p, draft):
+    return out.tolist()
+
+
+@spoiled
+def narrow(out, p, draft):
+    return out[:, :-1]
+
+
+@spoiled
+def too_many(out, p, draft):
+    return torch.cat([out, out], 1)
+
+
+@spoiled
+def floats(out, p, draft):
+    return out.float()
+
+
+@spoiled
+def nan(out, p, draft):
+    return out * float("nan")
+
+
+@spoiled
+def holes(out, p, draft):
+    return torch.cat([torch.full_like(out[:, :1], -1), out[:, :-1]], 1)
+
+
+@spoiled
+def out_of_range(out, p, draft):
+    out[:, 0] = p.shape[2]
+    return out
+
+
+@spoiled
+def mutates(out, p, draft):
+    p.mul_(0.5)
+    return out
+
+
+@spoiled
+def exits(out, p, draft):
+    sys.exit(7)
+
+
+@spoiled
+def leaves(out, p, draft):
+    os._exit(5)
+
+
+@spoiled
+def segfaults(out, p, draft):
+    ctypes.string_at(0)
+
+
+@spoiled
+def noisy(out, p, draft):
+    print("verifying " * 100)
+    os.write(1, b"\xff\xfe\x00 binary \n")
+    os.write(2, b"to the error stream\n")
+    return out
+
+
+@spoiled
+def resets(out, p, draft):
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    return out
+
+
+class LeavesOnce(Right):
+    """Dies on the widest vocabulary only."""
+
+    def verify(self, p, q, draft, seed):
+        if p.shape[2] == 64:
+            os._exit(5)
+        return super().verify(p, q, draft, seed)
+
+
+class NoConstructor(Right):
+    def __init__(self):
+        raise ValueError("no such device")
+
+
+class ExitsAtOnce(Right):
+    def __init__(self):
+        os._exit(9)
+
+
+class HangsAtOnce(Right):
+    def __init__(self):
+        time.sleep(60)
