@@ -15,7 +15,11 @@ from ..verdict import Verdict
 
 Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "engine", "http")
-MODULES: dict[str, tuple[str, ...]] = {"kernel": ("kernel",), "engine": ("engine_text",), "http": ()}
+MODULES: dict[str, tuple[str, ...]] = {
+    "kernel": ("kernel",),
+    "engine": ("engine_text",),
+    "http": ("http", "http_text", "http_law"),
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""How a check at HTTP level begins: with both servers reached, and what it needs there offered."""
+
+import functools
+from collections.abc import Callable, Iterator
+
+from ..contract import Server
+from ..dialect import Ask
+from ..prefixes import Text
+from ..session import MisbehavedError, Session
+from ..talk import Talk
+from ..verdict import Verdict
+from . import check
+
+Asking = Callable[[Talk, Session], Iterator[Verdict]]
+COLD, DRAWS = 0.1, 200  # at temperature .1 a gap of .11 nats between two tokens shows as 3 to 1
+
+
+def reached(server: Server, session: Session) -> Talk:
+    """Both servers, spoken to once for all checks.
+
+    Errors:
+        MisbehavedError where one of them does not answer.
+    """
+
+    def make() -> Talk | MisbehavedError:
+        try:
+            return Talk(server, session)
+        except MisbehavedError as error:
+            return error
+
+    talk = session.once("http", make)
+    if isinstance(talk, MisbehavedError):
+        raise talk
+    return talk
+
+
+def asks(name: str, *, offers: tuple[str, ...] = (), baseline: bool = False, law: bool = False,
+         statistical: bool = False) -> Callable[[Asking], Asking]:
+    """Register a check that asks the servers. offers: capabilities that it needs. baseline: whether it needs one."""
+
+    def register(run: Asking) -> Asking:
+        @functools.wraps(run)
+        def guarded(server: Server, session: Session) -> Iterator[Verdict]:
+            try:
+                talk = reached(server, session)
+            except MisbehavedError:
+                yield Verdict("INCONCLUSIVE", "none", "not asked: http.reachable says why")
+                return
+            missing = [offer for offer in offers if not talk.offers(offer)]
+            if baseline and talk.baseline is None:
+                yield Verdict("UNSUPPORTED", "none", "no server to compare with: give --baseline URL, the same target "
+                                                     "without speculation")
+            elif missing:
+                yield Verdict("UNSUPPORTED", "none", f"the server does not show {', '.join(missing)}")
+            else:
+                yield from run(talk, session)
+
+        check(name, law=law, statistical=statistical)(guarded)
+        return run
+
+    return register
+
+
+def diverged(first: Text, second: Text) -> int | None:
+    """Where two texts begin to differ; None: they don't."""
+    if first == second:
+        return None
+    return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
+
+
+def tied(talk: Talk, ask: Ask, right: Text, at: int, other: Text) -> str:
+    """Whether two greedy texts part at a tie: asks the trusted side to draw there at a low temperature.
+
+    Returns:
+        "" for no tie; else what was seen.
+    """
+    prompt = talk.longer(ask.prompt, right[:at])
+    if prompt is None or at >= min(len(right), len(other)):
+        return ""
+    cold = Ask(prompt, 1, COLD, more=ask.more)
+    try:
+        drawn = [talk.units(a)[:1] for a in talk.trusted.ask_all(talk.seeded(cold, DRAWS, "tie", ask.prompt, at))]
+    except MisbehavedError:
+        return ""
+    here, there = drawn.count(right[at:at + 1]), drawn.count(other[at:at + 1])
+    return f"a tie: {here} to {there} at temperature {COLD}" if 3 * there > here else ""
+
+
+def spelled(units: Text) -> str:
+    return "".join(units) if all(isinstance(unit, str) and len(unit) == 1 for unit in units) else " ".join(map(str, units))

@@ -1,0 +1,141 @@
+"""Texts that are known token for token: greedy ones, and seeded ones asked for again in another way."""
+
+from collections.abc import Iterator
+
+from ..client import RefusedError
+from ..dialect import Answer, Ask
+from ..session import Session
+from ..talk import Talk
+from ..verdict import Verdict
+from .http_asks import asks, diverged, spelled, tied
+
+LONG = 24  # tokens of a greedy text
+MOST = 9  # a draft is at most this long
+
+
+@asks("http.greedy", baseline=True, law=True)
+def greedy(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Is the text at temperature 0 the baseline's, token for token?
+
+    Prompts that the server wrote itself, some repeating themselves so that lookup drafters draft. Where the texts part, the
+    baseline draws there at temperature .1: if the server's token comes up too, it is a tie of floating-point numbers and is
+    reported apart. A difference below a gap of .1 nats is not seen.
+    """
+    length = tokens = 0
+    ties: list[str] = []
+    assert talk.baseline is not None
+    for number, prompt in enumerate(talk.prompts, 1):
+        ask = Ask(prompt, LONG, 0.0)
+        mine, right = talk.units(talk.server.ask(ask)), talk.units(talk.baseline.ask(ask))
+        at = diverged(right, mine)
+        length = len(right) if at is None else at
+        tokens += length
+        if at is not None:
+            tie = tied(talk, ask, right, at, mine)
+            if not tie:
+                yield Verdict("FAIL", what=f"token {at + 1} is {_at(mine, at)} and the baseline's is {_at(right, at)}, after "
+                                           f"{spelled(right[:at]) or 'the prompt'}",
+                              case=f"prompt {prompt}, temperature 0", n=number,
+                              cause="the draft's token is kept where the target's argmax is another, or a rejected token "
+                                    "stays in the cache")
+                return
+            ties.append(tie)
+        yield Verdict("PASS", what=f"{tokens} tokens of {number} prompts" +
+                      (f"; {len(ties)} part at {ties[0]}" if ties else ""), n=number)
+
+
+def _at(units: tuple, at: int) -> str:
+    return repr(units[at]) if at < len(units) else "missing"
+
+
+def _known(talk: Talk, length: int, what: str) -> list[tuple[Ask, Answer]]:
+    """Questions whose answers are fixed, with the server's own: greedy, and seeded where seeds work."""
+    asked = [Ask(prompt, length, 0.0) for prompt in talk.prompts[:4]]
+    if talk.offers("seed"):
+        asked += [Ask(prompt, length, 1.0, talk.seed(what, prompt)) for prompt in talk.prompts[:4]]
+    return [(ask, talk.server.ask(ask)) for ask in asked]
+
+
+def _case(ask: Ask) -> str:
+    return f"prompt {ask.prompt}, temperature {ask.temperature:g}" + ("" if ask.seed is None else f", seed {ask.seed}")
+
+
+@asks("http.max-tokens")
+def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Does a text have as many tokens as asked for, 1 to 9, and are they the same tokens?
+
+    Greedy and seeded texts of every length against the longest one's beginning, and their finish reason. Without token ids
+    lengths are seen through the server's own count.
+    """
+    tried = 0
+    for ask, whole in _known(talk, MOST + 3, "max-tokens"):
+        full = talk.units(whole)
+        most = min(MOST, len(full) - 1) if talk.ids else MOST
+        for length in range(1, most + 1):
+            answer = talk.server.ask(ask.but(max_tokens=length))
+            units, case, tried = talk.units(answer), f"{_case(ask)}, max_tokens {length}", tried + 1
+            count = len(units) if talk.ids else answer.count
+            wrong = ""
+            if count is not None and count != length and not (count < length and answer.finish == "stop"):
+                wrong = f"{count} tokens come back for max_tokens {length}"
+            elif answer.finish != "length" and count == length and whole.finish == "length":
+                wrong = f"a text cut at max_tokens has the finish reason {answer.finish!r}"
+            elif ask.temperature == 0 and units != full[:len(units)] and not tied(talk, ask, full, diverged(
+                    full[:len(units)], units) or 0, units):
+                wrong = f"the text {spelled(units)} is no beginning of the longer one {spelled(full)}"
+            if wrong:
+                yield Verdict("FAIL", what=wrong, case=case, n=tried,
+                              cause="lengths are looked at once a block, not once a token")
+                return
+        yield Verdict("PASS", what=f"{tried} texts of 1 to {MOST} tokens", n=tried)
+
+
+@asks("http.stop", offers=("stop",))
+def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Does a text end at its stop string, wherever in a draft that falls?
+
+    Every offset of a known text, greedy and seeded, gives a stop of one to three characters; the text must be the one
+    before the string's first place, with or without it, and the finish reason "stop". A stop that never comes must change
+    nothing.
+    """
+    tried = 0
+    for ask, whole in _known(talk, MOST + 3, "stop"):
+        text = whole.text
+        never = "".join(sorted({*text}, reverse=True)) + "\N{SNOWMAN}"
+        for word in dict.fromkeys([text[at:at + 1 + at % 3] for at in range(len(text))] + [never]):
+            answer, tried = talk.server.ask(ask.but(stop=(word,))), tried + 1
+            at = text.find(word)
+            wrong = ""
+            if at < 0:
+                if answer.text != text:
+                    wrong = f"a stop that never comes changes the text from {text!r} to {answer.text!r}"
+            elif answer.text not in (text[:at], text[:at + len(word)]):
+                wrong = f"with the stop {word!r} the text is {answer.text!r}, not {text[:at]!r}"
+            elif answer.finish != "stop":
+                wrong = f"a text that ends at its stop {word!r} has the finish reason {answer.finish!r}"
+            if wrong:
+                yield Verdict("FAIL", what=wrong, case=_case(ask), n=tried,
+                              cause="stops are looked for at the end of a block, or inside one block only")
+                return
+        yield Verdict("PASS", what=f"{tried} stops", n=tried)
+
+
+@asks("http.stream")
+def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Is a streamed text the text that comes at once?
+
+    Greedy and seeded; events of several tokens are put together. Times between events are not looked at.
+    """
+    tried = 0
+    for ask, whole in _known(talk, LONG, "stream"):
+        try:
+            answer = talk.server.stream(ask)
+        except RefusedError as error:
+            yield Verdict("UNSUPPORTED", "none", f"no streams: {error}")
+            return
+        tried += 1
+        if answer.text != whole.text:
+            yield Verdict("FAIL", what=f"streamed, the text is {answer.text!r}; at once it is {whole.text!r}", case=_case(ask),
+                          n=tried, cause="an event keeps one token of a step that gave several")
+            return
+        yield Verdict("PASS", what=f"{tried} texts", n=tried)
