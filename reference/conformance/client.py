@@ -17,7 +17,8 @@ from .session import MisbehavedError
 
 FLIGHT = 32  # requests at a time, at most
 LARGEST = 1 << 26  # bytes of an answer
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class RefusedError(MisbehavedError):
@@ -70,6 +71,13 @@ class Client:
                 return list(self._events(response, began, events, path))
         finally:
             connection.close()
+
+    def drop(self, path: str, body: Any) -> None:
+        """Ask, and hang up before the answer."""
+        connection = self._connect()
+        with self._told("POST", path, time.monotonic()):
+            connection.request("POST", self.prefix + path, json.dumps(body).encode(), self.headers)
+        connection.close()
 
     def many(self, call: Callable[[A], B], inputs: Iterable[A]) -> list[B | MisbehavedError]:
         """Call for all inputs, 32 in flight; results in their order, errors among them."""

@@ -30,6 +30,11 @@ class Ask:
     logprobs: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        parts = {"temperature": f"{self.temperature:g}", "max_tokens": self.max_tokens, "seed": self.seed,
+                 "stop": self.stop or None, **self.more}
+        return f"prompt {self.prompt}" + "".join(f", {name} {value}" for name, value in parts.items() if value is not None)
+
     def but(self, **changes: Any) -> "Ask":
         return replace(self, **changes)
 

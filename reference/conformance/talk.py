@@ -66,7 +66,7 @@ class Talk:
         self.sides = [self.server, *([self.baseline] if self.baseline else [])]
         self.trusted = self.baseline or self.server
         self.ids = all(side.dialect.ids for side in self.sides)
-        self.takes_seeds = all(_takes(side, Ask("a", 1, seed=1)) or _takes(side, Ask((1,), 1, seed=1)) for side in self.sides)
+        self.takes_seeds = all(any(_takes(side, Ask(prompt, 1, seed=1)) for prompt in ("a", (1,))) for side in self.sides)
         self.prompts = [p if isinstance(p, str) else tuple(p) for p in server.prompts] or self._own_prompts()
 
     def units(self, answer: Answer) -> Text:
@@ -115,7 +115,8 @@ class Talk:
 
     def ids_in(self) -> bool:
         """Whether prompts may be ids."""
-        return self.ids and bool(self.session.once("http ids in", lambda: all(_takes(s, Ask((1,), 1, 0.0)) for s in self.sides)))
+        return self.ids and bool(self.session.once("http ids in", lambda: all(
+            _takes(side, Ask((1,), 1, 0.0)) for side in self.sides)))
 
     def _start(self) -> Prompt:
         for prompt in ("a", (1,)):

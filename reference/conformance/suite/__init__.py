@@ -18,7 +18,7 @@ LEVELS = ("kernel", "engine", "http")
 MODULES: dict[str, tuple[str, ...]] = {
     "kernel": ("kernel",),
     "engine": ("engine_text",),
-    "http": ("http", "http_text", "http_law"),
+    "http": ("http", "http_text", "http_load", "http_seeds", "http_law"),
 }
 
 

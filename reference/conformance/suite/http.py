@@ -35,7 +35,8 @@ def counts(talk: Talk, session: Session) -> Iterator[Verdict]:
     Completion tokens against the ids that came back; accepted at most drafted and at most the text's length. Counts that
     are wrong but possible are not seen.
     """
-    asked = [ask for prompt in talk.prompts for ask in (Ask(prompt, 9, 0.0), *talk.seeded(Ask(prompt, 9), 4, "counts", prompt))]
+    asked = [ask for prompt in talk.prompts for ask in
+             (Ask(prompt, 9, 0.0), *talk.seeded(Ask(prompt, 9), 4, "counts", prompt))]
     known = 0
     for ask, answer in zip(asked, talk.server.ask_all(asked)):
         case = f"prompt {ask.prompt}, temperature {ask.temperature:g}"
@@ -47,8 +48,8 @@ def counts(talk: Talk, session: Session) -> Iterator[Verdict]:
                           cause="counts steps or whole blocks, not tokens")
             return
         if answer.accepted is not None and answer.accepted > (answer.drafted or 0):
-            yield Verdict("FAIL", what=f"accepts {answer.accepted} of {answer.drafted or 0} drafted tokens", case=case, n=known,
-                          cause="counts the bonus token as accepted")
+            yield Verdict("FAIL", what=f"accepts {answer.accepted} of {answer.drafted or 0} drafted tokens", case=case,
+                          n=known, cause="counts the bonus token as accepted")
             return
         if answer.accepted is not None and answer.count is not None and answer.accepted > answer.count:
             yield Verdict("FAIL", what=f"accepts {answer.accepted} drafted tokens in a text of {answer.count}", case=case,
@@ -72,7 +73,8 @@ def speculation(talk: Talk, session: Session) -> Iterator[Verdict]:
     after = _counters(talk.server)
     rose = [name for name in after if after[name] > before.get(name, after[name])]
     if drafted:
-        yield Verdict("PASS", what=f"{drafted} tokens drafted and {accepted} accepted in {len(answers)} answers", n=len(answers))
+        yield Verdict("PASS", what=f"{drafted} tokens drafted and {accepted} accepted in {len(answers)} answers",
+                      n=len(answers))
     elif rose:
         yield Verdict("PASS", what=f"{rose[0]} rose by {after[rose[0]] - before[rose[0]]:g} in {len(answers)} answers",
                       n=len(answers))

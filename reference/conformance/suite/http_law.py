@@ -1,10 +1,12 @@
 """The law of sampled texts: the server against the same target without speculation, draw for draw."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..dialect import Ask
-from ..prefixes import Conditional, Prefixes
+from ..prefixes import Conditional, Prefixes, Text
 from ..session import Session
 from ..talk import Side, Talk
 from ..verdict import Picture, Verdict, worst
@@ -13,30 +15,54 @@ from .http_asks import asks, spelled
 LENGTH = 5  # tokens of a text: a whole draft and its bonus, for most servers
 EXPLORED = 256  # texts of each side that choose prefixes and outcomes
 SMALLEST, LARGEST = 64, 512  # texts of each side in a slice; it grows with the texts so far
-PROMPTS = 3
+PROMPTS = 2
+PLAN = 0.05  # the TV to be sharpest for
 
 
-def texts(talk: Talk, side: Side, ask: Ask, count: int, *what: object) -> list:
-    """Outcomes of `count` seeded requests."""
-    answers = side.ask_all(talk.seeded(ask.but(max_tokens=LENGTH), count, side.name, *what))
-    return [talk.outcome(answer, LENGTH) for answer in answers]
+Drawn = dict[str, list[Text]]
+
+
+def drawn(talk: Talk, side: Side, cases: dict[str, Ask], count: int, *what: object) -> Drawn:
+    """Outcomes of `count` requests a case, one case after the other, seeded where seeds are taken."""
+    return {name: [talk.outcome(answer, LENGTH) for answer in side.ask_all(
+        talk.seeded(ask.but(max_tokens=LENGTH), count, side.name, name, *what))] for name, ask in cases.items()}
 
 
 def compared(talk: Talk, session: Session, cases: dict[str, Ask]) -> Iterator[Verdict]:
-    """Go on drawing from both servers, one case after the other, until every case has seen the goal."""
+    """Go on drawing from both servers, one case at a time."""
+    yield from _compared(talk, session, cases, [[name] for name in cases], functools.partial(drawn, talk))
+
+
+def compared_together(talk: Talk, session: Session, cases: dict[str, Ask], noise: list[Ask]) -> Iterator[Verdict]:
+    """Go on drawing without seeds, all cases and the noise mixed."""
+
+    def mixed(side: Side, some: dict[str, Ask], count: int, *what: object) -> Drawn:
+        answers = side.ask_all([*some.values(), *noise] * count)
+        step = len(some) + len(noise)
+        return {name: [talk.outcome(answer, LENGTH) for answer in answers[i::step]] for i, name in enumerate(some)}
+
+    yield from _compared(talk, session, cases, [list(cases)], mixed)
+
+
+def _compared(talk: Talk, session: Session, cases: dict[str, Ask], turns: list[list[str]],
+              draws: Callable[..., Drawn]) -> Iterator[Verdict]:
+    """Until every case has seen the goal. turns: the cases that are drawn together."""
     assert talk.baseline is not None
     sides, alpha = (talk.server, talk.baseline), session.alpha(len(cases))
     tests: dict[str, Prefixes] = {}
-    for name, ask in cases.items():
-        tests[name] = Prefixes(*(texts(talk, side, ask, EXPLORED, name, "explored") for side in sides), alpha)
+    for turn in turns:
+        first, second = (draws(side, {name: cases[name] for name in turn}, EXPLORED, "explored") for side in sides)
+        tests |= {name: Prefixes(first[name], second[name], alpha, PLAN) for name in turn}
         yield Verdict("PASS", "two-sample e-process", "outcomes chosen, nothing tested yet", n=0, alpha=alpha, mde=1.0)
     while any(test.mde > session.goal for test in tests.values()):
-        for name, test in tests.items():
-            size = min(max(SMALLEST, test.n // 4), LARGEST)
-            test.update(*(texts(talk, side, cases[name], size, name, test.n) for side in sides))
+        for turn in turns:
+            n = tests[turn[0]].n
+            size = min(max(SMALLEST, n // 4), LARGEST)
+            first, second = (draws(side, {name: cases[name] for name in turn}, size // len(turn), n) for side in sides)
+            wrong = [name for name in turn if tests[name].update(first[name], second[name])]
             said = [verdict(test, name, cases[name]) for name, test in tests.items()]
             yield worst(said) or said[0]
-            if test.rejected:
+            if wrong:
                 return
 
 
@@ -44,12 +70,11 @@ def verdict(test: Prefixes, name: str, ask: Ask) -> Verdict:
     """What a comparison says so far."""
     at = test.worst() if test.rejected else test.at[()]
     finding = at.test.finding()
-    case = f"{name}: prompt {ask.prompt}, temperature {ask.temperature:g}" + "".join(f", {k} {v}" for k, v in ask.more.items())
+    said = Verdict("PASS", "two-sample e-process", f"{test.n:,} texts of each server", f"{name}: {ask}", test.n, test.alpha,
+                   test.mde, finding.tv, finding.interval)
     if not test.rejected:
-        return Verdict("PASS", test.method, f"{test.n:,} texts of each server", case, test.n, test.alpha, test.mde,
-                       finding.tv, finding.interval)
-    return Verdict("FAIL", test.method, _difference(at), case, test.n, test.alpha, test.mde, finding.tv, finding.interval,
-                   (_picture(at),), _cause(test, at))
+        return said
+    return replace(said, verdict="FAIL", what=_difference(at), pictures=(_picture(at),), cause=_cause(test, at))
 
 
 def _place(at: Conditional) -> str:
@@ -73,7 +98,7 @@ def _cause(test: Prefixes, at: Conditional) -> str:
     first = test.at[()].test
     ours, theirs = at.test.counts / max(at.test.n, 1)
     if first.log_e() < 0 and at.prefix:
-        return "first tokens are right and later ones wrong: the bonus token, the cache after a rejection, or a draft's later rows"
+        return "first tokens are right and later ones wrong: the bonus token, the cache after a rejection, or later rows"
     if float((ours.square().sum() - theirs.square().sum()).abs()) > 0.5 * at.test.finding().tv:
         return "sharper or flatter than the target's law: draft rows are judged at another temperature or filter"
     return "tokens that the draft likes come up too often or too rarely: the acceptance or the residual is not p and q's"

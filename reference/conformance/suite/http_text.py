@@ -33,9 +33,8 @@ def greedy(talk: Talk, session: Session) -> Iterator[Verdict]:
         if at is not None:
             tie = tied(talk, ask, right, at, mine)
             if not tie:
-                yield Verdict("FAIL", what=f"token {at + 1} is {_at(mine, at)} and the baseline's is {_at(right, at)}, after "
-                                           f"{spelled(right[:at]) or 'the prompt'}",
-                              case=f"prompt {prompt}, temperature 0", n=number,
+                yield Verdict("FAIL", what=f"token {at + 1} is {_at(mine, at)} and the baseline's is {_at(right, at)}, "
+                                           f"after {spelled(right[:at]) or 'the prompt'}", case=str(ask), n=number,
                               cause="the draft's token is kept where the target's argmax is another, or a rejected token "
                                     "stays in the cache")
                 return
@@ -56,10 +55,6 @@ def _known(talk: Talk, length: int, what: str) -> list[tuple[Ask, Answer]]:
     return [(ask, talk.server.ask(ask)) for ask in asked]
 
 
-def _case(ask: Ask) -> str:
-    return f"prompt {ask.prompt}, temperature {ask.temperature:g}" + ("" if ask.seed is None else f", seed {ask.seed}")
-
-
 @asks("http.max-tokens")
 def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Does a text have as many tokens as asked for, 1 to 9, and are they the same tokens?
@@ -73,7 +68,7 @@ def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
         most = min(MOST, len(full) - 1) if talk.ids else MOST
         for length in range(1, most + 1):
             answer = talk.server.ask(ask.but(max_tokens=length))
-            units, case, tried = talk.units(answer), f"{_case(ask)}, max_tokens {length}", tried + 1
+            units, case, tried = talk.units(answer), str(ask.but(max_tokens=length)), tried + 1
             count = len(units) if talk.ids else answer.count
             wrong = ""
             if count is not None and count != length and not (count < length and answer.finish == "stop"):
@@ -114,7 +109,7 @@ def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
             elif answer.finish != "stop":
                 wrong = f"a text that ends at its stop {word!r} has the finish reason {answer.finish!r}"
             if wrong:
-                yield Verdict("FAIL", what=wrong, case=_case(ask), n=tried,
+                yield Verdict("FAIL", what=wrong, case=str(ask), n=tried,
                               cause="stops are looked for at the end of a block, or inside one block only")
                 return
         yield Verdict("PASS", what=f"{tried} stops", n=tried)
@@ -126,16 +121,14 @@ def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
 
     Greedy and seeded; events of several tokens are put together. Times between events are not looked at.
     """
-    tried = 0
-    for ask, whole in _known(talk, LONG, "stream"):
+    for tried, (ask, whole) in enumerate(_known(talk, LONG, "stream"), 1):
         try:
             answer = talk.server.stream(ask)
         except RefusedError as error:
             yield Verdict("UNSUPPORTED", "none", f"no streams: {error}")
             return
-        tried += 1
         if answer.text != whole.text:
-            yield Verdict("FAIL", what=f"streamed, the text is {answer.text!r}; at once it is {whole.text!r}", case=_case(ask),
+            yield Verdict("FAIL", what=f"streamed, the text is {answer.text!r}; at once it is {whole.text!r}", case=str(ask),
                           n=tried, cause="an event keeps one token of a step that gave several")
             return
         yield Verdict("PASS", what=f"{tried} texts", n=tried)

@@ -55,7 +55,8 @@ class Service:
         try:
             prompt = body["prompt"]
             ids = tuple(LETTERS.index(c) for c in prompt) if isinstance(prompt, str) else tuple(map(int, prompt))
-            if not ids or not all(0 <= token < len(LETTERS) for token in ids) or (not self.ids and not isinstance(prompt, str)):
+            readable = self.ids or isinstance(prompt, str)
+            if not ids or not all(0 <= token < len(LETTERS) for token in ids) or not readable:
                 raise BadRequestError(f"the prompt is text over {LETTERS!r} or ids below {len(LETTERS)}")
             bias = body.get("logit_bias") or {}
             stop = body.get("stop") or ()
@@ -82,7 +83,8 @@ class Service:
                 "tokens_predicted": len(out.tokens), "timings": {"draft_n": out.drafted, "draft_n_accepted": out.accepted}}
             if body.get("n_probs"):
                 made["completion_probabilities"] = [
-                    {"id": token, "logprob": row[token], "top_logprobs": [{"id": i, "logprob": row[i]} for i in best(row, body["n_probs"])]}
+                    {"id": token, "logprob": row[token],
+                     "top_logprobs": [{"id": i, "logprob": row[i]} for i in best(row, body["n_probs"])]}
                     for token, row in zip(out.tokens, out.logprobs)]
             return made
         choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": out.finish}
@@ -101,15 +103,16 @@ class Service:
     def counted(self, out: Written) -> int:
         return len(out.tokens)
 
-    def pieces(self, told: dict[str, Any], out_blocks: int = 2) -> list[dict[str, Any]]:
-        """A streamed answer: a few tokens an event."""
+    def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        """A streamed answer: two tokens an event, the rest in the last."""
         choice = told["choices"][0]
         text, ids = choice["text"], choice.get("token_ids")
-        cuts = list(range(0, len(text), out_blocks)) or [0]
+        cuts = list(range(0, len(text), 2)) or [0]
         parts = []
         for at in cuts:
-            part = {"index": 0, "text": text[at:at + out_blocks], "finish_reason": choice["finish_reason"] if at == cuts[-1] else None}
-            parts.append({"choices": [part | ({} if ids is None else {"token_ids": ids[at:at + out_blocks] if at != cuts[-1] else ids[at:]})]})
+            end = None if at == cuts[-1] else at + 2
+            part = {"index": 0, "text": text[at:end], "finish_reason": None if end else choice["finish_reason"]}
+            parts.append({"choices": [part if ids is None else {**part, "token_ids": ids[at:end]}]})
         return parts
 
 
@@ -126,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self.path == "/v1/models":
             self.send(200, {"data": [{"id": "toy"}]})
         elif self.path == "/metrics":
@@ -134,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(404, {"error": f"no {self.path}"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         service = self.server.service
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         dialect = {"/v1/completions": "openai", "/completion": "llama"}.get(self.path, "")

@@ -1,0 +1,87 @@
+"""Where a request's coins come from: its seed, or fresh ones of its own."""
+
+from collections.abc import Iterator
+
+import torch
+
+from ...law.sequential import TwoSample
+from ..client import FLIGHT
+from ..dialect import Ask
+from ..session import Session
+from ..talk import Talk
+from ..verdict import Verdict
+from .http_asks import asks
+from .http_law import LENGTH, compared_together
+
+SEEDS = 8
+
+
+@asks("http.seeds")
+def seeds(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Does a seed give the same text again, and another seed another text?
+
+    Each of eight seeds three times, one request at a time; with others in flight, http.concurrency asks. A server that
+    takes the parameter and ignores it fails, unless the baseline ignores it too.
+    """
+    if not talk.takes_seeds or ((talk.declared or talk.baseline) and not talk.offers("seed")):
+        yield Verdict("UNSUPPORTED", "none", "the server takes no seeds" if not talk.baseline else
+                      "the servers take no seeds, or the baseline ignores them")
+        return
+    tried = 0
+    for prompt in talk.prompts[:2]:
+        texts = []
+        for ask in talk.seeded(Ask(prompt, 12), SEEDS, "seeds", prompt):
+            first, *again = (talk.server.ask(ask).text for _ in range(3))
+            tried += 3
+            texts.append(first)
+            if (other := next((text for text in again if text != first), None)) is not None:
+                yield Verdict("FAIL", what=f"the same seed gives {first!r} and then {other!r}",
+                              case=str(ask), n=tried,
+                              cause="the request's seed is ignored, or its stream is shared with other requests")
+                return
+        others = {talk.trusted.ask(ask).text for ask in talk.seeded(Ask(prompt, 12), SEEDS, "seeds", prompt)}
+        if len({*texts}) == 1 and len(others) > SEEDS // 2:
+            yield Verdict("FAIL", what=f"{SEEDS} seeds give the one text {texts[0]!r}", case=f"prompt {prompt}", n=tried,
+                          cause="one seed for all requests")
+            return
+        yield Verdict("PASS", what=f"{SEEDS} seeds, three times each", n=tried)
+
+
+@asks("http.unseeded", offers=("sampling",), statistical=True)
+def unseeded(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Do equal requests without a seed, in flight together, get texts of their own?
+
+    Pairs sent together are as often equal as pairs that have nothing in common: with two different seeds, from the
+    baseline where there is one. A dependence that makes pairs neither more nor less often equal is not seen.
+    """
+    test = TwoSample(2, session.alpha(), 0.05)
+    ask = Ask(talk.prompts[0], 3)
+    while test.finding().mde > session.goal:
+        one = talk.server.ask_all([ask] * FLIGHT * 4)
+        two = talk.trusted.ask_all(talk.seeded(ask, FLIGHT * 4, "unseeded", test.n))
+        test.update(*(_equal([answer.text for answer in answers]) for answers in (one, two)))
+        finding = test.finding()
+        shares = (test.counts[:, 1] / test.n).tolist()
+        what = f"{shares[0]:.1%} of {test.n:,} pairs sent together are equal, {shares[1]:.1%} of pairs that share nothing"
+        yield Verdict("FAIL" if test.rejected else "PASS", "two-sample e-process", what, f"{ask}, without a seed",
+                      test.n, test.alpha, finding.mde, finding.tv, finding.interval,
+                      cause="unseeded requests share one stream" if test.rejected else "")
+        if test.rejected:
+            return
+
+
+def _equal(texts: list[str]) -> torch.Tensor:
+    """How many neighbours differ and how many are equal: [2]."""
+    return torch.tensor([int(a == b) for a, b in zip(texts[::2], texts[1::2])]).bincount(minlength=2)
+
+
+@asks("http.concurrent-law", offers=("sampling",), baseline=True, law=True, statistical=True)
+def concurrent_law(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Do sampled texts follow the baseline's law when different requests share the batch?
+
+    As http.law, without seeds, with prompts, temperatures and lengths mixed in every batch and greedy requests among them.
+    """
+    cases = {f"prompt {i}, mixed": Ask(prompt, LENGTH, t) for i, (prompt, t) in
+             enumerate(zip(talk.prompts, (1.0, 0.7)), 1)}
+    noise = [Ask(talk.prompts[-1], 7, 0.0), Ask(talk.prompts[-2 % len(talk.prompts)], 3, 1.6)]
+    yield from compared_together(talk, session, cases, noise)
