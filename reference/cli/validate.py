@@ -21,8 +21,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..conformance.job import CALL_TIMEOUT, Job
+from ..conformance.report.junit import junit
+from ..conformance.report.page import page
 from ..conformance.report.terminal import show
 from ..conformance.runner import Runner
+from ..conformance.verdict import Report
+from ..model.checkpoint import replace
 from ..types import SpecdecError
 from .common import add_json, interactive, writable, write_result
 
@@ -47,6 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     writable(args.json)
+    make_folder(args.report)
     job = asked(args)
     with Progress(TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(), transient=True,
                   console=Console(stderr=True), disable=not interactive()) as bar:
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     show(report, console if console.is_terminal else Console(width=120))
     write_result(args.json, "validate", report.as_dict())
+    write_report(args.report, report)
     return report.exit_code
 
 
@@ -83,6 +89,26 @@ def known_failing(path: Path | None) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecdecError(f"cannot read {path} ({error}): give a text file with the id of a check on each line") from None
     return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def make_folder(folder: Path | None) -> None:
+    """Find out before the work, not after it, that a report cannot be written."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecdecError(f"cannot make the folder {folder} ({error.strerror}): choose another place") from None
+    writable(folder / "report.json")
+
+
+def write_report(folder: Path | None, report: Report) -> None:
+    """report.json, junit.xml and report.html."""
+    if folder is None:
+        return
+    write_result(folder / "report.json", "validate", report.as_dict())
+    replace(folder / "junit.xml", lambda part: part.write_text(junit(report)))
+    replace(folder / "report.html", lambda part: part.write_text(page(report)))
 
 
 class _Shown:

@@ -11,6 +11,7 @@ from . import words
 COLOUR = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow", "UNVERIFIED": "yellow", "UNSUPPORTED": "dim",
           "LOSSY-BY-DESIGN": "magenta", "CRASHED": "bold red"}
 WIDE = 110  # columns from which a table has room for words
+TOLD = 4  # failures told in full: the summary has to fit a screen
 NOISE = 12  # lines of what the engine printed, when it crashed
 
 
@@ -19,9 +20,12 @@ def show(report: Report, console: Console) -> None:
     said = words.sentence(report)
     outcome, _, rest = said.partition(": ")
     console.print(f"[{COLOUR[outcome]}]{outcome}[/]: {escape(rest)}", highlight=False)
-    for verdict in report.failed:
+    for verdict in report.failed[:TOLD]:
         console.print()
         _failure(report, verdict, console)
+    if len(report.failed) > TOLD:
+        console.print(f"\n{len(report.failed) - TOLD} more failed: they stand in the table, and --report DIR tells all",
+                      highlight=False)
     if report.crashed and report.noise.strip():
         console.print("\nthe last that the engine printed:", highlight=False)
         lines = report.noise.strip().splitlines()[-NOISE:]

@@ -3,6 +3,7 @@
 from ..verdict import Report, Verdict
 
 ORDER = ("FAIL", "INCONCLUSIVE", "UNVERIFIED", "LOSSY-BY-DESIGN", "PASS", "UNSUPPORTED")
+SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
 METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
 LEGEND = ("TV: total variation, the distance from the target's law, 0 to 1. MDE: the smallest TV that the check would have "
           "found, with power .999. n: draws, or inputs tried.")
@@ -73,7 +74,7 @@ def ordered(report: Report) -> list[Verdict]:
 def counts(report: Report) -> str:
     """How many checks said what, of all that were to be run."""
     parts = [f"{report.count('PASS')} of {len(report.expected)} checks passed"]
-    parts += [f"{report.count(outcome)} {outcome.lower()}" for outcome in ORDER  # type: ignore[arg-type]
+    parts += [f"{report.count(outcome)} {SAID.get(outcome, outcome.lower())}" for outcome in ORDER  # type: ignore[arg-type]
               if outcome != "PASS" and report.count(outcome)]  # type: ignore[arg-type]
     absent = len(report.expected) - len(report.checks)
     return ", ".join(parts + ([f"{absent} without a verdict"] if absent else []))

@@ -1,0 +1,70 @@
+"""Laws as bars, in plain SVG: for each outcome the expected law, the observed one, and the draft's where it has one."""
+
+from html import escape
+
+from ..verdict import Picture
+
+MOST = 24  # outcomes drawn; the rest are summed in words
+SLOT, HEIGHT, LEFT, TOP = 34, 150, 44, 8  # pixels
+
+
+def draw(picture: Picture) -> str:
+    """A figure of its own, with a table of the numbers for whoever cannot see it."""
+    laws = {"expected": picture.expected, "observed": picture.observed}
+    if picture.draft:
+        laws["draft"] = picture.draft
+    kept = _telling(picture)
+    names = [picture.outcomes[i] for i in kept]
+    shown = {kind: [law[i] for i in kept] for kind, law in laws.items()}
+    rest = {kind: max(0.0, sum(law) - sum(shown[kind])) for kind, law in laws.items()}
+    high = max((max(law) for law in shown.values()), default=0.0) or 1.0
+    width = LEFT + SLOT * len(names) + 8
+    tall = TOP + HEIGHT + 18 + 5 * min(10, max(map(len, names), default=0))
+    bars = "".join(_bars(i, name, shown, high) for i, name in enumerate(names))
+    legend = "".join(f'<span class="{kind}"></span> {kind}' for kind in laws)
+    svg = (f'<svg viewBox="0 0 {width} {tall}" width="{width}" role="img" '
+           f'aria-label="{escape(picture.title, quote=True)}">{_axis(high, width)}{bars}</svg>')
+    others = "" if len(kept) == len(picture.outcomes) else (
+        f'<p class="soft">{len(picture.outcomes) - len(kept)} other outcomes together: '
+        + ", ".join(f"{kind} {value:.4f}" for kind, value in rest.items()) + "</p>")
+    return (f'<figure><figcaption>{escape(picture.title)} <span class="legend">{legend}</span></figcaption>'
+            f'<div class="scroll">{svg}</div>{others}{_numbers(names, shown)}</figure>')
+
+
+def _telling(picture: Picture) -> list[int]:
+    """The outcomes to draw: all, or those that differ most and those that are likeliest, in their own order."""
+    count = len(picture.outcomes)
+    telling = sorted(range(count), key=lambda i: -abs(picture.expected[i] - picture.observed[i]))[: MOST // 2]
+    likely = sorted({*range(count)} - {*telling}, key=lambda i: -picture.expected[i])
+    return sorted([*telling, *likely[: MOST - len(telling)]])
+
+
+def _axis(high: float, width: int) -> str:
+    base = TOP + HEIGHT
+    lines = ""
+    for part in (0.0, 0.5, 1.0):
+        y = base - HEIGHT * part
+        lines += (f'<line class="axis" x1="{LEFT}" x2="{width - 4}" y1="{y}" y2="{y}"/>'
+                  f'<text class="scale" x="{LEFT - 5}" y="{y + 4}">{high * part:.2g}</text>')
+    return lines
+
+
+def _bars(index: int, name: str, laws: dict[str, list[float]], high: float) -> str:
+    base, left, wide = TOP + HEIGHT, LEFT + SLOT * index + 4, (SLOT - 8) / len(laws)
+    parts = ""
+    for place, (kind, law) in enumerate(laws.items()):
+        tall = HEIGHT * law[index] / high
+        parts += (f'<rect class="{kind}" x="{left + place * wide:.1f}" y="{base - tall:.2f}" width="{wide - 1:.1f}" '
+                  f'height="{tall:.2f}"/>')
+    said = ", ".join(f"{kind} {law[index]:.5f}" for kind, law in laws.items())
+    middle, short = left + (SLOT - 8) / 2, name if len(name) <= 10 else name[:9] + "…"
+    return (f'<g><title>{escape(name)}: {said}</title><rect class="hit" x="{left - 4}" y="{TOP}" width="{SLOT}" '
+            f'height="{HEIGHT}"/>{parts}<text class="name" transform="translate({middle + 4:.1f},{base + 8}) rotate(-45)">'
+            f'{escape(short)}</text></g>')
+
+
+def _numbers(names: list[str], laws: dict[str, list[float]]) -> str:
+    head = "".join(f"<th>{kind}</th>" for kind in laws)
+    rows = "".join(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{law[i]:.5f}</td>" for law in laws.values()) + "</tr>"
+                   for i, name in enumerate(names))
+    return f"<details><summary>numbers</summary><table><tr><th>outcome</th>{head}</tr>{rows}</table></details>"
