@@ -9,4 +9,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
     "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
+    "transformers": {"engine": f"{_HERE}.transformers:Assisted", "kernel": f"{_HERE}.transformers:Step"},
+    "transformers-lookup": {"engine": f"{_HERE}.transformers:Lookup"},
+    "transformers-early-exit": {"engine": f"{_HERE}.transformers:EarlyExit"},
 }

@@ -1,0 +1,116 @@
+"""The adapters of other engines ask them for what the judge asked for, and say what is missing where they can't."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from reference.conformance import plug
+from reference.conformance.adapters import reference
+from reference.conformance.contract import SamplingParams
+from reference.model import checkpoint
+from reference.model.transformer import Config, Transformer
+
+PROMPT = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2]
+ENGINES = ("transformers", "transformers-lookup", "transformers-early-exit")
+
+
+def decoder(noise: float) -> Transformer:
+    """A random decoder with a peaked head; noise moves the head."""
+    generator = torch.Generator().manual_seed(3)
+    model = Transformer(Config(16, 32, 64, 2, 2, 1, 16, 128, tie_word_embeddings=False, eos_token_id=(15,)))
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            weight.data.copy_(torch.randn(weight.shape, generator=generator) * weight.shape[0] ** -0.5 * 2)
+    model.head.weight.data.add_(noise * torch.randn(model.head.weight.shape, generator=generator)).mul_(3)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("toy")
+    for name, noise in (("target", 0.0), ("draft", 0.05)):
+        checkpoint.save(decoder(noise), made / name, torch.float32)
+    return made
+
+
+def made(name: str, folder: Path):
+    kind = plug.load(name, "engine").subject
+    return kind(folder / "target", None if kind.own_draft else folder / "draft")
+
+
+def greedy(length: int) -> list[int]:
+    """What the target itself writes."""
+    model, text = decoder(0.0).double(), list(PROMPT)
+    for _ in range(length):
+        text.append(int(model(torch.tensor([text])).logits[0, -1].argmax()))
+    return text[len(PROMPT):]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_speculates_and_writes_the_targets_greedy_text(name: str, folder: Path):
+    """Both ways, with counts that fit the text: every cycle adds what it accepts and one token more."""
+    engine, params = made(name, folder), SamplingParams(temperature=0.0, max_new_tokens=24)
+    [alone] = engine.generate([PROMPT], params, speculative=False)
+    [done] = engine.generate([PROMPT], params, speculative=True)
+    assert alone.tokens == done.tokens == greedy(24)
+    assert alone.metrics.drafted == 0
+    assert done.metrics.drafted >= done.metrics.accepted > 0
+    assert done.metrics.target_steps + done.metrics.accepted >= 24
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_parameter_reaches_the_engine(name: str, folder: Path):
+    """Each one changes the text, or rules out what it should: none is dropped on the way."""
+    engine = made(name, folder)
+    text = greedy(12)
+
+    def tokens(**given):
+        [done] = engine.generate([PROMPT], SamplingParams(**{"temperature": 0.0, "max_new_tokens": 12} | given),
+                                 speculative=False)
+        return done.tokens
+
+    assert tokens(max_new_tokens=5) == text[:5]
+    assert tokens(stop_ids=(text[3],)) == text[: text.index(text[3]) + 1]
+    assert tokens(stop_sequences=(tuple(text[2:5]),)) == text[:5]
+    assert text[0] not in tokens(logit_bias={text[0]: -100.0})
+    assert text[0] not in tokens(stop_ids=(text[0],), min_tokens=4)[:4]
+    for penalty in ({"repetition_penalty": 50.0}, {"presence_penalty": 90.0}, {"frequency_penalty": 90.0}):
+        assert tokens(**penalty) != text
+    for one in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}, {"temperature": 1e-3}):
+        assert tokens(**{"temperature": 1.0} | one) == text
+    hot = {"temperature": 1.5, "seed": 7}
+    assert tokens(**hot) == tokens(**hot) != tokens(**hot | {"seed": 8})
+
+
+def test_logprobs_are_of_the_law_that_was_drawn_from(folder: Path):
+    """At temperature .7, of the first token: recounted from the target's own scores."""
+    [done] = made("transformers", folder).generate([PROMPT], SamplingParams(temperature=0.7, seed=1, max_new_tokens=8),
+                                                   speculative=True)
+    law = (decoder(0.0).double()(torch.tensor([PROMPT])).logits[0, -1] / 0.7).log_softmax(-1)
+    assert done.logprobs[0] == pytest.approx(float(law[done.tokens[0]]), abs=1e-4)
+    assert len(done.logprobs) == 8
+
+
+def test_the_kernel_uses_the_coins_it_is_given():
+    """With the same uniforms, transformers' own step and our rule say the same of 64 random rows."""
+    generator = torch.Generator().manual_seed(0)
+    p, q = (torch.randn(64, n, 6, generator=generator).softmax(-1) for n in (4, 3))
+    draft = torch.multinomial(q.view(-1, 6), 1, generator=generator).view(64, 3)
+    coins = torch.rand(64, 3, generator=generator), torch.rand(64, generator=generator)
+    kernel = plug.load("transformers", "kernel").subject
+    got = kernel.verify_with(p, q, draft, *coins)
+    assert torch.equal(got, reference.Rejection().verify_with(p, q, draft, *coins))
+    assert len(got[:, 0].unique()) > 3
+    assert not torch.equal(kernel.verify(p, q, draft, 1), kernel.verify(p, q, draft, 2))
+
+
+@pytest.mark.parametrize(("name", "package"), [("transformers", "transformers")])
+def test_a_missing_package_is_one_line_that_says_what_to_install(name: str, package: str, monkeypatch: pytest.MonkeyPatch):
+    module = next(iter(plug.BUILT_IN[name].values())).split(":")[0]
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(plug.NotLoadedError, match=f"pip install {package}") as raised:
+        plug.load(name)
+    assert "\n" not in str(raised.value)
