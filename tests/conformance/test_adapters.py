@@ -9,29 +9,17 @@ import torch
 from reference.conformance import plug
 from reference.conformance.adapters import reference
 from reference.conformance.contract import SamplingParams
-from reference.model import checkpoint
-from reference.model.transformer import Config, Transformer
+from reference.conformance.toys import toy, written
 
-PROMPT = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2]
+WRITTEN = written("wide", 48)[0]
+PROMPT, TEXT = list(WRITTEN.prompt), list(WRITTEN.text)
 ENGINES = ("transformers", "transformers-lookup", "transformers-early-exit")
-
-
-def decoder(noise: float) -> Transformer:
-    """A random decoder with a peaked head; noise moves the head."""
-    generator = torch.Generator().manual_seed(3)
-    model = Transformer(Config(16, 32, 64, 2, 2, 1, 16, 128, tie_word_embeddings=False, eos_token_id=(15,)))
-    for weight in model.parameters():
-        if weight.dim() == 2:
-            weight.data.copy_(torch.randn(weight.shape, generator=generator) * weight.shape[0] ** -0.5 * 2)
-    model.head.weight.data.add_(noise * torch.randn(model.head.weight.shape, generator=generator)).mul_(3)
-    return model.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("toy")
-    for name, noise in (("target", 0.0), ("draft", 0.05)):
-        checkpoint.save(decoder(noise), made / name, torch.float32)
+    toy("wide").write(made)
     return made
 
 
@@ -40,21 +28,13 @@ def made(name: str, folder: Path):
     return kind(folder / "target", None if kind.own_draft else folder / "draft")
 
 
-def greedy(length: int) -> list[int]:
-    """What the target itself writes."""
-    model, text = decoder(0.0).double(), list(PROMPT)
-    for _ in range(length):
-        text.append(int(model(torch.tensor([text])).logits[0, -1].argmax()))
-    return text[len(PROMPT):]
-
-
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_speculates_and_writes_the_targets_greedy_text(name: str, folder: Path):
     """Both ways, with counts that fit the text: every cycle adds what it accepts and one token more."""
     engine, params = made(name, folder), SamplingParams(temperature=0.0, max_new_tokens=24)
     [alone] = engine.generate([PROMPT], params, speculative=False)
     [done] = engine.generate([PROMPT], params, speculative=True)
-    assert alone.tokens == done.tokens == greedy(24)
+    assert alone.tokens == done.tokens == TEXT[:24]
     assert alone.metrics.drafted == 0
     assert done.metrics.drafted >= done.metrics.accepted > 0
     assert done.metrics.target_steps + done.metrics.accepted >= 24
@@ -64,7 +44,7 @@ def test_an_engine_speculates_and_writes_the_targets_greedy_text(name: str, fold
 def test_every_parameter_reaches_the_engine(name: str, folder: Path):
     """Each one changes the text, or rules out what it should: none is dropped on the way."""
     engine = made(name, folder)
-    text = greedy(12)
+    text = TEXT[:12]
 
     def tokens(**given):
         [done] = engine.generate([PROMPT], SamplingParams(**{"temperature": 0.0, "max_new_tokens": 12} | given),
@@ -88,7 +68,7 @@ def test_logprobs_are_of_the_law_that_was_drawn_from(folder: Path):
     """At temperature .7, of the first token: recounted from the target's own scores."""
     [done] = made("transformers", folder).generate([PROMPT], SamplingParams(temperature=0.7, seed=1, max_new_tokens=8),
                                                    speculative=True)
-    law = (decoder(0.0).double()(torch.tensor([PROMPT])).logits[0, -1] / 0.7).log_softmax(-1)
+    law = (toy("wide").target(torch.tensor([PROMPT])).logits[0, -1] / 0.7).log_softmax(-1)
     assert done.logprobs[0] == pytest.approx(float(law[done.tokens[0]]), abs=1e-4)
     assert len(done.logprobs) == 8
 
