@@ -30,6 +30,14 @@ class Cycle:
     verdict: Verdict
     emitted: list[list[int]]  # after trimming at stops and lengths
 
+    def logprobs(self) -> list[list[float]]:
+        """Of every emitted token, in nats, under the law p that it has: the parameters' law, not the bare model's."""
+        result = []
+        for row, tokens in enumerate(self.emitted):
+            before = [0, *(self.verdict.path[row, : len(tokens) - 1] + 1).tolist()][: len(tokens)]
+            result.append(self.p[row, before, tokens].log().tolist())
+        return result
+
 
 @dataclass
 class Request:

@@ -125,6 +125,7 @@ class Completion:
     target_steps: int = 0  # target forwards, the prefill not counted
     drafted: int = 0  # tokens proposed
     accepted: int = 0  # proposed tokens that were kept in the text
+    logprobs: list[float] | None = None  # of each token, in nats, under the law it was drawn from; where somebody asked
 
 
 def check(draft: Draft, p: Tensor, chain: bool = True) -> None:

@@ -1,8 +1,9 @@
 """The key/value cache in pages: rows hold blocks of a common pool instead of one long stretch each.
 
-The same three moves as `cache.py`, and the same answers. A row has a table of blocks; slot i of its text is slot i % size of
-the block i // size. What was rejected goes back to the pool at once, so that a row never wastes a whole block. Rows share
-blocks where their texts begin alike; before a row writes in a block that others use, it gets a copy of its own.
+The same three moves as `cache.py`, and the same answers. A row has a table of blocks; slot i of its text is slot i %
+size of the block i // size. What was rejected goes back to the pool at once, so that a row never wastes a whole block.
+Rows share blocks where their texts begin alike; before a row writes in a block that others use, it gets a copy of its
+own.
 """
 
 from collections.abc import Sequence
