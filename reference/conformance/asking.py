@@ -1,6 +1,5 @@
 """Engines on toy checkpoints, every call of them guarded, and speculation seen or not seen to run."""
 
-import copy
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -41,11 +40,11 @@ class Asked:
     def _call(self, rows: Sequence[Row], speculative: bool) -> list[Completion]:
         prompts, params = [list(prompt) for prompt, _ in rows], [s for _, s in rows]
         one = params[0] if all(s is params[0] for s in params) else None
-        given = copy.deepcopy((prompts, one or params))
+        given, biases = [list(prompt) for prompt in prompts], [dict(s.logit_bias) for s in params]
         what = f"generate, {len(rows)} prompts, {'' if speculative else 'not '}speculative, toy {self.toy.name}"
         with self.session.calling(what):
-            out = self.made.generate(*given, speculative=speculative)
-        if given != (prompts, one or params):
+            out = self.made.generate(given, one or list(params), speculative=speculative)
+        if given != prompts or biases != [s.logit_bias for s in params]:
             raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
         done = [self._answer(answer, number) for number, answer in enumerate(self._list(out, len(rows)))]
         if speculative:

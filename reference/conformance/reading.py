@@ -1,24 +1,41 @@
 """Reading an engine's texts against the target's own laws: each token by what stands before it, and where the text ends."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
 
 from ..types import SamplingParams
 from . import params_oracle
 from .asking import Row
 from .contract import Completion
-from .params_oracle import Row as Law
 from .params_oracle import ended
 from .toys import Toy, scores
 
+PLAIN = SamplingParams()
 
-def laws(toy: Toy, rows: Sequence[Row], texts: Sequence[Sequence[int]], counts_prompt: bool = False,
-         draft: bool = False) -> Iterator[list[Law]]:
-    """For each row and its output, the law of every output token, and of the one that would follow."""
+
+@dataclass(frozen=True)
+class Laws:
+    """After a prompt, the law of every output token and of the one that would follow."""
+
+    scores: Tensor  # [M,V] the target's
+    law: Tensor  # [M,V]
+    doubtful: Tensor  # [M] bool
+
+
+def laws(toy: Toy, rows: Sequence[Row], texts: Sequence[Sequence[int]], counts_prompt: bool = False) -> Iterator[Laws]:
+    """For each row and its output, the laws that it should have been drawn from."""
     whole = [[*prompt, *text] for (prompt, _), text in zip(rows, texts, strict=True)]
-    after = scores(toy.draft if draft else toy.target, whole, [len(prompt) for prompt, _ in rows])
-    for (prompt, params), text, table in zip(rows, texts, after, strict=True):
-        yield [params_oracle.row(line, params, prompt, text[:i], counts_prompt) for i, line in enumerate(table.tolist())]
+    for (prompt, params), text, table in zip(rows, texts, scores(toy.target, whole, [len(prompt) for prompt, _ in rows]),
+                                             strict=True):
+        if replace(params, seed=None, max_new_tokens=64, stop_ids=(), stop_sequences=()) == PLAIN:
+            yield Laws(table, table.softmax(-1), torch.zeros(len(table), dtype=torch.bool))
+            continue
+        made = [params_oracle.row(line, params, prompt, text[:i], counts_prompt) for i, line in enumerate(table.tolist())]
+        yield Laws(table, torch.tensor([one.law for one in made], dtype=torch.float64),
+                   torch.tensor([one.doubtful for one in made]))
 
 
 @dataclass(frozen=True)
@@ -47,21 +64,28 @@ class Reading:
 
 def read(toy: Toy, rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9,
          counts_prompt: bool = False) -> Reading:
+    """As `check`, from the answers alone."""
+    texts = restored(rows, answers, room)
+    return check(rows, answers, texts, list(laws(toy, rows, texts, counts_prompt)), room)
+
+
+def check(rows: Sequence[Row], answers: Sequence[Completion], texts: Sequence[list[int]], tables: Sequence[Laws],
+          room: int = 10**9) -> Reading:
     """Texts of temperature 0, or of any parameters: no token of probability 0, and the end where it has to be.
 
-    room: output tokens that the context has room for. A stop that the engine leaves out is put back.
+    texts: the answers' as `restored` gives them. tables: their laws. room: output tokens that the context has room for.
     """
-    texts = [_restored(done, params, room) for done, (_, params) in zip(answers, rows, strict=True)]
     faults, ties = [], 0
-    for row, done, text, table in zip(rows, answers, texts, laws(toy, rows, texts, counts_prompt), strict=True):
+    for row, done, text, table in zip(rows, answers, texts, tables, strict=True):
         prompt, params = row
-        at = next((i for i, token in enumerate(text) if table[i].law[token] == 0), None)
+        chosen = table.law[range(len(text)), text]
+        at = next(iter((chosen == 0).nonzero()[:, 0].tolist()), None)
         end = next((i for i in range(1, len(text) + 1) if ended(text[:i], params, room)), None)
         if at is not None and (end is None or at < end):
-            if table[at].doubtful:
+            if bool(table.doubtful[at]):
                 ties += 1
                 continue
-            likely = max(range(toy.vocabulary), key=lambda token: table[at].law[token])
+            likely = int(table.law[at].argmax())
             right = f"instead of {likely}" if params.temperature == 0 else "which has probability 0"
             faults.append(Fault(tuple(prompt), f"writes {text[at]} {right} as token {at + 1} of {len(text)}: "
                                 f"{text[:at + 1]}", at))
@@ -83,8 +107,12 @@ def _named(why: str, params: SamplingParams) -> str:
     return "stop" if why == "stop" else f"{params.max_new_tokens} tokens"
 
 
+def restored(rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9) -> list[list[int]]:
+    """The texts with their stops, which some engines leave out."""
+    return [_restored(done, params, room) for done, (_, params) in zip(answers, rows, strict=True)]
+
+
 def _restored(done: Completion, params: SamplingParams, room: int) -> list[int]:
-    """The text with its stop, which some engines leave out."""
     if done.finish_reason == "stop" and not (done.tokens and ended(done.tokens, params, room) == "stop"):
         for stop in (*((token,) for token in params.stop_ids), *params.stop_sequences):
             whole = [*done.tokens, *stop]

@@ -17,7 +17,7 @@ Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "engine", "http")
 MODULES: dict[str, tuple[str, ...]] = {
     "kernel": ("kernel",),
-    "engine": ("engine_text",),
+    "engine": ("engine_text", "engine_counts", "engine_rows", "engine_law", "engine_params"),
     "http": ("http", "http_text", "http_load", "http_seeds", "http_law"),
 }
 

@@ -210,7 +210,7 @@ def context_end(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             known = CONTEXT - len(row[0]) + 1  # behind the context's end no law is known
             if len(done.tokens) != room:
                 yield Verdict("FAIL", what=f"toy {name}: with {known - 1} tokens left writes {len(done.tokens)} tokens, and "
-                              f"{room} without speculation", case=f"a prompt of {len(row[0])} tokens, context {CONTEXT}", n=1)
+                              f"{room} without speculation", case=f"a prompt of {len(row[0])} tokens", n=1)
                 return
             cut = replace(params, max_new_tokens=min(room, known))
             done.tokens = done.tokens[:known]

@@ -1,0 +1,184 @@
+"""What engines report beside their text: counts, log probabilities; and drafts that must be accepted or refused."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+
+from ...types import SamplingParams
+from .. import reading
+from ..asking import Asked, Row, asked, engine_check
+from ..contract import Completion, Engine, Metrics
+from ..session import Session
+from ..suite import check
+from ..toys import written
+from ..verdict import Verdict
+from .engine_text import greedy
+
+LENGTH = 48  # of the text whose cycles are looked at
+NEAR = 1e-3  # log probability
+
+
+def metrics_of(done: Completion) -> Metrics:
+    assert done.metrics is not None  # asked for, and looked at by `asking`
+    return done.metrics
+
+
+def cycles(one: Asked, prompt: Sequence[int]) -> tuple[list[int], int]:
+    """How many tokens each cycle of a greedy text gained, and the fewest drafted tokens that went to waste.
+
+    From texts of every length up to LENGTH: one of n tokens takes as many target steps as it takes to reach n. A draft
+    that is cut by the text's end is no waste, so the fewest of the last 16 lengths count.
+    """
+    done = one.answers([(prompt, greedy(one.toy, most)) for most in range(1, LENGTH + 1)])
+    counts = [metrics_of(completion) for completion in done]
+    steps = [count.target_steps for count in counts if count.target_steps is not None]
+    gained = [steps.count(step) for step in range(1, max(steps, default=0))]  # the last may be cut short
+    return gained, min(count.drafted - count.accepted for count in counts[-16:])
+
+
+@engine_check("engine.draft-is-target", needs=("metrics",))
+def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """When the draft is the target, is every draft accepted, cycle after cycle?
+
+    At temperature 0 and after other calls of the same engine. A draft whose cache lacks a token, or that stands at a wrong
+    position, still gives the right text: acceptance alone shows it. PASS where nothing drafted goes to waste, or where no
+    cycle gains fewer tokens than an earlier one (which is what trees can do).
+    """
+    if getattr(engine, "own_draft", False):
+        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+        return
+    one = asked(engine, session, "wide-same")
+    prompts = [found.prompt for found in written("wide-same", LENGTH)[:3]]
+    for number, prompt in enumerate(prompts, 1):
+        gained, wasted = cycles(one, prompt)
+        shrinks = any(later < earlier for earlier, later in pairwise(gained[1:]))
+        if wasted and (shrinks or not gained):
+            yield Verdict("FAIL", what=f"of the target's own drafts at least {wasted} tokens are rejected; the cycles gain "
+                          f"{gained} tokens", case=f"prompt {list(prompt)}, draft = target", n=number * LENGTH)
+            return
+    yield Verdict("PASS", what=f"every draft accepted; the cycles gain {gained[:6]} tokens", n=len(prompts) * LENGTH)
+
+
+@engine_check("engine.after-reject", needs=("metrics",))
+def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """After a rejected token, is every later draft accepted again?
+
+    The draft model disagrees with the target in one place of a greedy text of 48 tokens. A draft that keeps the rejected
+    token in its cache, or loses its place, is rejected from there on, though the text is right.
+    """
+    if getattr(engine, "own_draft", False):
+        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+        return
+    one = asked(engine, session, "wide-near")
+    once = [found for found in written("wide-near", LENGTH) if len(found.missed) == 1 and 2 <= found.missed[0] < LENGTH // 2]
+    for number, found in enumerate(once[:4], 1):
+        gained, wasted = cycles(one, found.prompt)
+        longest = max(gained, default=0)
+        short = sum(count < longest for count in gained)  # one that is rejected, one that the prefill's token begins
+        if wasted > max(longest, 8) and (short > 2 or not gained):
+            yield Verdict("FAIL", what=f"a draft that is wrong once is rejected again and again: the cycles gain {gained} "
+                          f"tokens, at least {wasted} drafted tokens are wasted", case=f"prompt {list(found.prompt)}, draft "
+                          f"wrong after {found.missed[0]} tokens", n=number * LENGTH)
+            return
+    yield Verdict("PASS", what=f"drafts accepted again; the cycles gain {gained[:8]} tokens", n=len(once[:4]) * LENGTH)
+
+
+def _miscounted(counts: Metrics, length: int, bonus: bool) -> str:
+    """What cannot be, of counts for a text of `length` tokens. bonus: a fully accepted draft gains one token more."""
+    if counts.accepted > counts.drafted:
+        return f"{counts.accepted} of {counts.drafted} drafted tokens accepted"
+    if counts.accepted > length:
+        return f"{counts.accepted} accepted tokens in a text of {length}"
+    if counts.target_steps is None:
+        return ""
+    over = counts.target_steps + counts.accepted - length  # 1: the last token was a drafted one; -1: the prefill gave one
+    if over < -1 or (bonus and over > 1) or counts.target_steps > length + 1:
+        return f"{counts.target_steps} target steps and {counts.accepted} accepted tokens for a text of {length}"
+    return ""
+
+
+@engine_check("engine.metrics", needs=("metrics",))
+def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Do the counts of target steps, drafted and accepted tokens agree with the text, also where a stop cuts it?
+
+    accepted <= drafted, accepted <= tokens, and target steps + accepted = tokens, where one may be missing (the prefill
+    gave a token) or too many (the last token was a drafted one). Engines without a bonus token, seen by drafts that are
+    always accepted, need not have the upper bound. Without speculation nothing may count as drafted.
+    """
+    tried, bonus = 0, True
+    for name in ("wide-same", "wide", "ending"):
+        one = asked(engine, session, name)
+        found = written(name, 48)[:4]
+        rows: list[Row] = [(some.prompt, greedy(one.toy, most)) for some in found for most in (20, 21, 22, 23)]
+        if name == "ending" or one.has("stop"):
+            rows += [(some.prompt, greedy(one.toy, 24, stop_ids=(one.toy.eos, some.text[i])) if one.has("stop") else
+                      greedy(one.toy, 24)) for some in found for i in range(10)]
+        done = one.answers(rows)
+        texts = reading.restored(rows, done)
+        if name == "wide-same":
+            over = [(metrics_of(d).target_steps or 0) + metrics_of(d).accepted - len(text)
+                    for d, text, (_, s) in zip(done, texts, rows, strict=True) if len(text) == s.max_new_tokens]
+            bonus = max(over, default=0) <= 1
+        for (prompt, _), completion, text in zip(rows, done, texts, strict=True):
+            tried += 1
+            if wrong := _miscounted(metrics_of(completion), len(text), bonus):
+                yield Verdict("FAIL", what=f"counts {wrong} tokens", case=f"toy {name}, prompt {list(prompt)}, text {text}",
+                              n=tried)
+                return
+    alone = one.answers(rows[:2], speculative=False)
+    if any(metrics_of(completion).drafted for completion in alone):
+        yield Verdict("FAIL", what="counts drafted tokens without speculation", case=f"prompt {list(rows[0][0])}", n=tried)
+        return
+    yield Verdict("PASS", what=f"the counts of {tried} texts" + "; no bonus token" * (not bonus), n=tried)
+
+
+@engine_check("engine.logprobs", needs=("logprobs", "sampling"))
+def logprobs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Are log probabilities those of the tokens that came, under the target's law?
+
+    At temperature 1 without filters, where the model's law and the law drawn from are one; accepted, replaced and bonus
+    tokens alike, to 0.001.
+    """
+    tried = 0
+    for name in ("small", "small-same", "small-opposed"):
+        one = asked(engine, session, name)
+        params = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
+        rows: list[Row] = [(found.prompt, replace(params, seed=i) if one.has("seed") else params)
+                           for i, found in enumerate(written(name, 48)[:8])]
+        done = one.answers(rows)
+        tables = reading.laws(one.toy, rows, [completion.tokens for completion in done])
+        for (prompt, _), completion, table in zip(rows, done, tables, strict=True):
+            tokens, said = completion.tokens, completion.logprobs or []
+            right = table.law[range(len(tokens)), tokens].log()
+            off = (torch.tensor(said, dtype=torch.float64) - right).abs()
+            tried += len(tokens)
+            if bool((off > NEAR).any()):
+                at = int((off > NEAR).nonzero()[0, 0])
+                yield Verdict("FAIL", what=f"says {said[at]:.4f} of token {at + 1}, whose log probability is "
+                              f"{float(right[at]):.4f}", case=f"toy {name}, prompt {list(prompt)}, text {tokens}", n=tried)
+                return
+    yield Verdict("PASS", what=f"the log probabilities of {tried} tokens", n=tried)
+
+
+@check("engine.vocabulary", needs=("generate",))
+def vocabulary(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Is a draft with another vocabulary refused?
+
+    The target has 32 tokens and the draft 256, too many more to be padding. Making the engine, or the first call, must
+    raise: ids that mean something else are no draft.
+    """
+    if getattr(engine, "own_draft", False):
+        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+        return
+    asked(engine, session, "wide")
+    prompt = written("wide", 48)[0].prompt
+    try:
+        one = asked(engine, session, "foreign")
+        (done,) = one.answers([(prompt, greedy(one.toy, 12))])
+    except Exception as error:
+        yield Verdict("PASS", what=f"refused: {' '.join(str(error).split())[:160]}", n=1)
+        return
+    yield Verdict("FAIL", what="a draft of 256 tokens is taken for a target of 32: compare the vocabularies and raise",
+                  case=f"prompt {list(prompt)}, text {done.tokens}", n=1)

@@ -1,0 +1,156 @@
+"""Engines at temperature 1 and above: the joint law of several tokens, and the law of each token after its own prefix."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+
+from ...types import SamplingParams
+from .. import reading
+from ..asking import Asked, Row, asked, engine_check
+from ..contract import Completion, Engine
+from ..joint import Joint, enumerated
+from ..params_oracle import ended
+from ..ranks import BEFORE, DRAFTED, LIKELY, LOOKED_UP, Direction, Ranks
+from ..session import Session
+from ..toys import written
+from ..verdict import Verdict
+
+MOST = 4096  # tokens of a slice; its rows begin at 8 and double
+LENGTH = 4
+
+
+def seeded(session: Session, params: SamplingParams, one: Asked, *what: object) -> SamplingParams:
+    """The same with a seed of its own, where the engine knows seeds."""
+    return replace(params, seed=session.seed_for(session.check, *what) % 2**31) if one.has("seed") else params
+
+
+def slices(one: Asked, session: Session, prompts: Sequence[tuple[int, ...]],
+           *variants: SamplingParams) -> Iterator[tuple[list[Row], list[Completion]]]:
+    """Rows that take the prompts in turn, and the engine's answers: larger slices each time, which take the parameters
+    in turn."""
+    for number in count():
+        params = variants[number % len(variants)]
+        size = min(8 << min(number, 10), MOST // params.max_new_tokens // (1 if one.has("batch") else 8))
+        rows: list[Row] = [(prompts[i % len(prompts)], seeded(session, params, one, number, i)) for i in range(size)]
+        if not one.has("seed"):
+            rows = [(prompt, params) for prompt, _ in rows]
+        yield rows, one.answers(rows, together=MOST)
+
+
+def direction(engine: type[Engine]) -> Direction:
+    """Where text leans to when the draft has too much say."""
+    return LOOKED_UP if getattr(engine, "own_draft", False) else DRAFTED
+
+
+def ranked(one: Asked, session: Session, ways: Sequence[Direction], *variants: SamplingParams) -> Iterator[Verdict]:
+    """The law of each token of sampled texts after its own prefix, and no token of probability zero."""
+    chosen = [found.prompt for found in written(one.toy.name, 48)[:4]]
+    test = Ranks(ways, session.alpha(), session.generator(session.check, "ranks"))
+    texts = 0
+    for rows, answers in slices(one, session, chosen, *variants):
+        texts += len(rows)
+        if fault := test.read(one.toy, rows, answers):
+            yield Verdict("FAIL", what=fault.what, case=f"prompt {list(fault.prompt)}", n=texts)
+            return
+        way, worst = test.worst()
+        said = worst.finding()
+        verdict = Verdict("PASS", "e-process", f"{texts} texts, tokens ranked {', '.join(way.name for way in ways)}", "",
+                          said.n, session.alpha(), said.mde, said.tv, said.interval, (test.picture(way),))
+        if worst.rejected:
+            yield replace(verdict, verdict="FAIL", what=f"{test.cause(way)} (ranks {way.name}, {texts} texts)",
+                          case=f"toy {one.toy.name}, {len(chosen)} prompts", cause=test.cause(way))
+            return
+        yield verdict
+        if said.mde <= session.goal:
+            return
+
+
+def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict]:
+    """The joint law of the first four tokens, on one toy."""
+    one = asked(engine, session, name)
+    toy, prompt = one.toy, written(name, 48)[0].prompt
+    p = session.once(f"law {name}", lambda: enumerated(toy.target, prompt, LENGTH, toy.eos))
+    q = None if getattr(engine, "own_draft", False) else \
+        session.once(f"draft's law {name}", lambda: enumerated(toy.draft, prompt, LENGTH, toy.eos))
+    test = Joint(p, q, toy.vocabulary, LENGTH, session.alpha())
+    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(toy.eos,))
+    for rows, answers in slices(one, session, [prompt], params):
+        texts = reading.restored(rows, answers)
+        for text in texts:
+            if not ended(text, params, LENGTH):
+                yield Verdict("FAIL", what=f"ends after {len(text)} of {LENGTH} tokens without a stop: {text}",
+                              case=f"prompt {list(prompt)}", n=1)
+                return
+        test.add(texts, toy.eos)
+        depth, said = test.stated(session.enough)
+        verdict = Verdict("PASS", "e-process", f"the first {depth} tokens together", f"toy {name}, prompt {list(prompt)}",
+                          said.n, session.alpha(), said.mde, said.tv, said.interval, (test.picture(),))
+        if said.rejected:
+            lean = test.lean()
+            cause = DRAFTED.front if lean > 0.7 else DRAFTED.behind if lean < -0.7 else ""
+            yield replace(verdict, verdict="FAIL", what=f"{test.furthest(depth)}" + f"; {cause}" * bool(cause), cause=cause)
+            return
+        yield verdict
+        if depth == LENGTH and said.mde <= session.goal:
+            return
+
+
+@engine_check("engine.joint", law=True, statistical=True, needs=("sampling",))
+def joint_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Do the first four tokens together have the target's law?
+
+    8 tokens, so 4,096 texts at most, all of their probabilities known by enumeration; every text is continued to the same
+    length, whatever was accepted, and behind the end token nothing follows. Tested are the first token, the first two and
+    so on; the verdict is about as many as there are five draws a text for. Draft and target share about two thirds of
+    their mass, so that several cycles make one text.
+    """
+    yield from joint(engine, session, "small")
+
+
+@engine_check("engine.joint-opposed", law=True, statistical=True, needs=("sampling",))
+def joint_opposed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """The same when the draft likes what the target likes least: is what replaces a rejected token right?
+
+    Nearly every draft is rejected, so that text is made of residual draws.
+    """
+    yield from joint(engine, session, "small-opposed")
+
+
+@engine_check("engine.bonus", law=True, statistical=True, needs=("sampling",))
+def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """When the draft is the target, so that every draft is accepted, has every token the target's law, the bonus token too?
+
+    Texts of 24 tokens: whatever the draft's length, some of them follow a fully accepted draft. A token's law after its
+    own prefix is known, so ranks of all of them are tested together; a bonus that comes once in K + 1 tokens is diluted by
+    as much.
+    """
+    one = asked(engine, session, "small-same")
+    yield from ranked(one, session, (LIKELY, BEFORE), SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
+
+
+@engine_check("engine.tokens", law=True, statistical=True, needs=("sampling",))
+def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """In long sampled texts, has each token the target's law after its own prefix?
+
+    Up to 64 tokens from 32, ranked by p, by q/p and by the row before: a cache that drifts, a row that is one off, and a
+    draft that has too much say show. Only the ranks are tested, not which of equally ranked tokens came.
+    """
+    one = asked(engine, session, "wide")
+    yield from ranked(one, session, (LIKELY, direction(engine), BEFORE),
+                      SamplingParams(max_new_tokens=64, stop_ids=(one.toy.eos,)))
+
+
+@engine_check("engine.lookup-law", law=True, statistical=True, needs=("sampling",))
+def lookup_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Without a draft model, has each token the target's law after its own prefix?
+
+    The engine is made with draft None; prompts repeat themselves, so that n-gram lookup drafts. Ranks by p and by what was
+    looked up: a draft that is certain has a point mass for its q.
+    """
+    asked(engine, session, "small")
+    try:
+        one = asked(engine, session, "small", lookup=True)
+    except Exception as error:
+        yield Verdict("UNSUPPORTED", "none", f"the engine needs a draft model: {' '.join(str(error).split())[:160]}")
+        return
+    yield from ranked(one, session, (LIKELY, LOOKED_UP), SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,)))

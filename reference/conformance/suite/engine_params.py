@@ -1,0 +1,143 @@
+"""Sampling parameters of engines, on drafted, replaced and bonus tokens alike.
+
+Settings are such that all engines agree on their law: one filter at a time, at temperature 1; filters whose edge float32
+may miss are left out, place by place. The judge's law of the parameters is its own (`params_oracle`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ...types import SamplingParams
+from ..asking import Row, asked, engine_check
+from ..contract import Engine
+from ..ranks import LIKELY, PLAIN, Ranks
+from ..reading import read
+from ..session import Session
+from ..toys import written
+from ..verdict import Verdict
+from .engine_law import direction, ranked, slices
+from .engine_text import greedy, said
+
+CONVENTIONS = (("presence and frequency of the output", False), ("presence and frequency of prompt and output", True))
+
+
+def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
+    """Sampled texts of 12 tokens under each of the settings in turn."""
+    one = asked(engine, session, "small")
+    base = SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,))
+    yield from ranked(one, session, (LIKELY, direction(engine), PLAIN), *(replace(base, **each) for each in settings))
+
+
+@engine_check("engine.temperature", law=True, statistical=True, needs=("sampling",))
+def temperature(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """At temperatures 0.5 and 1.5, has each token the law of that temperature?
+
+    A verifier that leaves the temperature out, or a draft that reports a law of another temperature, moves tokens along
+    p or along q/p.
+    """
+    yield from with_each(engine, session, {"temperature": 0.5}, {"temperature": 1.5})
+
+
+@engine_check("engine.top-k", law=True, statistical=True, needs=("sampling", "top_k"))
+def top_k(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """With top-k 2 and 4, does every token come from the k likeliest, by their law?
+
+    A single token from outside fails at once. Ties at the edge are left out.
+    """
+    yield from with_each(engine, session, {"top_k": 2}, {"top_k": 4})
+
+
+@engine_check("engine.top-p", law=True, statistical=True, needs=("sampling", "top_p"))
+def top_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """With top-p 0.5 and 0.85, does every token come from the nucleus, by its law?
+
+    The nucleus is the fewest likeliest tokens that reach top-p together. A single token from outside fails at once.
+    """
+    yield from with_each(engine, session, {"top_p": 0.5}, {"top_p": 0.85})
+
+
+@engine_check("engine.min-p", law=True, statistical=True, needs=("sampling", "min_p"))
+def min_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """With min-p 0.05 and 0.2, does every token have that share of the likeliest one's probability, by its law?
+
+    A single token below the line fails at once.
+    """
+    yield from with_each(engine, session, {"min_p": 0.05}, {"min_p": 0.2})
+
+
+@engine_check("engine.logit-bias", law=True, statistical=True, needs=("logit_bias",))
+def logit_bias(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Does a bias hold in every place, drafted, replaced and bonus?
+
+    First at temperature 0: each of the first eight tokens of greedy texts is banned in turn by a bias of -100, with drafts
+    that are always taken and drafts that are often right; the text must be the target's own under that bias. Then, where
+    the engine samples, the law of tokens with one banned and one favoured: a single banned token fails at once.
+    """
+    readings, tried = [], 0
+    for name in ("wide-same", "wide"):
+        one = asked(engine, session, name)
+        rows: list[Row] = [(found.prompt, greedy(one.toy, 12, logit_bias={token: -100.0}))
+                           for found in written(name, 48)[:3] for token in dict.fromkeys(found.text[:8])]
+        readings.append((f"toy {name}", read(one.toy, rows, one.answers(rows))))
+        tried += len(rows)
+    verdict = said(readings, "a token banned", tried)
+    if verdict.verdict == "FAIL" or not one.has("sampling"):
+        yield verdict
+        return
+    favourite = max(range(8), key=written("small", 48)[0].text.count)
+    yield from with_each(engine, session, {"logit_bias": {favourite: -100.0, (favourite + 1) % 7: 1.5}},
+                         {"logit_bias": {(favourite + 2) % 7: -100.0}})
+
+
+@engine_check("engine.penalties", law=True, statistical=True, needs=("penalties",))
+def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Do penalties look at the text, the drafted tokens before a place counted in and rejected ones never?
+
+    First at temperature 0 with a repetition penalty, which counts prompt and output everywhere. Then, where the engine
+    samples, the law of tokens under presence and frequency penalties, which engines count over the output or over prompt
+    and output: one of the two conventions has to hold.
+    """
+    readings, tried = [], 0
+    for name in ("wide-same", "wide", "wide-opposed"):
+        one = asked(engine, session, name)
+        params = greedy(one.toy, 24, repetition_penalty=1.4)
+        rows: list[Row] = [(found.prompt, params) for found in written(name, 48)[:6]]
+        readings.append((f"toy {name}", read(one.toy, rows, one.answers(rows))))
+        tried += len(rows)
+    verdict = said(readings, "a repetition penalty", tried)
+    if verdict.verdict == "FAIL" or not one.has("sampling"):
+        yield verdict
+        return
+    yield from _counting(engine, session)
+
+
+def _counting(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """The law under presence and frequency penalties, by either convention."""
+    one = asked(engine, session, "small")
+    base = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
+    prompts = [found.prompt for found in written("small", 48)[:4]]
+    ways = (LIKELY, direction(engine), PLAIN)
+    tests = {name: Ranks(ways, session.alpha(), session.generator(session.check, name)) for name, _ in CONVENTIONS}
+    wrong: dict[str, str] = {}
+    for rows, answers in slices(one, session, prompts, replace(base, presence_penalty=1.0),
+                                replace(base, frequency_penalty=0.7)):
+        for name, prompt_too in CONVENTIONS:
+            if name in wrong:
+                continue
+            fault = tests[name].read(one.toy, rows, answers, prompt_too)
+            way, worst = tests[name].worst()
+            if fault or worst.rejected:
+                wrong[name] = str(fault) if fault else f"{tests[name].cause(way)} (ranks {way.name})"
+        standing = [name for name, _ in CONVENTIONS if name not in wrong]
+        way, worst = tests[standing[0] if standing else CONVENTIONS[0][0]].worst()
+        found = worst.finding()
+        verdict = Verdict("PASS", "e-process", f"counts {' or '.join(standing)}", "", found.n, session.alpha(), found.mde,
+                          found.tv, found.interval)
+        if not standing:
+            why = wrong[CONVENTIONS[0][0]]
+            yield replace(verdict, verdict="FAIL", what=f"counts neither the output nor prompt and output: {why}",
+                          case=f"toy small, {len(prompts)} prompts")
+            return
+        yield verdict
+        if found.mde <= session.goal:
+            return

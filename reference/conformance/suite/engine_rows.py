@@ -1,0 +1,203 @@
+"""Rows of an engine: seeds, independence, and requests of all kinds in one batch."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+import torch
+
+from ...law.sequential import OneSample
+from ...types import SamplingParams
+from .. import reading
+from ..asking import Asked, Row, asked, engine_check
+from ..contract import Engine
+from ..joint import enumerated
+from ..ranks import LIKELY, Ranks
+from ..reading import read
+from ..session import ALPHA, Session
+from ..toys import written
+from ..verdict import Verdict
+from .engine_law import direction
+from .engine_text import greedy
+
+LENGTH = 24
+EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
+
+
+@engine_check("engine.seeds", needs=("sampling", "seed"))
+def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Does a seed bring its text back, alone and in any batch, and another seed another text?
+
+    Four prompts with three seeds each, alone, alone again, in one batch, and in a batch turned round. Alone, every text
+    must come back; in a batch, one of the twelve may differ, since sums in another order move an edge now and then.
+    """
+    one = asked(engine, session, "wide")
+    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(one.toy.eos,))
+    rows: list[Row] = [(found.prompt, replace(params, seed=seed)) for found in written("wide", 48)[:4]
+                       for seed in (1, 2, 12345)]
+    alone = [done.tokens for done in one.answers(rows, together=1)]
+    again = [done.tokens for done in one.answers(rows, together=1)]
+    ways: list[tuple[str, int, list[list[int]]]] = [("alone again", 0, again)]
+    if one.has("batch"):
+        ways.append(("in one batch", EXCUSED, [done.tokens for done in one.answers(rows)]))
+        ways.append(("in a batch turned round", EXCUSED, [done.tokens for done in one.answers(rows[::-1])][::-1]))
+    for way, excused, texts in ways:
+        other = [i for i, text in enumerate(texts) if text != alone[i]]
+        if len(other) > excused:
+            prompt, s = rows[other[0]]
+            yield Verdict("FAIL", what=f"{len(other)} of {len(rows)} texts do not come back {way}: {alone[other[0]]} became "
+                          f"{texts[other[0]]}", case=f"prompt {list(prompt)}, seed {s.seed}", n=len(rows))
+            return
+    for first in range(0, len(rows), 3):
+        if alone[first] == alone[first + 1] == alone[first + 2]:
+            yield Verdict("FAIL", what=f"three seeds write the same: {alone[first]}", case=f"prompt {list(rows[first][0])}",
+                          n=len(rows))
+            return
+    yield Verdict("PASS", what=f"{len(rows)} seeded texts, {', '.join(way for way, _, _ in ways)}", n=len(rows))
+
+
+def _repeated(one: Asked, prompt: tuple[int, ...], texts: list[list[int]]) -> str:
+    """Texts that came more than once, where independent rows would hardly do so."""
+    for text, times in Counter(map(tuple, texts)).items():
+        if times > 1:
+            (table,) = reading.laws(one.toy, [(prompt, SamplingParams())], [text])
+            p = float(table.law[range(len(text)), list(text)].log().sum().exp())
+            chance = min(1.0, p * len(texts) ** 2 / 2)  # that any two of them are this text
+            if chance < ALPHA / 1000:
+                return (f"{times} of {len(texts)} rows write the same {list(text)}; independent ones do with probability "
+                        f"{chance:.0e}")
+    return ""
+
+
+@engine_check("engine.rows", law=True, statistical=True, needs=("sampling",))
+def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Are requests without a seed independent, of each other and of the calls before?
+
+    The same prompt many times over, in one batch and in calls one after another. First no long text may come twice; then
+    the first tokens of neighbours, 64 pairs, must have the product of their laws: shared coins show even where the texts
+    differ, and no marginal shows them.
+    """
+    one = asked(engine, session, "wide")
+    prompt = written("wide", 48)[0].prompt
+    params = SamplingParams(max_new_tokens=32, stop_ids=(one.toy.eos,))
+    texts = [done.tokens for together in (64, 1) for done in one.answers([(prompt, params)] * 12, together=together)]
+    if wrong := _repeated(one, prompt, texts):
+        yield Verdict("FAIL", what=wrong, case=f"prompt {list(prompt)}, no seed", n=len(texts))
+        return
+    yield from _pairs(engine, session)
+
+
+def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """First tokens of neighbours in a batch, and of calls one after another."""
+    one = asked(engine, session, "small")
+    toy, prompt = one.toy, written("small", 48)[0].prompt
+    law = enumerated(toy.target, prompt, 1, toy.eos)
+    tests = {name: OneSample(torch.outer(law, law).flatten(), session.alpha(2), [torch.diag(law).flatten()])
+             for name in (("in one batch", "call after call") if one.has("batch") else ("call after call",))}
+    params = SamplingParams(max_new_tokens=2, stop_ids=(toy.eos,))
+    for number in count():
+        size = min(8 << min(number, 10), 1024 if one.has("batch") else 64)
+        for name, test in tests.items():
+            first = [done.tokens[0] if done.tokens else toy.eos for done in
+                     one.answers([(prompt, params)] * (size if name == "in one batch" else min(size, 32)),
+                                 together=size if name == "in one batch" else 1)]
+            pairs = torch.tensor(first).view(-1, 2)
+            test.update(torch.bincount(pairs[:, 0] * toy.vocabulary + pairs[:, 1], minlength=toy.vocabulary**2))
+        name, worst = max(tests.items(), key=lambda item: (item[1].rejected, item[1].n))
+        said = worst.finding()
+        verdict = Verdict("PASS", "e-process", f"pairs of first tokens, {' and '.join(tests)}", "", said.n, session.alpha(),
+                          said.mde, said.tv, said.interval)
+        if said.rejected:
+            yield replace(verdict, verdict="FAIL", what=f"requests without a seed depend on each other {name}",
+                          case=f"prompt {list(prompt)}", cause="rows share one stream of random numbers")
+            return
+        yield verdict
+        if said.mde <= session.goal:
+            return
+
+
+def _mixture(one: Asked, session: Session, number: int) -> list[tuple[str, Row]]:
+    """One batch of all kinds of rows, ragged in prompt and length."""
+    toy = one.toy
+    found = written(toy.name, 48)
+    kinds: list[tuple[str, Row]] = []
+    for i in range(8):
+        prompt = found[i // 2 % 4].prompt[-(3 + 5 * (i % 3)):]
+        base = SamplingParams(max_new_tokens=4 + 3 * (i % 4), stop_ids=(toy.eos,))
+        kinds.append(("greedy", (prompt, replace(base, temperature=0.0))))
+        kinds.append(("sampled", (prompt, base)))
+        if one.has("seed"):
+            kinds.append(("seeded", (prompt, replace(base, seed=session.seed_for("mixed", number, i) % 2**31))))
+        kinds.append(("hot", (prompt, replace(base, temperature=1.5))))
+        if one.has("top_k"):
+            kinds.append(("top-k", (prompt, replace(base, top_k=3))))
+    return kinds
+
+
+@engine_check("engine.mixed-batch", law=True, statistical=True, needs=("batch", "sampling"))
+def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """In one batch of all kinds of requests, does each get what it would get alone?
+
+    Greedy, sampled, seeded, hot and top-k rows, some prompts more than once, ragged in prompt and length. Greedy rows must
+    be the target's own, seeded ones the same as alone, and sampled ones have the law of their own parameters, by ranks.
+    """
+    one = asked(engine, session, "small")
+    test = Ranks((LIKELY, direction(engine)), session.alpha(), session.generator(session.check, "ranks"))
+    for number in count():
+        kinds = [kind for part in range(min(1 << number, 16)) for kind in _mixture(one, session, 100 * number + part)]
+        rows = [row for _, row in kinds]
+        answers = one.answers(rows, together=len(rows))
+        if fault := _unlike_alone(one, kinds, [done.tokens for done in answers], number):
+            yield fault
+            return
+        if wrong := test.read(one.toy, rows, answers):
+            yield Verdict("FAIL", what=f"in a mixed batch of {len(rows)}: {wrong}", case=f"prompt {list(wrong.prompt)}",
+                          n=len(rows))
+            return
+        way, worst = test.worst()
+        said = worst.finding()
+        verdict = Verdict("PASS", "e-process", "greedy, sampled and seeded rows in one batch", "", said.n, session.alpha(),
+                          said.mde, said.tv, said.interval, (test.picture(way),))
+        if worst.rejected:
+            yield replace(verdict, verdict="FAIL", what=f"in mixed batches {test.cause(way)} (ranks {way.name})",
+                          case="toy small, all kinds of rows", cause=test.cause(way))
+            return
+        yield verdict
+        if said.mde <= session.goal:
+            return
+
+
+def _unlike_alone(one: Asked, kinds: list[tuple[str, Row]], texts: list[list[int]], number: int) -> Verdict | None:
+    """Seeded rows, against the same alone; only in the first batch."""
+    seeded = [i for i, (kind, _) in enumerate(kinds) if kind == "seeded"] if number == 0 else []
+    alone = one.answers([kinds[i][1] for i in seeded], together=1)
+    other = [(i, done.tokens) for i, done in zip(seeded, alone, strict=True) if done.tokens != texts[i]]
+    if len(other) <= EXCUSED:
+        return None
+    i, right = other[0]
+    prompt, params = kinds[i][1]
+    return Verdict("FAIL", what=f"{len(other)} of {len(seeded)} seeded rows write another text beside others: {right} "
+                   f"became {texts[i]}", case=f"prompt {list(prompt)}, seed {params.seed}", n=len(kinds))
+
+
+@engine_check("engine.batch", needs=("batch",))
+def batched(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Is greedy text the same alone, in a batch, in a batch turned round, and beside copies of itself?
+
+    Prompts of 1 to 14 tokens that end after 1 to 30 tokens, so that rows leave the batch at different times and drafts are
+    cut to different lengths; texts are compared with the target's own.
+    """
+    one = asked(engine, session, "wide")
+    found = written("wide", 48)
+    rows: list[Row] = [(some.prompt[-(1 + 4 * (i % 4)):] if i % 2 else some.prompt, greedy(one.toy, 1 + (7 * i) % 30))
+                       for i, some in enumerate(found[:12])]
+    tried = 0
+    for name, batch in (("ragged", rows), ("turned round", rows[::-1]), ("repeated", [rows[0]] * 3 + rows[5:8] * 2),
+                        ("alone", rows[:4])):
+        seen = read(one.toy, batch, one.answers(batch, together=1 if name == "alone" else 64))
+        tried += len(batch)
+        if seen.faults:
+            yield Verdict("FAIL", what=f"{name}: {seen.faults[0]}", case=seen.case, n=tried)
+            return
+    yield Verdict("PASS", what=f"{tried} rows", n=tried)
