@@ -13,6 +13,7 @@ Example:
 """
 
 import argparse
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import conformance
 from ..conformance.job import CALL_TIMEOUT, Job
 from ..conformance.report.junit import junit
 from ..conformance.report.page import page
@@ -31,10 +33,13 @@ from ..types import SpecdecError
 from .common import add_json, interactive, writable, write_result
 
 LEVELS = tuple(CALL_TIMEOUT)
+TEMPLATES = Path(conformance.__file__).parent / "templates"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("engine", metavar="ENGINE")
+    parser.add_argument("engine", metavar="ENGINE", nargs="?")
+    parser.add_argument("--init", nargs=2, metavar=("LEVEL", "FILE"),
+                        help="write an adapter to start from, for kernel, engine or http; judge nothing")
     parser.add_argument("--level", choices=LEVELS, help="default: found from the adapter's methods")
     parser.add_argument("--baseline", metavar="URL", help="a server's target without speculation")
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="default: 60")
@@ -50,6 +55,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.init:
+        return init(*args.init)
+    if args.engine is None:
+        raise SpecdecError("what is to be judged? Give ENGINE, such as path/to/adapter.py:Name, or --init kernel FILE")
     writable(args.json)
     make_folder(args.report)
     job = asked(args)
@@ -89,6 +98,25 @@ def known_failing(path: Path | None) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecdecError(f"cannot read {path} ({error}): give a text file with the id of a check on each line") from None
     return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def init(level: str, name: str) -> int:
+    """Write the template of a level; what is there stays."""
+    if level not in LEVELS:
+        raise SpecdecError(f"there is no level {level!r}: give --init {', '.join(LEVELS[:-1])} or {LEVELS[-1]}, then a file")
+    path = Path(name)
+    if path.suffix != ".py":
+        raise SpecdecError(f"{path} is no Python file: give a name that ends with .py")
+    try:
+        with path.open("x") as file:
+            file.write((TEMPLATES / f"{level}.py").read_text().replace("my_adapter.py", shlex.quote(name)))
+    except FileExistsError:
+        raise SpecdecError(f"{path} exists and is left as it is: give another name") from None
+    except OSError as error:
+        raise SpecdecError(f"cannot write {path} ({error.strerror}): choose another place") from None
+    print(f"wrote {path}; {'put your addresses in, then' if level == 'http' else 'it runs as it is'}: specdec validate "
+          + shlex.quote(f"{name}:Mine"))
+    return 0
 
 
 def make_folder(folder: Path | None) -> None:

@@ -1,0 +1,32 @@
+"""An adapter for servers, to be judged over HTTP: one that speculates, and one of the same target that does not.
+
+    specdec validate my_adapter.py:Mine
+
+For servers that run already no file is needed:
+
+    specdec validate http://127.0.0.1:8000 --baseline http://127.0.0.1:8001
+
+The judge speaks OpenAI's /v1/completions and llama.cpp's /completion, and sends nothing to any address but these two.
+"""
+
+from reference.conformance.contract import Server
+
+
+class Mine(Server):
+    name = "mine"
+    lossless = True  # False if it is meant to change the target's law: then it is reported as such
+    # ---- your servers: write their addresses here, or bring them up in `start` ------------------------------------------
+    url = "http://127.0.0.1:8000"
+    baseline = "http://127.0.0.1:8001"  # "" where there is none: then fewer laws can be judged
+    model = ""  # the name to send in requests; "": the first that the server lists
+    # headers = {"Authorization": "Bearer ..."}  # better from os.environ than in a file
+
+    def start(self) -> None:
+        """Nothing to do for servers that run. Otherwise, for example:
+
+        self.process = subprocess.Popen(["my-server", "--port", "8000", "--draft", "..."])
+        and wait until it answers.
+        """
+
+    def close(self) -> None:
+        """Take down what `start` brought up: self.process.terminate()"""
