@@ -42,7 +42,7 @@ class Uniforms:
 
     def _uniforms(self, shape: tuple[int, int], asked: Tensor | None, device: torch.device) -> Tensor:
         batch, width = shape
-        if asked is None:
+        if asked is None or bool(asked.all()):
             rows = [self.take(row, width) for row in range(batch)]
             return (rows[0][None] if batch == 1 else torch.stack(rows)).to(device)
         result = torch.ones(shape, dtype=torch.float64)

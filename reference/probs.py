@@ -70,6 +70,8 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
     """
     scores = logits if logits.dtype == torch.float64 else logits.float()
     _check_scores(scores, "the logits hold")
+    if not any(s.alters for s in params):
+        return scores.softmax(-1)
     scores = _penalise(scores, params, past)
     greedy = [s.temperature == 0 for s in params]
     best = torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1) if any(greedy) else scores

@@ -6,6 +6,7 @@ as in Leviathan et al. 2023 (arXiv:2211.17192).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,6 +38,12 @@ class SamplingParams:
     min_tokens: int = 0
     stop_ids: tuple[int, ...] = ()
     stop_sequences: tuple[tuple[int, ...], ...] = ()
+
+    @cached_property
+    def alters(self) -> bool:
+        """Whether anything here makes the law another one than the softmax of the logits."""
+        return self != SamplingParams(seed=self.seed, max_new_tokens=self.max_new_tokens, stop_ids=self.stop_ids,
+                                      stop_sequences=self.stop_sequences)
 
     def __post_init__(self) -> None:
         rules: tuple[tuple[str, bool, str], ...] = (
@@ -78,12 +85,12 @@ class Draft:
             lengths = torch.full((batch,), count, device=tokens.device)
         return Draft(tokens, parents, q, lengths)
 
-    @property
+    @cached_property
     def valid(self) -> Tensor:
         """[B,N] bool: which nodes exist."""
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
 
-    @property
+    @cached_property
     def index(self) -> Tensor:
         """[B,N,1] the tokens to gather with: 0 in the padding, whatever stands there."""
         return self.tokens.masked_fill(~self.valid, 0)[..., None]
@@ -139,11 +146,12 @@ def check(draft: Draft, p: Tensor, chain: bool = True) -> None:
     if p.dim() != 3 or p.shape[:2] != (batch, count + 1):
         raise SpecdecError(f"p has shape {list(p.shape)} for a draft of {batch} rows and {count} nodes: "
                            f"give [{batch}, {count + 1}, V], row 0 after the context and row i + 1 after node i")
-    if bool(((draft.lengths < 0) | (draft.lengths > count)).any()):
-        raise SpecdecError(f"the draft has lengths {draft.lengths.tolist()[:8]} and room for {count} nodes: "
+    lengths = draft.lengths.tolist()
+    if not all(0 <= length <= count for length in lengths):
+        raise SpecdecError(f"the draft has lengths {lengths[:8]} and room for {count} nodes: "
                            f"give lengths from 0 to {count}")
     valid = draft.valid
-    _check_law("p", p, torch.cat((torch.ones_like(valid[:, :1]), valid), 1) if count else None)
+    _check_law("p", p, lengths, 1)
     if not count:
         return
     vocabulary = p.shape[2]
@@ -157,19 +165,21 @@ def check(draft: Draft, p: Tensor, chain: bool = True) -> None:
     if draft.q.shape != (batch, count, vocabulary):
         raise SpecdecError(f"q has shape {list(draft.q.shape)} and p has {list(p.shape)}: "
                            "draft and target must share one vocabulary")
-    _check_law("q", draft.q, valid)
+    _check_law("q", draft.q, lengths, 0)
     chosen = draft.q.gather(2, draft.index)[..., 0]
     if bool(((chosen <= 0) & valid).any()):
         raise SpecdecError("a proposed token has q = 0, so it was not drawn from q: report the law that the drafter "
                            "really drew from, after its own temperature and filters")
 
 
-def _check_law(name: str, law: Tensor, valid: Tensor | None) -> None:
-    """Rows [B,M,V] must be non-negative, finite and sum to 1 within 1e-4, which leaves room for float32."""
-    off = (law.sum(-1) - 1).abs() + law.amin(-1).clamp(max=0).abs() * 1e6  # NaN stays NaN
-    bad = ~(off <= 1e-4)
-    if valid is not None:
-        bad &= valid
+def _check_law(name: str, law: Tensor, lengths: list[int], more: int) -> None:
+    """The first lengths[b] + more of each row's laws [B,M,V] must be non-negative, finite and sum to 1 within 1e-4, which
+    leaves room for float32."""
+    off = torch.maximum((law.sum(-1) - 1).abs(), law.amin(-1) * -1e6)  # NaN stays NaN
+    good = off <= 1e-4
+    if bool(good.all()):
+        return
+    bad = ~good & (torch.arange(law.shape[1], device=law.device) < torch.tensor(lengths, device=law.device)[:, None] + more)
     if bool(bad.any()):
         row, position = (int(i) for i in bad.nonzero()[0])
         values = law[row, position]

@@ -46,7 +46,7 @@ class ModelDrafter(Drafter):
                 past = history(rows, text.prompts, text.vocabulary, device=device)
             law = probs(logits, text.params, past)[:, 0]
             laws.append(law)
-            drafted.append(chance.draw(law, None if bool((budget > i).all()) else (budget > i).to(device)))
+            drafted.append(chance.draw(law, (budget > i).to(device)))
         tokens = torch.stack(drafted, 1) if drafted else torch.zeros(len(budget), 0, dtype=torch.int64, device=device)
         q = torch.stack(laws, 1) if laws else None
         return Draft.chain(tokens, q, budget.to(device))

@@ -123,14 +123,14 @@ class Cache:
             SpecdecError when a row has no room left.
         """
         device = self.keys.device
-        real = padding(count, counts, device)
-        longest = int(self.lengths.max())
+        real, lengths = padding(count, counts, device), self.lengths.tolist()
+        longest = max(lengths)
         stop = longest + count if real is None or counts is None else int((self.lengths + counts).max())
         if stop > self.capacity:
             raise SpecdecError(f"the cache holds {self.capacity} tokens and this step needs {stop}: "
                              "make it larger, or generate fewer tokens")
         start = self.lengths.to(device)
-        aligned = real is None and int(self.lengths.min()) == longest
+        aligned = real is None and min(lengths) == longest
         slots = slice(longest, stop) if aligned else start[:, None] + torch.arange(count, device=device)
         if aligned and count == 1 and parents is None:
             return Step(start[:, None], slots, None, stop)

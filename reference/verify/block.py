@@ -49,6 +49,6 @@ def _weights(draft: Draft, p: Tensor, q: Tensor) -> Tensor:
     count = draft.tokens.shape[1]
     ratio = torch.where(draft.valid, p[:, :count].gather(2, x)[..., 0] / q.gather(2, x)[..., 0], 1.0)
     weights = [torch.ones_like(ratio[:, 0])]
-    for i in range(count):
-        weights.append((weights[-1] * ratio[:, i]).clamp(max=1))
+    for step in ratio.unbind(1):
+        weights.append((weights[-1] * step).clamp(max=1))
     return torch.stack(weights, 1)
