@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -28,7 +27,7 @@ from torch import nn
 
 from ..draft.medusa import MedusaHeads, medusa_loss
 from ..draft.mtp import MTPModule, mtp_loss
-from ..model import corpus, train
+from ..model import corpus, distil, train
 from ..model.addon import save_addon
 from ..model.checkpoint import load, replace, save
 from ..model.transformer import Transformer
@@ -51,6 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
     parser.add_argument("--heads", type=int, default=4, choices=range(1, 17), metavar="K",
                         help="Medusa heads (default: 4)")
+    parser.add_argument("--units", type=int, default=None, metavar="N",
+                        help="units of an MTP module's MLP (default: as many as the target's)")
     parser.add_argument("--own-rows", type=int, default=1024, metavar="N", help="a draft also learns from N texts of 512 "
                         "bytes that the target writes (default: 1024)")
     parser.add_argument("--init", type=Path, default=None, metavar="DIR",
@@ -70,6 +71,7 @@ class Job:
     text: torch.Tensor
     keep: Callable[[Path], None]
     measure: Callable[[], dict[str, float]]
+    about: str = ""  # whom it learns from
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.init is not None:
         _begin_with(job.model, args)
     began = time.monotonic()
-    losses = _fit(job.model, job.loss, job.text, plan, args.out)
+    losses = _fit(job, plan, args.out)
     job.keep(args.out)
     seconds = time.monotonic() - began
     measured = job.measure()
@@ -102,58 +104,66 @@ def run(args: argparse.Namespace) -> int:
 
 def _job(args: argparse.Namespace) -> Job:
     text, held = corpus.corpus(args.text)
+    held = {name: own for name, own in held.items() if len(own) >= 256}  # what is measured reads rows of that length
     if args.what == "target":
         model = Transformer(train.TARGET)
         return Job(model, train.next_token_loss(model), text, lambda folder: save(model, folder),
-                   lambda: {"bits_per_byte": train.bits_per_byte(model, held)})
+                   lambda: {"bits_per_byte": train.bits_per_byte(model, held)} if held else {})
     target = load(args.target)
     if target.config.vocab_size != train.DRAFT.vocab_size:
         raise SpecdecError(f"{args.target} has {target.config.vocab_size} tokens, and the toy text is bytes: "
                            "give a target of 256 tokens")
     text = _with_own_text(args, target, text)
+    teacher = distil.Teacher(target)
     if args.what == "medusa":
         heads = MedusaHeads.of(target, args.heads)
-        return Job(heads, medusa_loss(heads, target), text,
-                   lambda folder: save_addon(heads, folder, "medusa", heads.settings), dict)
+        return Job(heads, medusa_loss(heads, teacher), text,
+                   lambda folder: save_addon(heads, folder, "medusa", heads.settings), dict, teacher.name)
     if args.what == "mtp":
-        module = MTPModule.of(target)
-        return Job(module, mtp_loss(module, target), text,
-                   lambda folder: save_addon(module, folder, "mtp", module.settings), dict)
+        module = MTPModule.of(target, units=args.units)
+        return Job(module, mtp_loss(module, teacher), text,
+                   lambda folder: save_addon(module, folder, "mtp", module.settings), dict, teacher.name)
     draft = Transformer(train.DRAFT)
-    return Job(draft, train.distillation_loss(draft, target), text, lambda folder: save(draft, folder),
-               lambda: {"expected_acceptance": train.expected_acceptance(draft, target, held)})
+    return Job(draft, distil.distillation_loss(draft, teacher), text, lambda folder: save(draft, folder),
+               lambda: {"expected_acceptance": distil.expected_acceptance(draft, target, held)} if held else {},
+               teacher.name)
 
 
 def _begin_with(model: nn.Module, args: argparse.Namespace) -> None:
-    """Weights of an earlier run of the same kind and shape."""
-    earlier: nn.Module = (MedusaHeads.load(args.init) if args.what == "medusa" else
-                          MTPModule.load(args.init) if args.what == "mtp" else load(args.init))
+    """Weights of an earlier run of the same kind and shape; an MTP module may have got wider."""
     try:
-        model.load_state_dict(earlier.state_dict())
+        if isinstance(model, MTPModule):
+            model.begin_with(MTPModule.load(args.init))
+        else:
+            earlier = MedusaHeads.load(args.init) if args.what == "medusa" else load(args.init)
+            model.load_state_dict(earlier.state_dict())
     except RuntimeError:
         raise SpecdecError(f"{args.init} holds a model of another shape: leave --init out") from None
 
 
 def _with_own_text(args: argparse.Namespace, target: Transformer, text: torch.Tensor) -> torch.Tensor:
-    """As much of what the target writes itself as of the corpus; written once, so that a resumed run reads it."""
+    """Rows [R,2C+1] that the target writes itself, and half as many of the corpus; written once, so that a resumed
+    run reads the same."""
     path = args.out / "own-text.safetensors"
     if not path.exists():
         with Progress(TextColumn("the target writes text to learn from"), BarColumn(), console=Console(stderr=True),
                       disable=not interactive()) as bar:
             task = bar.add_task("", total=1.0)
-            own = train.own_text(target, text, args.own_rows, report=lambda done: bar.update(task, completed=done))
+            own = distil.own_text(target, text, args.own_rows, context=2 * args.context,
+                                  report=lambda done: bar.update(task, completed=done))
         args.out.mkdir(parents=True, exist_ok=True)
         replace(path, lambda part: save_file({"text": own}, part))
     own = load_file(path)["text"]
-    blocks = text[: len(text) // 4096 * 4096].view(-1, 4096)
-    pick = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(args.seed))[: len(own) // 4096]
-    return torch.cat((blocks[pick].flatten(), own))
+    random = torch.Generator().manual_seed(args.seed)
+    start = torch.randint(len(text) - own.shape[1], (len(own) // 2,), generator=random)
+    return torch.cat((own, text[start[:, None] + torch.arange(own.shape[1])]))
 
 
 def _plan(args: argparse.Namespace) -> train.Plan:
     steps = DEFAULT_STEPS[args.what] if args.steps is None else args.steps
     for name, value in (("--steps", steps), ("--batch", args.batch), ("--context", args.context),
-                        ("--save-every", args.save_every), ("--threads", args.threads)):
+                        ("--save-every", args.save_every), ("--threads", args.threads),
+                        ("--units", 1 if args.units is None else args.units)):
         if value < 1:
             raise SpecdecError(f"{name} {value} is not possible: give 1 or more")
     if 2 * args.context > train.TARGET.max_position_embeddings:
@@ -164,7 +174,7 @@ def _plan(args: argparse.Namespace) -> train.Plan:
     return train.Plan(steps, args.batch, args.context, args.rate, seed=args.seed, save_every=args.save_every)
 
 
-def _fit(model: nn.Module, loss: Any, text: torch.Tensor, plan: train.Plan, folder: Path) -> list[float]:
+def _fit(job: Job, plan: train.Plan, folder: Path) -> list[float]:
     """`train.fit` with a bar on a terminal, and a log that a resumed run goes on with."""
     columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(),
                TextColumn("loss {task.fields[loss]:.3f} nats · {task.fields[left]} left"))
@@ -178,7 +188,7 @@ def _fit(model: nn.Module, loss: Any, text: torch.Tensor, plan: train.Plan, fold
                 log.write(json.dumps({"step": step, "loss": round(value, 4)}) + "\n")
                 log.flush()
         try:
-            return train.fit(model, loss, text, plan, folder, report)
+            return train.fit(job.model, job.loss, job.text, plan, folder, report, job.about)
         except KeyboardInterrupt:
             print(f"stopped; the same command goes on from the last saved step in {folder}", file=sys.stderr)
             raise

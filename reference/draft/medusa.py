@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..chance import Chance
 from ..model.addon import load_addon
+from ..model.distil import Teacher
 from ..model.transformer import Transformer
 from ..probs import probs
 from ..types import Draft, SamplingParams, SpecdecError
@@ -61,7 +62,7 @@ class MedusaHeads(nn.Module):
         return torch.einsum("...ke,kev->...kv", hidden[..., None, :] + F.silu(inner), self.out)
 
 
-def medusa_loss(heads: MedusaHeads, target: Transformer) -> Callable[[Tensor], Tensor]:
+def medusa_loss(heads: MedusaHeads, target: Transformer | Teacher) -> Callable[[Tensor], Tensor]:
     """Sum over heads of KL(p || head) with p the target's own law k + 1 places further on; rows [B,C+1]."""
     count = len(heads.block)
 

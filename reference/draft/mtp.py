@@ -15,6 +15,7 @@ from torch import Tensor
 from ..chance import Chance
 from ..model.addon import load_addon
 from ..model.cache import Cache, select
+from ..model.distil import Teacher, Unrolled, distance
 from ..model.transformer import Config, Linear, RMSNorm, Stack, Transformer
 from ..probs import history, needs_history, probs
 from ..types import Draft, SpecdecError
@@ -44,9 +45,24 @@ class MTPModule(Stack):
         return load_addon(folder, "mtp", lambda settings: MTPModule(Config(**settings)), dtype, device)
 
     @staticmethod
-    def of(target: Transformer, layers: int = 1) -> "MTPModule":
-        """A fresh module for `target`."""
-        return MTPModule(replace(target.config, num_hidden_layers=layers))
+    def of(target: Transformer, layers: int = 1, units: int | None = None) -> "MTPModule":
+        """A fresh module for `target`; units: of its MLP (default: as many as the target's)."""
+        units = target.config.intermediate_size if units is None else units
+        return MTPModule(replace(target.config, num_hidden_layers=layers, intermediate_size=units))
+
+    @torch.no_grad()
+    def begin_with(self, other: "MTPModule") -> None:
+        """The weights of a module that is as wide, or has fewer MLP units; those that it lacks begin silent."""
+        units, mine = other.config.intermediate_size, self.state_dict()  # mine shares its memory with the parameters
+        for name, value in other.state_dict().items():
+            if name.endswith("gate_up.weight"):
+                for half, given in zip(mine[name].chunk(2, 1), value.chunk(2, 1), strict=True):
+                    half[:, :units] = given
+            elif name.endswith("down.weight"):
+                mine[name][units:] = 0
+                mine[name][:units] = value
+            else:
+                mine[name].copy_(value)
 
     def forward(self, states: Tensor, embedded: Tensor, cache: Cache | None = None, counts: Tensor | None = None) -> Tensor:
         """states [B,N,E] and embeddings of the tokens one place further on [B,N,E] -> states [B,N,E]. counts [B]: how many
@@ -55,23 +71,31 @@ class MTPModule(Stack):
         return self.run(joined.to(self.dtype), cache, None, counts)  # mixed-precision training multiplies in bfloat16
 
 
-def mtp_loss(module: MTPModule, target: Transformer, depth: int = 3) -> Callable[[Tensor], Tensor]:
-    """Mean over depths of KL(p || q) + TV(p, q), the module fed with its own states from the second depth on."""
+def mtp_loss(module: MTPModule, target: Transformer | Teacher, depth: int = 7, apart: int = 8) -> Callable[[Tensor], Tensor]:
+    """The distance of the module's laws from the target's, at every depth of a draft, as drafting meets it.
+
+    The first pass reads the target's states everywhere; from every `apart`-th place a chain goes on from its own states. A
+    depth counts as the tokens that hang on it when most of each depth are accepted: 1 + 0.85 + ... to the draft's end.
+
+    Source: training-time test of EAGLE-3 (Li et al. 2025, arXiv:2503.01840), section 3.2.
+    """
+    hangs = [sum(0.85**d for d in range(k, depth)) for k in range(depth)]
 
     def loss(rows: Tensor) -> Tensor:
         with torch.no_grad():
             output = target(rows[:, :-1])
-            p = output.logits.float().softmax(-1)
+            p = output.logits.float().softmax(-1)  # p[:, i]: after token i
             embedded = target.embedding(rows)
-        states, total = output.hidden, torch.zeros(())
-        for k in range(1, depth + 1):  # states[:, i] stands for position i + k - 1 and has seen the tokens up to there
-            count = p.shape[1] - k
-            states = module(states[:, :count], embedded[:, k: k + count])
-            logq = target.logits(states).float().log_softmax(-1)
-            want = p[:, k: k + count]
-            kl = (torch.xlogy(want, want) - want * logq).sum(-1).mean()
-            total = total + kl + (want - logq.exp()).clamp(min=0).sum(-1).mean()
-        return total / depth
+        offset = int(rows.sum()) % apart  # another one in every batch, the same one when a run is resumed
+        anchors = torch.arange(offset, rows.shape[1] - depth - 1, apart)
+        cache = Unrolled(len(module.blocks), anchors)
+        states = module(output.hidden[:, :-1], embedded[:, 1:-1], cache)
+        total = hangs[0] * distance(p[:, 1:], target.logits(states))
+        states = states[:, anchors]
+        for k in range(1, depth):  # a chain's state has read the tokens up to its anchor + k, and guesses the next but one
+            states = module(states, embedded[:, anchors + k + 1], cache)
+            total = total + hangs[k] * distance(p[:, anchors + k + 1], target.logits(states))
+        return total / sum(hangs)
 
     return loss
 

@@ -1,10 +1,9 @@
-"""Training the toy models: next-byte prediction for the target, distillation for the draft.
+"""Training the toy models. One loop, `fit`, serves every one of them: it takes a loss and knows nothing else.
 
-One loop, `fit`, serves every model: it takes a loss and knows nothing else. The batch of step i depends on
-the seed and i alone, so a run that was killed resumes as if nothing had happened.
-Distillation: Zhou et al. 2023, DistillSpec (arXiv:2310.08461).
+The batch of step i depends on the text, the seed and i alone, so a run that was killed resumes as if nothing had happened.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -43,7 +42,13 @@ class Plan:
 
 
 def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
-    """The [B,C+1] int64 rows of one step: a function of the seed and the step alone."""
+    """The [B,C+1] int64 rows of one step: a function of the text, the seed and the step alone.
+
+    text: uint8 [L], from which rows are cut anywhere; or [R,2C+1], rows that stay whole, half as many a step.
+    """
+    if text.dim() == 2:
+        random = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+        return text[torch.randint(len(text), (max(1, plan.batch // 2),), generator=random)].long()
     double = step % 4 == 3
     rows, context = (max(1, plan.batch // 2), 2 * plan.context) if double else (plan.batch, plan.context)
     if len(text) <= context + 1:
@@ -57,43 +62,6 @@ def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
 def next_token_loss(model: Transformer) -> Callable[[Tensor], Tensor]:
     """Cross-entropy in nats per token."""
     return lambda rows: F.cross_entropy(model(rows[:, :-1]).logits.float().flatten(0, 1), rows[:, 1:].flatten())
-
-
-def distillation_loss(draft: nn.Module, target: Transformer) -> Callable[[Tensor], Tensor]:
-    """KL(p || q) + TV(p, q): the first moves all of q, the second is 1 - acceptance itself."""
-
-    def loss(rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            p = target(rows[:, :-1]).logits.float().softmax(-1)
-        logq = draft(rows[:, :-1]).logits.float().log_softmax(-1)
-        kl = (torch.xlogy(p, p) - p * logq).sum(-1).mean()
-        return kl + (p - logq.exp()).clamp(min=0).sum(-1).mean()
-
-    return loss
-
-
-@torch.inference_mode()
-def own_text(target: Transformer, text: Tensor, rows: int = 2048, prompt: int = 64, context: int = 512,
-             batch: int = 256, seed: int = 1, report: Callable[[float], None] = lambda done: None) -> Tensor:
-    """What the target itself writes after prompts from `text`, at temperature 1: the contexts that a draft will meet.
-
-    Returns:
-        uint8 [rows * (context + 1)], an END byte before each row of `context` bytes.
-    """
-    random = torch.Generator().manual_seed(seed)
-    written = []
-    for first in range(0, rows, batch):
-        start = torch.randint(len(text) - prompt, (min(batch, rows - first),), generator=random)
-        row = text[start[:, None] + torch.arange(prompt)].long()
-        cache, feed = target.new_cache(len(row), context), row
-        for _ in range(context - prompt):
-            law = target.logits(target.states(feed, cache)[:, -1]).float().softmax(-1)
-            cache.lengths += feed.shape[1]
-            feed = torch.multinomial(law, 1, generator=random)
-            row = torch.cat((row, feed), 1)
-        written.append(F.pad(row, (1, 0), value=END).to(torch.uint8).flatten())
-        report(min(1.0, (first + batch) / rows))
-    return torch.cat(written)
 
 
 def learning_rate(plan: Plan, step: int) -> float:
@@ -114,13 +82,13 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, s
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> int:
-    """Step to go on from. A state of another plan or model is refused, never overwritten."""
+    """Step to go on from. A state of another plan, model or text is refused, never overwritten."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("identity") != identity:
-                raise SpecdecError(f"{path} belongs to a run with other settings: choose another folder, or delete it "
-                                   "to start afresh")
+                raise SpecdecError(f"{path} belongs to a run with other settings or on another text: choose another "
+                                   "folder, or delete it to start afresh")
             model.load_state_dict({n: file.get_tensor(f"model.{n}") for n in model.state_dict()})
             for name, parameter in model.named_parameters():
                 if parameter.requires_grad:
@@ -132,15 +100,17 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, i
 
 
 def fit(model: nn.Module, loss: Callable[[Tensor], Tensor], text: Tensor, plan: Plan, folder: Path,
-        report: Callable[[int, float, float], None] = lambda step, loss, left: None) -> list[float]:
+        report: Callable[[int, float, float], None] = lambda step, loss, left: None, about: str = "") -> list[float]:
     """Train until plan.steps, from the beginning or from the state in `folder`.
 
     Args:
         loss: rows [B,C+1] -> scalar in nats. report: called with the step, the loss and the seconds left.
+        about: what else makes a run what it is, say its teacher: a state is refused where this differs.
     Returns:
         the losses of the steps run now. Killed at any moment, a run loses at most plan.save_every steps.
     """
-    identity = json.dumps([asdict(plan), sorted((n, list(p.shape)) for n, p in model.named_parameters())])
+    identity = json.dumps([asdict(plan), sorted((n, list(p.shape)) for n, p in model.named_parameters()),
+                           about, list(text.shape), hashlib.sha256(text.numpy().tobytes()).hexdigest()])
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,14 +149,3 @@ def bits_per_byte(model: Transformer, texts: dict[str, bytes], context: int = 25
         logp = model(row[:, :-1]).logits.float().log_softmax(-1).gather(2, row[:, 1:, None])[..., 0]
         bits.append(-logp[:, context // 2:].flatten() / math.log(2))
     return float(torch.cat(bits).mean())
-
-
-@torch.inference_mode()
-def expected_acceptance(draft: Transformer, target: Transformer, texts: dict[str, bytes], context: int = 256,
-                        rows: int = 64) -> float:
-    """Mean of sum_x min(p, q) over held-out positions, at temperature 1: what the draft would be accepted at."""
-    same: list[Tensor] = []
-    for row in held_out_rows(texts, context, rows).split(16):
-        p, q = (model(row[:, :-1]).logits.float().softmax(-1) for model in (target, draft))
-        same.append(torch.minimum(p, q).sum(-1).flatten())
-    return float(torch.cat(same).mean())

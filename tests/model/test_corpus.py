@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reference.model import train
+from reference.model import distil, train
 from reference.model.corpus import HELD_OUT, corpus, held_out_rows, standard_library
 from reference.types import SpecdecError
 from tests.stub import tiny
@@ -92,8 +92,8 @@ def test_expected_acceptance_is_the_mean_of_the_smaller_probabilities():
     rows = held_out_rows(TEXTS, 16, 1000)[:, :-1]
     p, q = (F.softmax(model(rows).logits, -1) for model in (target, draft))
     by_hand = float(torch.minimum(p, q).sum(-1).mean())
-    assert train.expected_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(by_hand, rel=1e-5)
-    assert train.expected_acceptance(target, target, TEXTS, 16) == pytest.approx(1, abs=1e-6)
+    assert distil.expected_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(by_hand, rel=1e-5)
+    assert distil.expected_acceptance(target, target, TEXTS, 16) == pytest.approx(1, abs=1e-6)
 
 
 @torch.inference_mode()
@@ -101,12 +101,12 @@ def test_a_targets_own_text_is_what_it_writes_after_true_prompts():
     """With a target that is nearly sure of itself, sampling at temperature 1 is greedy."""
     target = tiny(vocabulary=256, dtype=torch.float32, sharp=300.0)
     text = torch.tensor(list(TEXT), dtype=torch.uint8)
-    own = train.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3)
+    own = distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3)
     assert own.dtype == torch.uint8
     rows = own.view(5, 13).long()
     assert rows[:, 0].tolist() == [0] * 5
     assert all(bytes(row[1:5].tolist()) in TEXT for row in rows)
     law = target(rows[:, 1:-1]).logits.softmax(-1)[:, 3:]
     assert float(law.gather(2, rows[:, 5:, None]).mean()) > 0.9
-    assert torch.equal(own, train.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3))
-    assert not torch.equal(own, train.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=4))
+    assert torch.equal(own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3))
+    assert not torch.equal(own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=4))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from reference.model import train
+from reference.model import distil, train
 from reference.model.transformer import Config, Transformer
 from reference.types import SpecdecError
 
@@ -27,7 +27,7 @@ class KilledError(Exception):
     pass
 
 
-def run(folder, plan=PLAN, kill_in: int | None = None, kill_after: int | None = None):
+def run(folder, plan=PLAN, kill_in: int | None = None, kill_after: int | None = None, text=TEXT):
     """A run that dies inside step `kill_in` or when step `kill_after` is reported; returns its model and losses."""
     learner = model()
     loss, calls = train.next_token_loss(learner), []
@@ -42,7 +42,7 @@ def run(folder, plan=PLAN, kill_in: int | None = None, kill_after: int | None = 
         if step == kill_after:
             raise KilledError
 
-    return learner, train.fit(learner, dying_loss, TEXT, plan, folder, report)
+    return learner, train.fit(learner, dying_loss, text, plan, folder, report)
 
 
 @pytest.mark.parametrize("how", ["kill_in", "kill_after"])
@@ -85,9 +85,21 @@ def test_training_learns_and_leaves_the_model_ready_to_use(tmp_path):
 def test_a_state_of_another_plan_is_refused_and_kept(change, tmp_path):
     run(tmp_path)
     before = (tmp_path / "training.safetensors").read_bytes()
-    with pytest.raises(SpecdecError, match="other settings: choose another folder"):
+    with pytest.raises(SpecdecError, match="other settings or on another text: choose another folder"):
         run(tmp_path, replace(PLAN, **change))
     assert (tmp_path / "training.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [TEXT[1:], TEXT.flip(0), TEXT.view(16, 25)], ids=["shorter", "turned", "in rows"])
+def test_a_state_of_another_text_is_refused_and_kept(text, tmp_path):
+    """Its batches would be others: a resumed run must be the one that was killed."""
+    with pytest.raises(KilledError):
+        run(tmp_path, kill_after=4)
+    before = (tmp_path / "training.safetensors").read_bytes()
+    with pytest.raises(SpecdecError, match="on another text"):
+        run(tmp_path, text=text)
+    assert (tmp_path / "training.safetensors").read_bytes() == before
+    run(tmp_path)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):
@@ -155,6 +167,15 @@ def test_rows_are_a_function_of_seed_and_step_alone():
     assert all(bytes(row.tolist()) in text for step in rows for row in step)
 
 
+def test_rows_that_are_given_whole_stay_whole_and_come_half_as_many_a_step():
+    text = TEXT[:391].view(23, 17)
+    rows = [train.windows(text, PLAN, step) for step in range(8)]
+    assert torch.equal(train.windows(text, PLAN, 5), rows[5])
+    assert all(row.shape == (1, 17) and row.dtype == torch.int64 for row in rows)
+    assert all((text == row).all(1).any() for row in rows)
+    assert len({tuple(row[0].tolist()) for row in rows}) > 1
+
+
 def test_a_text_shorter_than_a_row_is_refused():
     with pytest.raises(SpecdecError, match="10 bytes and one row takes 17: give more text"):
         train.windows(TEXT[:10], PLAN, 3)
@@ -178,8 +199,8 @@ def test_next_token_loss_is_the_mean_of_minus_log_p():
 
 def test_distillation_costs_nothing_where_the_draft_is_the_target():
     target, rows = model(), torch.randint(32, (2, 9))
-    assert abs(train.distillation_loss(target, target)(rows).item()) < 1e-6
-    assert train.distillation_loss(model(1), target)(rows).item() > 1e-3
+    assert abs(distil.distillation_loss(target, target)(rows).item()) < 1e-6
+    assert distil.distillation_loss(model(1), target)(rows).item() > 1e-3
 
 
 def test_distillation_is_kl_plus_tv():
@@ -187,7 +208,7 @@ def test_distillation_is_kl_plus_tv():
     p, q = (m(rows[:, :-1]).logits.double().softmax(-1) for m in (target, draft))
     kl = (p * (p / q).log()).sum(-1).mean()
     tv = (p - q).abs().sum(-1).mean() / 2
-    assert train.distillation_loss(draft, target)(rows).item() == pytest.approx((kl + tv).item(), rel=1e-4)
+    assert distil.distillation_loss(draft, target)(rows).item() == pytest.approx((kl + tv).item(), rel=1e-4)
 
 
 def test_distillation_raises_the_acceptance_and_leaves_the_target_alone():
@@ -195,13 +216,13 @@ def test_distillation_raises_the_acceptance_and_leaves_the_target_alone():
     target.embedding.weight.data.mul_(20)
     before = [parameter.clone() for parameter in target.parameters()]
     texts = {"a": bytes(TEXT.tolist())}
-    start = train.expected_acceptance(draft, target, texts, context=16)
+    start = distil.expected_acceptance(draft, target, texts, context=16)
     optimizer = torch.optim.Adam(draft.parameters(), 1e-2)
-    loss = train.distillation_loss(draft, target)
+    loss = distil.distillation_loss(draft, target)
     for _ in range(30):
         optimizer.zero_grad()
         loss(TEXT[:320].long().view(20, 16)).backward()
         optimizer.step()
-    assert train.expected_acceptance(draft, target, texts, context=16) > start + 0.05
+    assert distil.expected_acceptance(draft, target, texts, context=16) > start + 0.05
     assert all(torch.equal(a, b) for a, b in zip(before, target.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in target.parameters())
