@@ -13,7 +13,7 @@ test: .venv/ready-test
 	$(BIN)/python -m pytest
 
 lint: .venv/ready-test
-	$(BIN)/ruff check reference tests proofs docs
+	$(BIN)/ruff check reference tests proofs docs specdec_pytest.py
 	$(BIN)/mypy
 
 docs: .venv/ready-docs
