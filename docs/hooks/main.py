@@ -14,7 +14,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs.hooks import fences, generated, glossary, macros, maths, results, source  # noqa: E402
+from docs.hooks import checks, fences, generated, glossary, macros, maths, results, source  # noqa: E402
 
 TERMS = ROOT / "docs" / "glossary.txt"
 
@@ -27,7 +27,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for uri, markdown in (generated.api_pages(ROOT) | generated.source_pages(ROOT)).items():
+    for uri, markdown in (generated.api_pages(ROOT) | generated.source_pages(ROOT)
+                          | {"checks.md": checks.page()}).items():
         files.append(File.generated(config, uri, content=markdown))
     for uri in generated.proof_files(ROOT):
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / uri)))

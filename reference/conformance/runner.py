@@ -108,9 +108,7 @@ class Runner:
         changed = self._follow("done")["changed"]
         if changed:
             self.report.notes.append(f"the engine changes torch's default {' and '.join(changed)}: put back after each call")
-        process, self.process = self.process, None
-        code = process.end()
-        self.report.noise = process.noise
+        _, code = self._end()
         if code:
             self.report.notes.append(f"when all was done, the process {ending(code)}")
 
@@ -124,10 +122,16 @@ class Runner:
             self._take(event)
             if event["event"] == last:
                 return event
+        place, code = self._end()
+        raise _EndedError(f"the process {ending(code)} in {self.call or 'the judge'}{place}", self.check)
+
+    def _end(self) -> tuple[str, int]:
+        """Wait for a process that ends by itself: where the engine stood, and the exit code."""
+        assert self.process is not None
         process, self.process = self.process, None
         code = process.end()
         self.report.noise = process.noise
-        raise _EndedError(f"the process {ending(code)} in {self.call or 'the judge'}{process.place()}", self.check)
+        return process.place(), code
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, self.since = event["event"], time.monotonic()
@@ -138,7 +142,7 @@ class Runner:
             if kind == "ended" or event["verdict"]["verdict"] == "FAIL":
                 self.done.add(self.check)
         elif kind in ("refused", "not loaded"):
-            self.stop()
+            self._end()
             if kind == "refused":
                 raise SpecdecError(event["why"])
             raise _EndedError(event["why"], self.check)
@@ -151,10 +155,9 @@ class Runner:
         if waited < limit:
             return
         self.lost += waited
-        process, self.process = self.process, None
+        process = self.process
         assert process is not None
-        process.stop()
-        self.report.noise = process.noise
+        self.stop()
         raise _EndedError(f"hangs: {self.call or 'the judge itself'} gave no answer within {limit:g} s{process.place()}",
                           self.check)
 

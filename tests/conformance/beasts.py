@@ -52,16 +52,6 @@ def raises(out, p, draft):
 
 
 @spoiled
-def hangs(out, p, draft):
-    time.sleep(60)
-
-
-@spoiled
-def hangs_in_c(out, p, draft):
-    ctypes.PyDLL(None).sleep(60)  # keeps the interpreter's lock
-
-
-@spoiled
 def nothing(out, p, draft):
     return None
 
@@ -119,16 +109,6 @@ def exits(out, p, draft):
 
 
 @spoiled
-def leaves(out, p, draft):
-    os._exit(5)
-
-
-@spoiled
-def segfaults(out, p, draft):
-    ctypes.string_at(0)
-
-
-@spoiled
 def noisy(out, p, draft):
     print("verifying " * 100)
     os.write(1, b"\xff\xfe\x00 binary \n")
@@ -145,13 +125,49 @@ def resets(out, p, draft):
     return out
 
 
-class LeavesOnce(Right):
-    """Dies on the widest vocabulary only."""
+class Dying(Right):
+    """Dies in the first calls of as many processes as BEAST_DEATHS names ways, and then is right."""
+
+    def __init__(self):
+        self.way = None
+        with open(os.environ["BEAST_DEATHS"], "r+") as file:
+            ways = file.read().split()
+            if ways:
+                self.way = ways.pop(0)
+                file.seek(0)
+                file.truncate()
+                file.write(" ".join(ways))
 
     def verify(self, p, q, draft, seed):
-        if p.shape[2] == 64:
-            os._exit(5)
+        {"hang": hang_in_c, "leave": lambda: os._exit(5), "segfault": lambda: ctypes.string_at(0),
+         None: lambda: None}[self.way]()
         return super().verify(p, q, draft, seed)
+
+
+def hang_in_c():
+    ctypes.PyDLL(None).sleep(60)  # keeps the interpreter's lock
+
+
+@spoiled
+def outputs_a_subclass(out, p, draft):
+    class Odd(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            raise TypeError("no operation on this tensor")
+
+    return out.as_subclass(Odd)
+
+
+@spoiled
+def gives_up_memory(out, p, draft):
+    torch.empty(1 << 60)
+    return out
+
+
+@spoiled
+def global_coins(out, p, draft):
+    """Right, but from torch's global generator, whatever the seed."""
+    return Right().verify(p, None, draft, int(torch.randint(1 << 40, ())))
 
 
 class NoConstructor(Right):
@@ -164,6 +180,12 @@ class ExitsAtOnce(Right):
         os._exit(9)
 
 
-class HangsAtOnce(Right):
-    def __init__(self):
+class Waits(Right):
+    """Says which process it is, and waits."""
+
+    def verify(self, p, q, draft, seed):
+        place = os.environ["BEAST_WAITS"]
+        with open(place + ".part", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename(place + ".part", place)
         time.sleep(60)

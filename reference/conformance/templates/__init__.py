@@ -1,0 +1,1 @@
+"""What `specdec validate --init` writes: one adapter a level, which runs as it stands."""
