@@ -15,7 +15,7 @@ def page() -> str:
              "counted. How to have an engine judged stands on [its own page](validate.md)."]
     for level in LEVELS:
         found = checks(level)
-        parts += ["", f"## Level {level} {{ #{level} }}", "", f"{WHAT[level]} {len(found)} checks.", "",
+        parts += ["", f"## Level {level} {{ #{level} }}", "", f"{WHAT[level]} Checks: {len(found)}.", "",
                   "| check | question |", "|---|---|"]
         parts += [f"| [`{item.id}`](#{item.id}) | {item.question.replace('|', chr(92) + '|')} |" for item in found]
         parts += [line for item in found for line in _one(item)]
