@@ -30,13 +30,10 @@ class Cycle:
     verdict: Verdict
     emitted: list[list[int]]  # after trimming at stops and lengths
 
-    def logprobs(self) -> list[list[float]]:
-        """Of every emitted token, in nats, under the law p that it has: the parameters' law, not the bare model's."""
-        result = []
-        for row, tokens in enumerate(self.emitted):
-            before = [0, *(self.verdict.path[row, : len(tokens) - 1] + 1).tolist()][: len(tokens)]
-            result.append(self.p[row, before, tokens].log().tolist())
-        return result
+    def laws(self) -> list[Tensor]:
+        """For every row, the law p of each token that it emitted, [n,V]."""
+        return [self.p[row, [0, *(self.verdict.path[row, : len(tokens) - 1] + 1).tolist()][: len(tokens)]]
+                for row, tokens in enumerate(self.emitted)]
 
 
 @dataclass

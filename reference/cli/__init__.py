@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a toy target or draft",
     "bench": "measure plain against speculative decoding",
     "profile": "what drafts for the target: Medusa heads, MTP, thresholds",
+    "serve": "an OpenAI-compatible server on this machine",
     "plan": "the draft length or tree that pays, and how much to measure",
     "validate": "does an engine keep the law of its target?",
     "zoo": "planted bugs, and what catches each",

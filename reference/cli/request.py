@@ -118,7 +118,7 @@ def make_request(args: argparse.Namespace, default_prompt: bool = False) -> Requ
                       frequency_penalty=args.frequency_penalty, min_tokens=args.min_tokens,
                       stop_ids=() if args.ignore_eos else target.config.eos_token_id,
                       stop_sequences=tuple(_stop(text, words) for text in args.stop))
-    drafter = _drafter(name, args, target, draft)
+    drafter = make_drafter(name, args, target, draft)
     if branches(drafter) and rule != "tree":
         raise SpecdecError(f"the draft has branches and the rule {rule} judges chains: use the tree rule")
     return Request(target, drafter, name, rule, params, prompt, words, args.gamma)
@@ -135,7 +135,7 @@ def _rule(args: argparse.Namespace) -> str:
     return args.rule or ("tree" if tree else "greedy" if args.temperature == 0 else "rejection")
 
 
-def _drafter(name: str, args: argparse.Namespace, target: Transformer, draft: Transformer | None) -> Drafter:
+def make_drafter(name: str, args: argparse.Namespace, target: Transformer, draft: Transformer | None) -> Drafter:
     if args.layers is not None and name != "early-exit":
         raise SpecdecError("--layers belongs to an early exit: add --drafter early-exit, or leave it out")
     if (args.tree_shape is not None or args.tree_draws) and name != "medusa":

@@ -78,11 +78,12 @@ class ServingEngine:
         name = f"request-{number}" if name is None else name
         if any(one.name == name for one in self.by_number.values()):
             raise SpecdecError(f"a request named {name!r} is being served: choose another name")
-        one = Served(name, number, Request(params, limit), list(prompt), len(prompt), Stream(params.seed))
+        request = Request(params, limit, reason=None if limit else "length")
+        one = Served(name, number, request, list(prompt), len(prompt), Stream(params.seed))
         if limit:
             self.by_number[number] = one
         else:
-            self.ended.append(Event(name, [], [], one.completion()))
+            self.ended.append(Event(name, one.completion()))
         return name
 
     def cancel(self, name: str) -> None:
@@ -111,8 +112,8 @@ class ServingEngine:
                 for event in self.step():
                     if event.error:
                         raise SpecdecError(event.error)
-                    if event.done and event.name in order:
-                        done[event.name] = event.done
+                    if event.ended and event.name in order:
+                        done[event.name] = event.so_far
         finally:
             for name in order:
                 self.cancel(name)
@@ -130,20 +131,24 @@ class ServingEngine:
         self.steps += 1
         try:
             cycle = self._turn(decoding, plan, chunks)
-        except SpecdecError as error:  # nobody knows which row is to blame, or what state the drafter is in
-            events += [Event(one.name, [], [], error=str(error)) for one in self.running]
-            for one in self.running:
-                del self.by_number[one.number]
-            self._leave()
-            self.drafter.rows([])
-            self.drafting = []
-            return events
+        except SpecdecError as error:
+            return events + self.abandon(str(error))
         if self.share:
             for row, one in enumerate(self.running):
                 self.cache.publish(row, one.tokens)
         if cycle is not None:
             events += self._events(decoding, cycle)
         self._leave()
+        return events
+
+    def abandon(self, error: str) -> list[Event]:
+        """All that run end with this error: nobody knows which row is to blame, or what state the drafter is in."""
+        events = [Event(one.name, one.completion(), error=error) for one in self.running]
+        for one in self.running:
+            del self.by_number[one.number]
+        self._leave()
+        self.drafter.rows([])
+        self.drafting = []
         return events
 
     def _state(self) -> State:
@@ -212,12 +217,11 @@ class ServingEngine:
     def _events(self, decoding: list[Served], cycle: Cycle) -> list[Event]:
         events = []
         drafted, accepted = cycle.draft.lengths.tolist(), cycle.verdict.accepted.tolist()
-        for row, (one, tokens, logprobs) in enumerate(zip(decoding, cycle.emitted, cycle.logprobs(), strict=True)):
+        for row, (one, tokens, laws) in enumerate(zip(decoding, cycle.emitted, cycle.laws(), strict=True)):
             one.track.add(drafted[row], accepted[row])
-            one.logprobs += logprobs
-            done = one.completion() if one.request.reason else None
-            events.append(Event(one.name, tokens, logprobs, done))
-            if done:
+            one.logprobs += laws[range(len(tokens)), tokens].log().tolist()
+            events.append(Event(one.name, one.completion(), tokens, min(len(tokens), accepted[row]), laws))
+            if one.request.reason:
                 self.served += 1
                 del self.by_number[one.number]
         return events

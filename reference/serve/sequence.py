@@ -32,9 +32,10 @@ class Served:
         return self.block_names
 
     def completion(self) -> Completion:
+        """What it has so far; finish_reason "" while it goes on."""
         request = self.request
-        return Completion(request.tokens, request.reason or "length", request.target_steps, request.drafted,
-                          request.accepted, self.logprobs)
+        return Completion(list(request.tokens), request.reason or "", request.target_steps, request.drafted,
+                          request.accepted, list(self.logprobs))
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ class Event:
     """What a step brought to one request."""
 
     name: str
-    tokens: list[int]
-    logprobs: list[float]  # of these tokens, in nats, under the law that they were drawn from
-    done: Completion | None = None  # with the last tokens
+    so_far: Completion  # finish_reason "" while it goes on
+    tokens: list[int] = field(default_factory=list)  # the new ones
+    kept: int = 0  # how many of them were drafted
+    laws: Tensor | None = None  # [n,V] the laws that they were drawn from
     error: str | None = None  # it could not go on
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.so_far.finish_reason or self.error)

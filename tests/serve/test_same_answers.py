@@ -39,8 +39,8 @@ def served(engine, arrivals) -> dict:
             engine.add(prompt, params, str(number))
         for event in engine.step():
             assert event.error is None, event.error
-            if event.done:
-                done[int(event.name)] = event.done
+            if event.ended:
+                done[int(event.name)] = event.so_far
         step += 1
     return done
 

@@ -1,0 +1,203 @@
+"""What the server sends is what the engine wrote for that request, and nobody can break it for the others.
+
+Protects: clients of `specdec serve`, and the judge's HTTP level, whose reference it is.
+"""
+
+import http.client
+import json
+import threading
+import time
+
+import pytest
+
+from reference.decode import generate
+from reference.model.text import Bytes
+from reference.serve import ServingEngine
+from reference.serve.http import Server
+from reference.serve.text import Scribe
+from reference.types import SamplingParams
+from tests.serve.players import players, rule_of
+from tests.stub import tiny
+
+MODEL = tiny(seed=9, vocabulary=256, layers=1, context=400, sharp=0.8)
+RULE, DRAFTER = players(MODEL)["model"]
+
+
+@pytest.fixture(scope="module")
+def server():
+    engine = ServingEngine(MODEL, DRAFTER(), rule_of(RULE, 1), gamma=3, rows=8, blocks=400, size=4)
+    made = Server(engine, Bytes())
+    thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def post(server, body, raw: bool = False):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("POST", "/v1/completions", body if raw else json.dumps(body))
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response.status, data
+
+
+def asked(server, **body):
+    status, data = post(server, {"return_token_ids": True, **body})
+    assert status == 200, data
+    return json.loads(data)
+
+
+def alone(prompt, **params):
+    return generate(MODEL, DRAFTER(), rule_of(RULE, 1), [prompt], SamplingParams(**params), gamma=3)[0]
+
+
+def test_an_answer_is_the_engines_with_its_counts(server):
+    told = asked(server, prompt=[1, 2, 3], max_tokens=12, seed=5, top_k=40, logprobs=2)
+    done = alone([1, 2, 3], max_new_tokens=12, seed=5, top_k=40)
+    choice = told["choices"][0]
+    assert choice["token_ids"] == done.tokens
+    assert choice["text"] == bytes(done.tokens).decode(errors="replace")
+    assert choice["finish_reason"] == "length"
+    assert told["usage"] == {"prompt_tokens": 3, "completion_tokens": 12, "total_tokens": 15}
+    assert told["metrics"] == {"target_steps": done.target_steps, "drafted": done.drafted, "accepted": done.accepted}
+    assert len(choice["logprobs"]["token_logprobs"]) == 12
+    assert all(len(top) == 2 for top in choice["logprobs"]["top_logprobs"])
+
+
+def test_thirty_clients_at_once_get_what_each_would_get_alone(server):
+    wanted = [alone([seed, 7], max_new_tokens=10, seed=seed).tokens for seed in range(30)]
+    got = [None] * 30
+
+    def ask(seed):
+        got[seed] = asked(server, prompt=[seed, 7], max_tokens=10, seed=seed)["choices"][0]["token_ids"]
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == wanted
+
+
+def ids(parts: list[dict]) -> list[int]:
+    return [token for part in parts for token in part["choices"][0]["token_ids"]]
+
+
+def pieces(server, **body) -> list[dict]:
+    status, data = post(server, {"stream": True, "return_token_ids": True, **body})
+    assert status == 200
+    lines = [line.removeprefix("data: ") for line in data.decode().split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_a_streamed_answer_is_the_same_in_pieces(server):
+    whole = asked(server, prompt="ab", max_tokens=20, seed=3)
+    parts = pieces(server, prompt="ab", max_tokens=20, seed=3)
+    assert len(parts) > 1
+    assert "".join(part["choices"][0]["text"] for part in parts) == whole["choices"][0]["text"]
+    assert ids(parts) == whole["choices"][0]["token_ids"]
+    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + ["length"]
+    assert parts[-1]["metrics"] == whole["metrics"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 4, 7])
+def test_a_text_ends_before_a_stop_wherever_it_stands(server, place):
+    bias = {str(token): -100 for token in range(256) if not 97 <= token < 123}  # letters alone
+    free = asked(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias)["choices"][0]
+    stop = free["text"][place: place + 2]
+    end = free["text"].index(stop)
+    for parts in ([asked(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=stop)],
+                  pieces(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=[stop, "~"])):
+        assert "".join(part["choices"][0]["text"] for part in parts) == free["text"][:end]
+        assert ids(parts) == free["token_ids"][: end + 2]
+        assert parts[-1]["choices"][0]["finish_reason"] == "stop"
+        assert parts[-1]["usage"]["completion_tokens"] == end + 2
+
+
+def test_stop_tokens_and_min_tokens_by_id(server):
+    free = alone([1], max_new_tokens=12, seed=6).tokens
+    told = asked(server, prompt=[1], max_tokens=12, seed=6, stop_token_ids=[free[3]], min_tokens=1)
+    assert told["choices"][0]["token_ids"] == free[: free.index(free[3]) + 1]
+    assert told["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(("body", "message"), [
+    ({"prompt": "a", "n": 2}, "n = 2 is not supported, only 1"),
+    ({"prompt": "a", "echo": True}, "echo = True is not supported"),
+    ({"prompt": ""}, "empty"),
+    ({}, "prompt is no list of token ids"),
+    ({"prompt": ["a", "b"]}, "several prompts"),
+    ({"prompt": [256]}, r"token 256, outside 0..255"),
+    ({"prompt": [1] * 400}, "shorten it to 399"),
+    ({"prompt": "a", "max_tokens": -1}, "max_new_tokens = -1 is not possible"),
+    ({"prompt": "a", "max_tokens": "x"}, "max_tokens = 'x' is not possible"),
+    ({"prompt": "a", "max_tokens": True}, "max_tokens = True is not possible"),
+    ({"prompt": "a", "temperature": float("nan")}, "temperature = nan is not possible"),
+    ({"prompt": "a", "logit_bias": {"300": 1}}, "token 300, outside"),
+    ({"prompt": "a", "logit_bias": [1]}, "logit_bias is no object"),
+    ({"prompt": "a", "stop": [1]}, "stop is no text"),
+    ({"prompt": "a", "stream": 1}, "stream = 1 is not possible"),
+    ({"prompt": "a", "seed": 2**70}, "seed = .* give one of 64 bits"),
+    ({"prompt": "a", "tempreature": 1}, "tempreature is not a parameter of this server"),
+    ([1], "the body is no JSON object"),
+])
+def test_what_cannot_be_served_is_refused_in_one_line(server, body, message):
+    import re
+    status, data = post(server, body)
+    told = json.loads(data)["error"]["message"]
+    assert status == 400
+    assert re.search(message, told)
+    assert "\n" not in told
+
+
+def test_no_json_no_path_no_length(server):
+    assert post(server, b"{", raw=True)[0] == 400
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/nothing")
+    assert connection.getresponse().status == 404
+    connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/health")
+    assert json.loads(connection.getresponse().read()) == {"status": "ok"}
+    connection.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_goes_away_takes_its_request_with_it(server, stream):
+    engine = server.desk.engine
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    body = {"prompt": "a", "max_tokens": 390, "stream": stream, "seed": 1}
+    connection.request("POST", "/v1/completions", json.dumps(body))
+    if stream:
+        connection.getresponse().read(40)
+    else:
+        until(lambda: engine.busy)
+    connection.close()
+    until(lambda: not engine.busy)
+    assert engine.pool.free == engine.pool.blocks
+    assert asked(server, prompt="a", max_tokens=3)["usage"]["completion_tokens"] == 3
+
+
+def until(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def test_half_a_character_waits_for_its_other_half():
+    scribe = Scribe(Bytes(), [65])
+    assert scribe.take(list("é".encode())[:1], False) == (1, "")
+    assert scribe.take(list("é".encode())[1:], False) == (1, "é")
+    assert scribe.take([0xC3], True) == (1, "\ufffd"), "a text that ends in half a character says so"
+
+
+def test_what_may_become_a_stop_waits():
+    scribe = Scribe(Bytes(), [65], ["end"])
+    assert scribe.take(list(b"the e"), False) == (5, "the ")
+    assert scribe.take(list(b"nough"), False) == (5, "enough")
+    assert scribe.take(list(b" end, and more"), False) == (4, " ")
+    assert scribe.stopped
