@@ -81,9 +81,9 @@ class Asked:
         if self.has("logprobs"):
             if not isinstance(logprobs, list | tuple) or not all(isinstance(x, Real) for x in logprobs):
                 raise MisbehavedError(f"{place} has logprobs of the type {type(logprobs).__name__}: return a list of float")
-            if len(logprobs) != len(tokens) or not all(math.isfinite(x) for x in logprobs):
-                raise MisbehavedError(f"{place} has the logprobs {logprobs[:8]} for {len(tokens)} tokens: return a finite "
-                                      "number for each")
+            if len(logprobs) != len(tokens) or any(math.isnan(x) for x in logprobs):
+                raise MisbehavedError(f"{place} has the logprobs {logprobs[:8]} for {len(tokens)} tokens: return a number "
+                                      "for each")
         return Completion([int(t) for t in tokens], done.finish_reason,
                           list(map(float, logprobs)) if self.has("logprobs") and logprobs is not None else None,
                           metrics if self.has("metrics") else None)

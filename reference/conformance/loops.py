@@ -34,21 +34,21 @@ class Recursive(Loop):
 
 
 class NGram(Loop):
-    law = ""
+    law, own_draft = "", True
 
     def drafter(self) -> Drafter:
         return NGramDrafter(2, 1)
 
 
 class NoDraft(Loop):
-    law = ""
+    law, own_draft = "", True
 
     def drafter(self) -> Drafter:
         return NoDrafter()
 
 
 class EarlyExit(Loop):
-    law = ""
+    law, own_draft = "", True
 
     def drafter(self) -> Drafter:
         return EarlyExitDrafter(self.target, 1)

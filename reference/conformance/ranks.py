@@ -3,8 +3,8 @@
 Put the vocabulary in an order that only what stands before may decide. The probability of the tokens in front of the one
 that came, plus a uniform share of its own, is uniform on [0,1) and independent of everything before, whatever the law,
 the parameters and the prefix (Rosenblatt 1952, made continuous). So the ranks of all tokens of all texts are one sample
-of one known law. What moves tokens to the front of the order moves ranks to 0: by the target's own probabilities that
-is text that is too greedy, by q/p it is text that leans to the draft.
+of one known law, and so are the pairs of ranks that stand side by side. What moves tokens to the front of the order moves
+ranks to 0: by the target's own probabilities that is text that is too greedy, by q/p it is text that leans to the draft.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,6 +77,8 @@ LOOKED_UP = Direction("looked up", _looked_up, "tokens that were looked up come 
                       "their q is not taken for a point mass", "tokens that were looked up come out too seldom")
 PLAIN = Direction("by the plain law", _plain, "tokens come out as if the parameter were not there on some rows",
                   "the parameter is applied too strongly, or twice")
+NEIGHBOURS = Direction("of neighbours", _likely, "a token depends on the coins of the token before: random numbers are used "
+                       "twice", "a token depends on the coins of the token before: random numbers are used twice")
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")
 
@@ -109,12 +111,19 @@ class Ranks:
         law = torch.cat([table.law[: len(text)] for text, table in zip(texts, tables, strict=True)])
         keep = torch.cat(clear)
         own = law.gather(1, tokens)[:, 0]
+        even = torch.cat([torch.arange(len(text)) % 2 == 0 for text in texts])
         for way, test in self.tests.items():
             keys = torch.cat([key[: len(text)] for text, key in zip(texts, way.keys(toy, rows, texts, tables), strict=True)])
             mine = keys.gather(1, tokens)
             ahead = (law * ((keys > mine) | ((keys == mine) & (torch.arange(law.shape[1]) < tokens)))).sum(-1)
             ranks = ahead + own * torch.rand(len(own), dtype=torch.float64, generator=self.generator)
-            bins = (ranks[keep] * BINS).long().clamp(max=BINS - 1)
+            if way is NEIGHBOURS:  # tokens 1 and 2 of a text, 3 and 4, ..; whether a second one counts depends on the first,
+                # so where it does not a uniform of our own stands for it
+                second = torch.where((~even & keep).roll(-1), ranks.roll(-1), torch.rand(
+                    len(own), dtype=torch.float64, generator=self.generator))
+                bins = (4 * (ranks * 4).long().clamp(max=3) + (second * 4).long().clamp(max=3))[even & keep]
+            else:
+                bins = (ranks[keep] * BINS).long().clamp(max=BINS - 1)
             test.update(torch.bincount(bins, minlength=BINS))
 
     def worst(self) -> tuple[Direction, OneSample]:

@@ -111,8 +111,8 @@ class Session:
 
 def judge(plug: Any, session: Session, chosen: Sequence["Check"],
           tell: Told = lambda event, check, verdict: None) -> list[Verdict]:
-    """Put a plug to every chosen check: each gets its first slice in turn, then all that go on get theirs, until the
-    budget is spent.
+    """Put a plug to every chosen check: each gets its first slice in turn, then all that go on get theirs, those first that
+    cannot say anything yet, until the budget is spent.
 
     Returns:
         one verdict for each check, in their order.
@@ -132,7 +132,9 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True
     while going:
-        for name, (item, run) in list(going.items()):
+        unsure = [name for name in going if name in said and said[name].verdict == "INCONCLUSIVE"]
+        for name in unsure or list(going):
+            item, run = going[name]
             if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]
             session.check = name

@@ -57,6 +57,8 @@ class Loop:
 
     level = "loop"
     law = "rejection"  # the right rule whose accepted counts this loop must show; "" where it has its own way of drafting
+    own_draft = False  # True: it takes no notice of the draft model
+    rests = False  # as an engine: proposes nothing in every second cycle
     request: type[Request] = Request
 
     def __init__(self, target: Transformer, draft: Transformer, gamma: int = 2, rests: bool = False):

@@ -43,6 +43,7 @@ class Toy:
         return folder / "target", folder / "draft"
 
 
+@cache
 def decoder(vocabulary: int, peak: float = 1.0, noise: float = 0.0, eos: float = 0.3, seed: int = 1) -> Transformer:
     """A random decoder. peak scales its scores, and a negative one turns them round; noise moves its head away from that
     of the decoder with the same seed; eos scales the score of the end token, which is the last of the vocabulary."""
@@ -54,7 +55,7 @@ def decoder(vocabulary: int, peak: float = 1.0, noise: float = 0.0, eos: float =
         if weight.dim() == 2:
             scale = 1.0 if name.startswith("embedding") else weight.shape[0] ** -0.5
             # A trained model listens to its context more than a fresh one does.
-            scale *= 2.0 if name.endswith("attention.out.weight") else 0.5 if name.endswith("mlp.down.weight") else 1.0
+            scale *= 3.0 if name.endswith("attention.out.weight") else 0.5 if name.endswith("mlp.down.weight") else 1.0
             weight.data.copy_(scale * torch.randn(weight.shape, generator=generator))
     made.head.weight.data.add_(noise * torch.randn(made.head.weight.shape, generator=generator)).mul_(peak)
     made.head.weight.data[:, -1] *= eos
@@ -120,22 +121,26 @@ def written(name: str, count: int, candidates: int = 48) -> tuple[Written, ...]:
     `count` tokens; the liveliest first."""
     made, found = toy(name), []
     for size in (4, 5, 6):
-        generator = torch.Generator().manual_seed(size)
-        pattern = torch.randint(made.vocabulary - 1, (candidates, size), generator=generator)
-        prompts = torch.cat((pattern, pattern, pattern[:, : size - 3]), 1)
-        texts = continued(made.target, prompts, count)
-        start = prompts.shape[1]
-        p, q = made.target(texts).logits[:, start - 1: -1], made.draft(texts).logits[:, start - 1: -1]
-        clear = (_margin(p).amin(1) > 10 * TIE) & (texts[:, start:] == p.argmax(-1)).all(1)
-        clear &= _margin(q).amin(1) > TIE
+        texts, start = _candidates(made.target, size, candidates, count), 3 * size - 3
+        q = made.draft(texts).logits[:, start - 1: -1]
         missed = (q.argmax(-1) != texts[:, start:])
-        for row in clear.nonzero()[:, 0].tolist():
-            found.append(Written(tuple(prompts[row].tolist()), tuple(texts[row, start:].tolist()),
+        for row in (_margin(q).amin(1) > TIE).nonzero()[:, 0].tolist():
+            found.append(Written(tuple(texts[row, :start].tolist()), tuple(texts[row, start:].tolist()),
                                  tuple(missed[row].nonzero()[:, 0].tolist())))
     lively = sorted(found, key=lambda one: -len({one.text[i: i + 3] for i in range(count)}))
     if len(lively) < 8:
         raise SpecdecError(f"the toy {name} has {len(lively)} prompts without a tie: give it another seed")
     return tuple(lively)
+
+
+@cache
+def _candidates(target: Transformer, size: int, candidates: int, count: int) -> Tensor:
+    """Prompts [B,3 size - 3] of a repeated pattern and their greedy texts without a tie, [B,3 size - 3 + count]."""
+    pattern = torch.randint(target.config.vocab_size - 1, (candidates, size), generator=torch.Generator().manual_seed(size))
+    prompts = torch.cat((pattern, pattern, pattern[:, : size - 3]), 1)
+    texts = continued(target, prompts, count)
+    p = target(texts).logits[:, prompts.shape[1] - 1: -1]
+    return texts[(_margin(p).amin(1) > 10 * TIE) & (texts[:, prompts.shape[1]:] == p.argmax(-1)).all(1)]
 
 
 def _margin(logits: Tensor) -> Tensor:

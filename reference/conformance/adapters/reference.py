@@ -126,6 +126,7 @@ class Looped(Engine):
     supports = CAPABILITIES
     loop: type[Loop] = Loop
     gamma = 3
+    rests = False  # proposes nothing in every second cycle
 
     def __init__(self, target: Path, draft: Path | None):
         self.target = load(target)
@@ -136,7 +137,7 @@ class Looped(Engine):
     def generate(self, prompts: list[list[int]], params: SamplingParams | list[SamplingParams], *,
                  speculative: bool) -> list[Completion]:
         kind = self.speculating if speculative else NoDraft
-        loop = kind(self.target, self.draft, self.gamma)
+        loop = kind(self.target, self.draft, self.gamma, self.rests and speculative)
         logprobs: list[list[float]] = [[] for _ in prompts]
         loop.watch = lambda cycle: self.note(cycle, logprobs)
         done = loop.generate(prompts, [params] * len(prompts) if isinstance(params, SamplingParams) else params)
@@ -144,11 +145,9 @@ class Looped(Engine):
                 for one, log in zip(done, logprobs, strict=True)]
 
     def note(self, cycle: Cycle, logprobs: list[list[float]]) -> None:
-        """The logarithms of the probabilities of what a cycle emits, from the laws it was drawn from."""
-        table = cycle.p.log().tolist()
-        for row, (request, tokens) in enumerate(zip(cycle.rows, cycle.emitted, strict=True)):
-            nodes = [-1, *cycle.verdict.path[row].tolist()]
-            logprobs[request] += [table[row][nodes[i] + 1][token] for i, token in enumerate(tokens)]
+        """Add what a cycle says to each request's own."""
+        for request, fresh in zip(cycle.rows, cycle.logprobs(), strict=True):
+            logprobs[request] += fresh
 
 
 class LoopedBlock(Looped):

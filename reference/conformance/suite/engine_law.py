@@ -10,12 +10,12 @@ from ..asking import Asked, Row, asked, engine_check
 from ..contract import Completion, Engine
 from ..joint import Joint, enumerated
 from ..params_oracle import ended
-from ..ranks import BEFORE, DRAFTED, LIKELY, LOOKED_UP, Direction, Ranks
+from ..ranks import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Direction, Ranks
 from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
 
-MOST = 4096  # tokens of a slice; its rows begin at 8 and double
+MOST = 4096  # tokens of a slice; its rows begin at 8 and grow fourfold
 LENGTH = 4
 
 
@@ -30,7 +30,7 @@ def slices(one: Asked, session: Session, prompts: Sequence[tuple[int, ...]],
     in turn."""
     for number in count():
         params = variants[number % len(variants)]
-        size = min(8 << min(number, 10), MOST // params.max_new_tokens // (1 if one.has("batch") else 8))
+        size = min(8 << min(2 * number, 10), MOST // params.max_new_tokens // (1 if one.has("batch") else 8))
         rows: list[Row] = [(prompts[i % len(prompts)], seeded(session, params, one, number, i)) for i in range(size)]
         if not one.has("seed"):
             rows = [(prompt, params) for prompt, _ in rows]
@@ -125,7 +125,7 @@ def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     as much.
     """
     one = asked(engine, session, "small-same")
-    yield from ranked(one, session, (LIKELY, BEFORE), SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
+    yield from ranked(one, session, (LIKELY, BEFORE, NEIGHBOURS), SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
 
 
 @engine_check("engine.tokens", law=True, statistical=True, needs=("sampling",))
@@ -136,7 +136,7 @@ def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     draft that has too much say show. Only the ranks are tested, not which of equally ranked tokens came.
     """
     one = asked(engine, session, "wide")
-    yield from ranked(one, session, (LIKELY, direction(engine), BEFORE),
+    yield from ranked(one, session, (LIKELY, direction(engine), BEFORE, NEIGHBOURS),
                       SamplingParams(max_new_tokens=64, stop_ids=(one.toy.eos,)))
 
 
@@ -153,4 +153,5 @@ def lookup_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     except Exception as error:
         yield Verdict("UNSUPPORTED", "none", f"the engine needs a draft model: {' '.join(str(error).split())[:160]}")
         return
-    yield from ranked(one, session, (LIKELY, LOOKED_UP), SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,)))
+    yield from ranked(one, session, (LIKELY, LOOKED_UP, NEIGHBOURS),
+                      SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,)))

@@ -26,8 +26,9 @@ def said(readings: Sequence[tuple[str, Reading]], what: str, count: int) -> Verd
         if reading.faults:
             first = min(reading.faults, key=lambda fault: fault.at)
             wrong = sum(len(other.faults) for _, other in readings)
-            return Verdict("FAIL", what=f"{name}: {first} ({wrong} of {count} texts are wrong)",
-                           case=f"{name}, prompt {list(first.prompt)}", n=count)
+            place = f"{name}: " if name else ""
+            return Verdict("FAIL", what=f"{place}{first} ({wrong} of {count} texts are wrong)",
+                           case=f"{place}prompt {list(first.prompt)}", n=count)
     ties = sum(reading.ties for _, reading in readings)
     return Verdict("PASS", what=f"{count} texts, {what}" + (f"; {ties} cut short by a tie" if ties else ""), n=count)
 

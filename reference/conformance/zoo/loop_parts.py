@@ -157,6 +157,4 @@ class AnyVocabulary(ModelDrafter):
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         draft = super().propose(text, budget, chance)
-        q = None if draft.q is None else draft.q[..., : self.wanted]
-        return replace(draft, tokens=draft.tokens.clamp(max=self.wanted - 1),
-                       q=None if q is None else q / q.sum(-1, keepdim=True))
+        return replace(draft, tokens=draft.tokens.clamp(max=self.wanted - 1), q=None)

@@ -31,6 +31,8 @@ class WithMissesLast(Loop):
 
 
 class WithMissesPending(Loop):
+    rests = True
+
     def drafter(self) -> Drafter:
         return MissesPending(self.draft)
 

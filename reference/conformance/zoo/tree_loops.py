@@ -105,17 +105,21 @@ def own_heads(target: Transformer) -> MedusaHeads:
 
 
 class Medusa(TreeLoop):
+    own_draft = True
+
     def drafter(self) -> Drafter:
         return MedusaDrafter(own_heads(self.target), best_first(2, 2))
 
 
 class MedusaDrawn(TreeLoop):
+    own_draft = True
+
     def drafter(self) -> Drafter:
         return MedusaDrafter(own_heads(self.target), [(0,), (1,), (0, 0)], draws=True)
 
 
 class MTP(Loop):
-    law = ""
+    law, own_draft = "", True
 
     def drafter(self) -> Drafter:
         with torch.random.fork_rng(devices=[]):
