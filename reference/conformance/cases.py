@@ -135,3 +135,48 @@ def long_sum() -> Tables:
     count = next(n for n in range(3, 200) if float(torch.full((n,), 1 / n).cumsum(0)[-1]) <= 1 - 2**-24)
     law = _law([1] * count + [0] * 2)
     return _pairs([f"{count} equal tokens, then zeros"], [(law, law.roll(1))])
+
+
+def chosen(names: Sequence[str], table: dict[str, tuple[Row, Row]] = PAIRS) -> Tables:
+    """One draft token, for some of the pairs."""
+    return _pairs(names, [tuple(map(_law, table[name])) for name in names])
+
+
+def turned(count: int, size: int, table: dict[str, tuple[Row, Row]], *, equal: bool = False) -> Tables:
+    """`count` draft tokens over laws of one size that depend on the prefix."""
+    named = {name: laws for name, laws in table.items() if len(laws[0]) == size}
+    p = [_chain(target, count + 1) for target, _ in named.values()]
+    q = [_chain(target if equal else draft, count) for target, draft in named.values()]
+    return Tables(tuple(named), tuple(map(torch.stack, zip(*p))), tuple(map(torch.stack, zip(*q))),
+                  torch.full((len(named),), count))
+
+
+TWOS: dict[str, tuple[Row, Row]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
+
+
+def off_by_rounding() -> Tables:
+    """q a little above p everywhere, as laws of half precision are: a rejection is rare and leaves nothing of p - q."""
+    base = _law((3, 1))
+    return _pairs(["q above p everywhere", "equal", "one token certain"],
+                  [(base, base * (1 + 9e-5)), (base, base), (_law((1, 0)), _law((1, 1e-6)))])
+
+
+def wide(size: int) -> Tables:
+    """Many tokens, all likely in one of the laws."""
+    up = torch.arange(1, size + 1, dtype=torch.float64)
+    return _pairs([f"{size} tokens, opposed"], [(up.flip(0) / up.sum(), up / up.sum())])
+
+
+def weighed() -> Tables:
+    """Two draft tokens where what the first one lacks counts in the second's residual: block verification that forgets its
+    weights is off by a TV of .05."""
+    p = _law((7, 11, 2))[None], torch.stack([_law(w) for w in ((8, 11, 1), (13, 1, 6), (12, 6, 2))]), \
+        torch.stack(_chain((15, 4, 1), 3)[2:]).flatten(0, 1)
+    q = _law((4, 16, 1))[None], torch.stack([_law(w) for w in ((1, 4, 14), (9, 10, 1), (4, 16, 1))])
+    return Tables(("weighed",), tuple(t[None] for t in p), tuple(t[None] for t in q), torch.tensor([2]))
+
+
+def joined(*parts: Tables) -> Tables:
+    """The cases of tables of one shape."""
+    return Tables(tuple(name for t in parts for name in t.names), tuple(map(torch.cat, zip(*(t.p for t in parts)))),
+                  tuple(map(torch.cat, zip(*(t.q for t in parts)))), torch.cat([t.lengths for t in parts]))

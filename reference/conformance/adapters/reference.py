@@ -27,7 +27,8 @@ class Together(Uniforms):
         self.generator = torch.Generator().manual_seed(seed)
 
     def _uniforms(self, shape: tuple[int, int], asked: Tensor | None, device: torch.device) -> Tensor:
-        return torch.rand(shape, dtype=torch.float64, generator=self.generator).to(device)
+        drawn = torch.rand(shape, dtype=torch.float64, generator=self.generator)
+        return (drawn if asked is None else drawn.where(asked.cpu(), 1.0)).to(device)  # no coin of 1 falls
 
     def rows(self, index: Sequence[int]) -> "Together":
         return self
@@ -107,7 +108,7 @@ class Tree(RuleKernel, TreeKernel):
     def verify_tree(self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int) -> Tensor:
         batch = len(tokens)
         draft = Draft(tokens, parents.expand(batch, -1), q, torch.full((batch,), tokens.shape[1]))
-        verdict = tree(draft, p, Together(seed))
+        verdict = self.judge(draft, p, Together(seed))
         return emitted(draft, verdict, 1 + depth(parents))
 
 

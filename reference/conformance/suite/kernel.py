@@ -9,50 +9,87 @@ from ..contract import Kernel
 from ..session import MisbehavedError, Session
 from ..verdict import Verdict
 from . import check
+from .kernel_call import answer, called
 
 
-def called(kernel: Kernel, session: Session, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
-    """One call of `verify`, with the inputs copied first and the answer checked: [B,K+1] int64.
-
-    Errors:
-        MisbehavedError for anything but tokens, then -1.
-    """
-    before = [None if t is None else t.clone() for t in (p, q, draft)]
-    with session.calling(f"verify, {len(draft)} rows"):
-        out = kernel.verify(p, q, draft, seed)
-    for name, old, new in zip(("p", "q", "draft"), before, (p, q, draft)):
-        if old is not None and new is not None and not torch.equal(old, new):
-            raise MisbehavedError(f"verify changes its input {name}: work on a copy")
-    return answer(out, len(draft), draft.shape[1] + 1, p.shape[2])
+def inputs(session: Session, batch: int, count: int, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random laws and a draft drawn from q: p [B,K+1,V], q [B,K,V], draft [B,K]."""
+    generator = session.generator("inputs", batch, count, vocabulary)
+    p = (4 * torch.rand(batch, count + 1, vocabulary, generator=generator)).softmax(-1)
+    q = (4 * torch.rand(batch, count, vocabulary, generator=generator)).softmax(-1)
+    draft = torch.multinomial(q.flatten(0, 1), 1, generator=generator).view(batch, count) if count else \
+        torch.zeros(batch, 0, dtype=torch.int64)
+    return p, q, draft
 
 
-def answer(out: object, batch: int, width: int, vocabulary: int) -> Tensor:
-    """The answer of a step, if it is one."""
-    if not isinstance(out, Tensor):
-        raise MisbehavedError(f"verify returns a {type(out).__name__}: return an int64 tensor [{batch}, {width}]")
-    if out.shape != (batch, width):
-        raise MisbehavedError(f"verify returns the shape {list(out.shape)}: return [{batch}, {width}], padded with -1")
-    if out.dtype.is_floating_point or out.dtype == torch.bool:
-        raise MisbehavedError(f"verify returns {str(out.dtype).removeprefix('torch.')}: return int64 tokens")
-    out = out.long().cpu()
-    ended = (out == -1).cumsum(1) > 0
-    if bool(ended[:, 0].any()):
-        raise MisbehavedError("verify emits no token for a row: every step emits at least one")
-    if bool((ended & (out != -1)).any()):
-        raise MisbehavedError("verify returns -1 before the last token of a row: -1 stands only behind all tokens")
-    wrong = ~ended & ((out < 0) | (out >= vocabulary))
-    if bool(wrong.any()):
-        raise MisbehavedError(f"verify emits token {int(out[wrong][0])}, outside 0..{vocabulary - 1}")
-    return out
+SHAPES = ((1, 1, 2), (3, 4, 8), (64, 2, 16), (2, 0, 8), (1, 8, 64), (5, 3, 3), (17, 5, 4), (2, 6, 2), (7, 7, 33))
 
 
 @check("kernel.shape", needs=("verify",))
 def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
-    """Does a step return [B,K+1] tokens, then -1, and leave its inputs alone?"""
-    for tried, (batch, count, vocabulary) in enumerate(((1, 1, 2), (3, 4, 8), (64, 2, 16), (2, 0, 8), (1, 8, 64)), 1):
-        generator = session.generator("shape", batch, count)
-        p = torch.rand(batch, count + 1, vocabulary, generator=generator).softmax(-1)
-        q = torch.rand(batch, count, vocabulary, generator=generator).softmax(-1)
-        draft = torch.randint(vocabulary, (batch, count), generator=generator)
-        called(kernel, session, p, q, draft, session.seed_for("shape", batch))
+    """Does a step return [B,K+1] tokens, each in the vocabulary, then -1, and leave its inputs alone?
+
+    Batches of 1 to 64 rows, 0 to 8 draft tokens, 2 to 64 tokens in the vocabulary; the same is checked at every later call.
+    """
+    for tried, sizes in enumerate(SHAPES, 1):
+        called(kernel, session, *inputs(session, *sizes), session.seed_for("shape", sizes))
         yield Verdict("PASS", what=f"{tried} shapes", n=tried)
+
+
+@check("kernel.determinism", needs=("verify",))
+def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
+    """Does the same seed give the same answer, whatever torch's global generator holds?
+
+    The same call again, after another one, and again with the global generator set elsewhere. A kernel that seeds the
+    global generator itself passes. It cannot see coins that differ between machines.
+    """
+    def answer(seed: int) -> Tensor:
+        return called(kernel, session, *inputs(session, 64, 3, 8), seed)
+
+    for tried in range(1, 4):
+        seed = session.seed_for("determinism", tried)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            first = answer(seed)
+            answer(seed + 1)
+            torch.manual_seed(1)
+            again = answer(seed)
+            torch.manual_seed(2)
+            elsewhere = answer(seed)
+        for other, why in ((again, "the same seed gives another answer the second time: draw every coin from a generator "
+                            "made from the seed"),
+                           (elsewhere, "the answer follows torch's global generator and not the seed alone: draw every "
+                            "coin from a generator made from the seed")):
+            if not torch.equal(first, other):
+                yield Verdict("FAIL", what=why, n=tried, case=f"{int((first != other).any(1).sum())} of 64 rows differ")
+                return
+        yield Verdict("PASS", what=f"{tried} calls repeated", n=tried)
+
+
+@check("kernel.not-a-number", needs=("verify",))
+def not_a_number(kernel: Kernel, session: Session) -> Iterator[Verdict]:
+    """Is a row of NaN refused, or at least kept to itself?
+
+    A model that overflows hands the kernel NaN. Raising is right, and so is any token of the vocabulary in that row; an id
+    outside it is not, nor another answer in the rows beside it.
+    """
+    p, q, draft = inputs(session, 4, 2, 8)
+    bad = p.clone()
+    bad[1] = torch.nan
+    seed = session.seed_for("NaN")
+    beside = [0, 2, 3]
+    try:
+        with session.calling("verify, 4 rows, one of NaN"):
+            out = kernel.verify(bad, q, draft, seed)
+    except Exception:
+        yield Verdict("PASS", what="refused", n=1)
+        return
+    session.raised = ""
+    try:
+        out = answer(out, 4, 3, 8)
+    except MisbehavedError as error:
+        yield Verdict("FAIL", what=f"a row of NaN: {error}", n=1)
+        return
+    same = torch.equal(out[beside], called(kernel, session, p, q, draft, seed)[beside])
+    yield Verdict("PASS" if same else "FAIL", what="a token of the vocabulary" if same else
+                  "a row of NaN changes the rows beside it", n=1)

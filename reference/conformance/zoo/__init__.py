@@ -6,10 +6,11 @@ Numbers are kinds of bugs that real engines have had; `source` says where the ki
 
 from dataclasses import dataclass
 
+from ..contract import Kernel
 from ..subjects import Loop, Step
 from ..tree_subjects import Heads, TreeStep
 
-Subject = Step | TreeStep | Heads | type[Loop]
+Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel]
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,8 @@ class Control:
     name: str
     why: str  # it is right
     subject: Subject
+
+
+def level_of(subject: Subject) -> str:
+    """Of the exact checks: "rule", "greedy", "tree", "loop" or "heads"; "kernel" for what only the contract shows."""
+    return "kernel" if isinstance(subject, type) and issubclass(subject, Kernel) else str(subject.level)

@@ -13,11 +13,11 @@ Coin = Callable[[Draft, Tensor], Tensor]
 Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def ratio(draft: Draft, p: Tensor) -> Tensor:
-    """min(1, p(x)/q(x)) for every draft token, [B,N]; padding gets a number that nobody asks for."""
+def ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
+    """min(most, p(x)/q(x)) for every draft token, [B,N]; padding gets a number that nobody asks for."""
     x = draft.tokens[..., None]
     below = p[:, :-1].gather(2, x)[..., 0]
-    return (below if draft.q is None else below / draft.q.gather(2, x)[..., 0]).clamp(max=1)
+    return (below if draft.q is None else below / draft.q.gather(2, x)[..., 0]).clamp(max=most)
 
 
 def rest(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
@@ -45,6 +45,8 @@ def assembled(coin: Coin = ratio, rest: Rest = rest, bonus: Coin = bonus, checke
 def finish(draft: Draft, p: Tensor, accepted: Tensor, chance: Chance, rest: Rest = rest,
            bonus: Coin = bonus) -> Verdict:
     """The last draw of a step that has accepted the first accepted[b] tokens."""
+    if not draft.tokens.shape[1]:
+        return Verdict(draft.tokens, accepted, chance.draw(p[:, 0]))
     last = accepted.clamp(max=draft.tokens.shape[1] - 1)
     x = draft.tokens.gather(1, last[:, None])
     q = torch.zeros_like(p[:, 0]).scatter_(1, x, 1) if draft.q is None else rows_at(draft.q, last)

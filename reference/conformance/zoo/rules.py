@@ -4,12 +4,14 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...types import Draft, Verdict, rows_at
+from ...types import Draft, Verdict, check, residual, rows_at
 from ...verify.block import block
 from ...verify.rejection import rejection
 from ..subjects import Step
 from . import Bug
 from .parts import FirstTail, Inclusive, Overrun, Undrawn, assembled, finish, one_hot, ratio, top
+
+OURS = "constructed"  # kinds that the rule invites, seen in no project's issues
 
 
 def reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
@@ -50,6 +52,37 @@ def last_q(draft: Draft, p: Tensor) -> Tensor:
 def _rule(name: str, number: int, source: str, kind: str, symptom: str, caught_by: str, subject: Step,
           crashes: bool = False) -> Bug:
     return Bug(name, number, source, kind, symptom, caught_by, subject, crashes)
+
+
+def all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """Counts heads also behind the first tail."""
+    check(draft, p)
+    return finish(draft, p, chance.accept(ratio(draft, p), draft.valid).sum(1), chance)
+
+
+def joint_ratio(draft: Draft, p: Tensor) -> Tensor:
+    """The ratio of the whole prefix, as in block verification, with the residual of one token."""
+    return ratio(draft, p, 1e9).cumprod(1).clamp(max=1)
+
+
+def wrong_q_row(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """The residual is taken with the q of the draft's first token, wherever it was cut."""
+    first = None if draft.q is None else draft.q[:, :1].expand_as(draft.q)
+    accepted = rejection(draft, p, Undrawn(chance)).accepted
+    return finish(Draft.chain(draft.tokens, first, draft.lengths), p, accepted, chance)
+
+
+def row_after(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """The residual is taken from the row behind the rejected token."""
+    accepted = rejection(draft, p, Undrawn(chance)).accepted
+    later = torch.cat((p[:, 1:], p[:, -1:]), 1)
+    return finish(draft, later, accepted, chance, bonus=lambda draft, _: rows_at(p, draft.lengths))
+
+
+def without(p: Tensor, x: Tensor) -> Tensor:
+    """p without x; p where nothing else is left."""
+    left = p.scatter(1, x[:, None], 0)
+    return torch.where(left.sum(-1, keepdim=True) > 0, left, p)
 
 
 RULE_BUGS = (
@@ -99,4 +132,26 @@ RULE_BUGS = (
           "rule.bonus", Step(assembled(bonus=lambda draft, p: one_hot(rows_at(p, draft.lengths))))),
     _rule("bonus-from-padding", 49, "shreyansh26's repository", "bonus", "in a batch, rows with shorter drafts go astray",
           "rule.ragged", Step(assembled(bonus=lambda draft, p: p[:, -1]))),
+    _rule("residual-absolute", 61, OURS, "residual", "replacements are half the draft's favourites", "rule.first-token",
+          Step(assembled(rest=lambda p, q, x: torch.where((p != q).any(-1, keepdim=True), (p - q).abs(), p)))),
+    _rule("residual-reversed", 61, OURS, "residual", "replacements are the draft's favourites", "rule.first-token",
+          Step(assembled(rest=lambda p, q, x: residual(q, p)))),
+    _rule("residual-without-x", 61, OURS, "residual", "the residual of a certain draft, used for a drawn one",
+          "rule.first-token", Step(assembled(rest=lambda p, q, x: without(p, x)))),
+    _rule("residual-by-argmax", 61, OURS, "residual", "every rejection is replaced by the same token", "rule.first-token",
+          Step(assembled(rest=lambda p, q, x: one_hot(residual(p, q))))),
+    _rule("residual-of-first-q", 61, OURS, "residual", "replacements behind the first token go astray", "rule.joint",
+          Step(wrong_q_row)),
+    _rule("residual-from-row-after", 10, OURS, "residual", "replacements come from the law of the next place",
+          "rule.first-token", Step(row_after)),
+    _rule("ratio-inverted", 62, OURS, "verify", "the draft's unlikely tokens are kept, its likely ones replaced",
+          "rule.first-token", Step(assembled(coin=lambda draft, p: 1 / ratio(draft, p, 1e9).clamp(min=1)))),
+    _rule("ratio-too-lenient", 62, OURS, "verify", "a tenth more is accepted than the law allows", "rule.first-token",
+          Step(assembled(coin=lambda draft, p: (1.1 * ratio(draft, p, 1e9)).clamp(max=1)))),
+    _rule("ratio-floored", 62, OURS, "verify", "now and then a token that the target rules out", "rule.support",
+          Step(assembled(coin=lambda draft, p: ratio(draft, p).clamp(min=0.01)))),
+    _rule("ratio-of-prefix", 12, OURS, "verify", "later tokens are accepted for what earlier ones lack", "rule.joint",
+          Step(assembled(coin=joint_ratio))),
+    _rule("heads-behind-a-tail", 62, OURS, "verify", "a rejected token stays when a later one is liked", "rule.joint",
+          Step(all_heads)),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..exact import CHECKS, Finding, checks
-from . import Bug, Control
+from . import Bug, Control, level_of
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
@@ -42,8 +42,8 @@ def convict(bug: Bug) -> Conviction:
     findings = CHECKS[bug.caught_by](bug.subject)
     seconds = time.monotonic() - began
     seen = list(findings)
-    if bug.subject.level in ("rule", "tree") or not any(finding.tv for finding in findings):
-        for other in checks(bug.subject.level):
+    if level_of(bug.subject) in ("rule", "tree") or not any(finding.tv for finding in findings):
+        for other in checks(level_of(bug.subject)):
             if other.id in LAW and other.id != bug.caught_by:
                 seen += other(bug.subject)
     tv = max((finding.tv for finding in seen), default=0.0)
@@ -61,7 +61,7 @@ class Acquittal:
 def acquit(control: Control) -> Acquittal:
     """Put the control before every check of its level."""
     began = time.monotonic()
-    found = {item.id: item(control.subject) for item in checks(control.subject.level)}
+    found = {item.id: item(control.subject) for item in checks(level_of(control.subject))}
     return Acquittal(control, {name: findings for name, findings in found.items() if findings},
                      time.monotonic() - began)
 

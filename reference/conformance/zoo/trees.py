@@ -10,9 +10,8 @@ from ...verify.tree import tree
 from ...verify.typical import LossyTypical
 from ..tree_subjects import TreeStep, anew, best, without
 from . import Bug, Control
+from .rules import OURS
 from .tree_parts import assembled_tree, at, breadth_first, chain, depth_first, ratio
-
-OURS = "constructed"  # kinds that the rules of trees invite, seen in no project's issues
 
 
 def unreported(law: Tensor, earlier: Tensor, chance: Chance, asked: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,170 @@
+"""Does a kernel that judges trees keep the target's law? The same draws and tests, over every way to guess small trees."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from .. import cases
+from ..cases import Tables
+from ..contract import Kernel, TreeKernel
+from ..session import Session
+from ..tree_subjects import Parents, TreeStep, anew, best, untried, without
+from ..verdict import Verdict
+from . import check
+from .kernel_call import answer, calling
+from .kernel_draws import Draws, Group
+from .kernel_law import first, law, windows
+
+GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
+
+
+class TreeGroup(Group):
+    """Cases over one shape of tree. The draft is one of V^N ways to name the nodes, each with its probability."""
+
+    wanted = "what stands before the last token is no path of that tree"
+
+    def __init__(self, name: str, tables: Tables, parents: Parents, guess: str):
+        self.parents, self.guess = parents, guess
+        self.chain = Group(name, tables)
+        super().__init__(name, tables, guess == "certain", planted=self._planted)
+        self.drafts = self.V ** len(parents)
+
+    @property
+    def nodes(self) -> int:
+        return len(self.parents)
+
+    def _above(self, node: int) -> tuple[int, Tensor]:
+        """The text from the context down to a node, or to the context (-1): its length, and its number [V^N]."""
+        if node < 0:
+            return 0, torch.zeros(self.drafts, dtype=torch.int64)
+        depth, number = self._above(self.parents[node])
+        return depth + 1, number * self.V + self._tokens[:, node]
+
+    def _law(self, node: int) -> Tensor:
+        """[C,V^N,V] what a node is drawn from, given its earlier siblings."""
+        depth, number = self._above(self.parents[node])
+        law = self.tables.q[depth][:, number]
+        earlier = [i for i in range(node) if self.parents[i] == self.parents[node]]
+        if self.guess == "with replacement" or not earlier:
+            return law
+        taken = self._tokens[:, earlier].repeat(self.cases, 1)
+        return untried(law.flatten(0, 1), taken).view_as(law)
+
+    @cached_property
+    def p(self) -> Tensor:
+        rows = []
+        for node in range(-1, self.nodes):
+            depth, number = self._above(node)
+            rows.append(self.tables.p[depth][:, number])
+        return torch.stack(rows, 2).float()
+
+    @cached_property
+    def q(self) -> Tensor:
+        return torch.stack([self._law(node) for node in range(self.nodes)], 2).float()
+
+    @cached_property
+    def draft(self) -> Tensor:
+        q = self.q.double() / self.q.double().sum(-1, keepdim=True)
+        if self.certain:
+            return (self.q.argmax(-1) == self._tokens).all(-1).double()
+        return q.gather(3, self._tokens.expand(self.cases, -1, -1)[..., None])[..., 0].prod(-1)
+
+    @cached_property
+    def target(self) -> Tensor:
+        return self.chain.target
+
+    @cached_property
+    def followed(self) -> Tensor:
+        return self.chain.followed
+
+    def astray(self, drafted: Tensor, answer: Tensor, emitted: Tensor) -> Tensor:
+        reached = torch.zeros(len(drafted), self.nodes + 1, dtype=torch.bool)
+        reached[:, 0] = True  # the context; node i is at i + 1
+        above = torch.tensor(self.parents) + 1
+        off = torch.zeros(len(drafted), dtype=torch.bool)
+        for place in range(self.K):
+            below = reached[:, above] & (drafted == answer[:, place, None])
+            off |= (place < emitted - 1) & ~below.any(1)
+            reached = torch.cat((torch.zeros_like(reached[:, :1]), below), 1)
+        return off
+
+    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int) -> Tensor:
+        p, q, tokens = self.inputs(rows)
+        parents = torch.tensor(self.parents)
+        with calling(session, "verify_tree", p=p, q=q, tokens=tokens, parents=parents):
+            out = cast(TreeKernel, kernel).verify_tree(p, q, tokens, parents, seed)
+        return answer(out, len(rows), self.K + 1, self.V, "verify_tree")
+
+    def label(self, case: int) -> str:
+        return f"{self.tables.names[case].split(',')[0]} (V = {self.V}, parents {list(self.parents)}, {self.guess})"
+
+    def _planted(self, one: Tables) -> Iterator[tuple[str, dict[Any, float]]]:
+        from ..exact.tree import outcomes
+        from ..zoo.trees import TREE_BUGS
+
+        for bug in TREE_BUGS:
+            if isinstance(bug.subject, TreeStep) and bug.subject.guess in GUESSES.values():
+                with suppress(Exception):  # a bug that crashes is not what was seen
+                    yield bug.name, outcomes(TreeStep(bug.subject.rule, GUESSES[self.guess]), one, self.parents)[0]
+
+
+def groups() -> dict[str, Group]:
+    flat = cases.chosen(("opposed", "zeros"))
+    deep = cases.turned(2, 3, {"opposed": cases.CHAINS["opposed"]})
+    return {group.name: group for group in (
+        TreeGroup("two drawn", flat, (-1, -1), "with replacement"),
+        TreeGroup("three of a kind", flat, (-1, -1, -1), "without replacement"),
+        TreeGroup("three best", flat, (-1, -1, -1), "certain"),
+        TreeGroup("two and two", deep, (-1, -1, 0, 1), "with replacement"),
+        TreeGroup("one and two", deep, (-1, 0, 0), "without replacement"),
+        TreeGroup("three deep", cases.turned(3, 2, {"opposed": cases.TWOS["opposed"]}), (-1, -1, 0, 1, 2),
+                  "with replacement"))}
+
+
+def draws(kernel: TreeKernel, session: Session) -> Draws:
+    return cast(Draws, session.once("kernel.trees", lambda: Draws(kernel, session, groups())))
+
+
+@check("kernel.tree-first-token", law=True, statistical=True, needs=("verify_tree",))
+def tree_first_token(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Does the first token have the target's law when several guesses are made for it?
+
+    Two and three siblings, drawn with replacement, without, and chosen with certainty; one e-process for each case.
+    """
+    yield from law(draws(kernel, session), session, tuple(groups()), first)
+
+
+@check("kernel.tree-joint", law=True, statistical=True, needs=("verify_tree",))
+def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Do all tokens down a tree, and one more, together have the target's law?
+
+    Trees up to three deep; what is emitted is continued by the target's own law to a fixed length. Wider and deeper trees
+    are not tried.
+    """
+    yield from law(draws(kernel, session), session, tuple(groups()), windows)
+
+
+@check("kernel.tree-path", needs=("verify_tree",))
+def tree_path(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Is what is emitted a path down the tree and one token more, each possible, and the same again for the same seed?"""
+    found = draws(kernel, session)
+    for group in found.groups.values():
+        rows = group.rows(64, session.generator("tree rows", group.name))
+        seed = session.seed_for("tree", group.name)
+        if not torch.equal(group.ask(kernel, session, rows, seed), group.ask(kernel, session, rows, seed)):
+            yield Verdict("FAIL", what="the same seed gives another answer the second time", case=group.label(0), n=64)
+            return
+    seen = -1
+    while seen < (drawn := sum(group.drawn for group in found.groups.values())):
+        waiting = [name for name, group in found.groups.items() if not group.slices]
+        if waiting:
+            found.more(waiting[:1])
+        bad = next((text for g in found.groups.values() if (text := g.stray or g.impossible)), "")
+        yield Verdict("FAIL" if bad else "INCONCLUSIVE" if waiting[1:] else "PASS", what=bad or f"{drawn:,} trees", n=drawn)
+        if bad:
+            return
+        seen = drawn

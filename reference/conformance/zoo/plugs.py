@@ -1,0 +1,58 @@
+"""Planted bugs and controls behind the contract, so that the judge meets them as it meets any engine."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...chance import Chance
+from ...types import Draft, Verdict
+from ...verify import Rule
+from ...verify.matching import matching
+from ...verify.tree import tree
+from ..adapters.reference import InjectableRule, RuleKernel, Tree
+from ..contract import Kernel
+from ..subjects import Step, drawn
+from ..tree_subjects import TreeStep, anew, best, without
+
+
+class Stepped(RuleKernel):
+    """A step's rule, on drafts that the judge draws."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+class Injected(InjectableRule):
+    """A rule that asks for all coins at once and then for one draw."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+class SteppedTree(Tree):
+    """A tree step's rule, on trees that the judge draws; it has no chains of its own."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+def plug(subject: Any) -> Any:
+    """The adapter through which the judge can meet a subject: a Kernel, ready; None where it only shows elsewhere, as a
+    wrong draft does not in a kernel."""
+    if isinstance(subject, Step):
+        asks_in_turn = subject.rule in (matching, tree)
+        return None if subject.propose is not drawn else (Stepped if asks_in_turn else Injected)(subject.rule)
+    if isinstance(subject, TreeStep):
+        return SteppedTree(subject.rule) if subject.guess in (anew, without, best) else None
+    if isinstance(subject, type) and issubclass(subject, Kernel):
+        return subject()
+    return None

@@ -1,0 +1,153 @@
+"""The checks of a kernel: each passes right kernels and fails on a planted bug of its own, for the reason it is there for.
+
+Deterministic, given the seed. Without it: a right kernel fails here with a probability of 1e-6 a run.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference.conformance import cases
+from reference.conformance.adapters.reference import Block, Matching, Rejection, Tree
+from reference.conformance.session import Session, judge
+from reference.conformance.suite import checks
+from reference.conformance.suite.kernel_draws import Group
+from reference.conformance.suite.kernel_exact import Boxes, Cube, NoBoxesError, exact_laws
+from reference.conformance.suite.kernel_law import coupling, groups, windows, within
+from reference.conformance.suite.kernel_tree import groups as trees
+from reference.conformance.verdict import Verdict
+from reference.conformance.zoo.judged import bugs, controls, distance, trial
+from reference.conformance.zoo.kernels import Coins, StaleDraftLaw
+
+KERNEL = [item.id for item in checks("kernel")]
+OWN = {"kernel.shape": "writes-into-q", "kernel.determinism": "stream-goes-on", "kernel.not-a-number": "nan-unnoticed",
+       "kernel.first-token": "residual-reversed", "kernel.joint": "ratio-of-prefix", "kernel.bonus": "bonus-by-argmax",
+       "kernel.certain-draft": "tree-redraws-target", "kernel.directed": "resample-from-p",
+       "kernel.accepted": "ratio-too-lenient", "kernel.support": "ratio-floored", "kernel.prefix": "neighbours-tokens",
+       "kernel.exact-law": "draft-law-in-half-precision", "kernel.edges": "kernel-running-sum-overrun",
+       "kernel.tree-first-token": "siblings-independent", "kernel.tree-joint": "tree-judged-as-chain",
+       "kernel.tree-path": "cousin-accepted", "kernel.independence": "coins-shared-by-rows",
+       "kernel.seeds": "coins-of-seed-plus-row", "kernel.small-batches": "one-row-greedy",
+       "kernel.near-equal": "residual-0/0", "kernel.large-vocabulary": "last-tile-dropped"}
+
+
+@pytest.mark.parametrize("check", KERNEL)
+def test_every_check_fails_on_a_bug_of_its_own(check: str) -> None:
+    tried = trial(bugs("kernel")[OWN[check]], "kernel", seed=1, budget=30, only=[check])
+    assert tried.verdict is not None, f"{check} lets {OWN[check]} pass"
+    assert tried.verdict.id == check
+    assert "cannot be judged" not in tried.verdict.what
+    assert "raises in" not in tried.verdict.what
+
+
+@pytest.mark.parametrize("kernel", [Rejection, Block, Matching, Tree])
+def test_right_kernels_pass_every_check(kernel: type) -> None:
+    """An MDE of .2: what is shown here is that nothing right is called wrong, and no check dies of its own mistakes."""
+    said = judge(kernel(), Session(kernel.__name__, "kernel", seed=3, budget=30, mde=0.2), checks("kernel"))
+    assert {v.verdict for v in said} <= {"PASS", "UNSUPPORTED"}, [(v.id, v.what) for v in said if v.verdict != "PASS"]
+    assert [v.id for v in said] == KERNEL
+    assert all(v.mde is None or v.mde <= 0.2 for v in said)
+
+
+def test_the_zoo_meets_the_contract_with_bugs_and_controls_enough() -> None:
+    assert len(bugs("kernel")) >= 45
+    assert len(controls("kernel")) >= 12
+    assert not bugs("kernel").keys() & controls("kernel").keys()
+
+
+def test_a_check_says_the_same_alone() -> None:
+    """Draws are shared between checks and do not depend on which of them run."""
+    def said(kernel: object, *names: str) -> Verdict:
+        chosen = [item for item in checks("kernel") if item.id in (*names, "kernel.joint")]
+        return next(v for v in judge(kernel, Session("x", "kernel", mde=0.1), chosen) if v.id == "kernel.joint")
+
+    for kernel in (Coins, StaleDraftLaw):
+        alone, among = said(kernel()), said(kernel(), "kernel.first-token", "kernel.bonus", "kernel.seeds")
+        assert (alone.verdict, alone.n, alone.tv, alone.what) == (among.verdict, among.n, among.tv, among.what)
+
+
+def test_a_law_is_known_exactly_from_its_uniforms() -> None:
+    """A coin with the wrong threshold: P(accept) = (p/q)^2 where p < q, so the law is known by hand."""
+    class Squared(Coins):
+        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
+            return super().verify_with(p, q, draft, accept_u.sqrt(), final_u)
+
+    group = Group("two", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]}))  # p = (.7, .3), q = (.2, .8)
+    (law,), _ = exact_laws(Cube(Squared(), Session("x", "kernel"), group))
+    kept = 0.8 * (0.3 / 0.8) ** 2
+    assert law.view(2, 2).sum(1).tolist() == pytest.approx([1 - kept, kept], abs=1e-7)
+    (law,), _ = exact_laws(Cube(Rejection(), Session("x", "kernel"), group))
+    assert law.tolist() == pytest.approx(group.target[0].tolist(), abs=1e-6)
+
+
+def test_an_answer_that_does_not_fall_into_boxes_is_noticed() -> None:
+    class Slanted(Coins):
+        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
+            return super().verify_with(p, q, draft, (accept_u + final_u[:, None]) % 1, final_u)
+
+    group = groups()["pairs"]
+    with pytest.raises(NoBoxesError, match="more ways than boxes"):
+        Boxes(Cube(Slanted(), Session("x", "kernel"), group), torch.arange(4))
+    (said,) = judge(Slanted(), Session("x", "kernel"), [c for c in checks("kernel") if c.id == "kernel.exact-law"])
+    assert said.verdict == "INCONCLUSIVE"
+    assert "sampling alone" in said.what
+
+
+def test_the_exact_distance_of_a_planted_kernel() -> None:
+    """One coin for both tokens of a row is off by what enumeration over that coin says; shared rows show in no row."""
+    assert distance("coins-shared-by-rows", "kernel") is None
+    assert distance("one-coin-a-row", "kernel") == pytest.approx(0.15, abs=0.2)
+    assert distance("kernel-inclusive-coin", "kernel") < 1e-6
+
+
+@pytest.mark.parametrize("group", [*groups().values(), *trees().values()], ids=lambda group: group.name)
+def test_cases_hold_laws_and_what_is_drawn_has_them(group: Group) -> None:
+    assert torch.allclose(group.target.sum(1), torch.ones(group.cases).double())
+    assert torch.allclose(group.draft.sum(1), torch.ones(group.cases).double())
+    assert torch.allclose(group.followed.sum(1), torch.ones(group.cases).double())
+    rows = group.rows(4000, torch.Generator().manual_seed(0))
+    assert bool((group.draft.flatten()[rows] > 0).all())
+    seen = torch.bincount(rows, minlength=group.draft.numel()) / 4000
+    off = float((seen - group.draft.flatten() / group.cases).abs().sum()) / 2
+    assert off < 0.4 * (group.draft.numel() / 2000) ** 0.5 + 0.05
+
+
+def test_an_answer_is_continued_by_the_target() -> None:
+    """What emits nothing but a draw from p, and never accepts, has the target's law of all K + 1 tokens."""
+    group = groups()["chains"]
+    generator = torch.Generator().manual_seed(0)
+    rows = group.rows(60_000, generator)
+    p, _, _ = group.inputs(rows)
+    answer = torch.full((len(rows), 3), -1)
+    answer[:, 0] = torch.multinomial(p[:, 0], 1, generator=generator)[:, 0]
+    group.take(rows, answer, generator)
+    counts = group.fresh.counts
+    assert int(counts.sum()) == 60_000
+    assert not group.impossible
+    assert not group.stray
+    assert float((counts / counts.sum(1, keepdim=True) - group.target).abs().sum(1).max()) / 2 < 0.02
+
+
+def test_windows_cover_all_tokens_and_sum_up() -> None:
+    for group in groups().values():
+        looks = windows(group)
+        assert [first for first, _ in looks] == [0, *[end for _, end in looks[:-1]]]
+        assert looks[-1][1] == group.K + 1
+        for window in looks:
+            assert within(group, group.target, window).sum(1).tolist() == pytest.approx([1] * group.cases)
+
+
+def test_no_rule_accepts_more_than_the_overlap() -> None:
+    group = groups()["pairs"]
+    names = list(group.tables.names)
+    assert coupling(group, names.index("opposed"), 1) == pytest.approx(0.6)
+    assert coupling(group, names.index("disjoint"), 1) == pytest.approx(0)
+
+
+def test_a_cause_is_named_from_the_zoo() -> None:
+    for name in ("resample-from-p", "bonus-from-draft", "residual-of-first-q", "siblings-independent"):
+        verdict = trial(bugs("kernel")[name], "kernel", only=["kernel.joint", "kernel.tree-joint"]).verdict
+        assert verdict is not None
+        assert name in verdict.cause
+        assert verdict.pictures
+    assert "your draft likes come out too often" in trial(bugs("kernel")["resample-from-p"], "kernel").verdict.what
