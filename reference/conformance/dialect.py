@@ -76,8 +76,9 @@ class OpenAI:
         if self.ids == "return_token_ids":
             body["return_token_ids"] = True
         elif self.ids:
-            body["return_tokens_as_token_ids"] = True
             body.setdefault("logprobs", 1)
+        if self.ids and "logprobs" in body:
+            body["return_tokens_as_token_ids"] = True
         return body
 
     def read(self, data: Any) -> Answer:

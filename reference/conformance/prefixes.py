@@ -6,25 +6,28 @@ average are e-processes again. The product gathers a small fault that shows ever
 shows in one place. Nothing is ever conditioned on whether a draft was accepted, only on the text.
 
 With a large vocabulary the outcomes are chosen on one sample and tested on the next (PyStatDP's way): the frequent tokens,
-and the rest in halves that lean to the one source or the other. A further test has two outcomes, "a token that the first
-source seems to like" or not, and chooses anew after every batch from all batches before. A choice made from the past keeps
-every factor's mean at most 1: for any pi and any set, 2 pi(x) 2 (1 - pi(y)) has the mean 4 m (1 - m).
+and the rest in halves that lean to the one source or the other. A further test has two outcomes, "a text that is likelier
+from the first source" or not, and guesses anew after every batch from all batches before: it sees small faults in many
+places at once. A choice made from the past keeps every factor's mean at most 1: for any pi and any set of texts,
+2 pi(x) 2 (1 - pi(y)) has the mean 4 m (1 - m).
 """
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..law.power import PLAN, mde
-from ..law.sequential import TwoSample
+from ..law.sequential import OneSample, TwoSample
 
 END = "the end"
 Text = tuple[Any, ...]  # token ids or characters, and END where it ended before its length
 FREQUENT, PREFIXES, OUTCOMES = 0.03, 24, 15
-# Prior weights: all prefixes together, the first token, its chosen set; the other prefixes share the rest.
+PRIOR = 4.0  # tokens that a guess has seen of each source before it has seen any
+FAIR = 0.05  # the TV that a known law is tested for
+# Prior weights: all prefixes together, the first token, the chosen set of texts; the other prefixes share the rest.
 TOGETHER, FIRST, CHOSEN, OTHERS = 0.25, 0.25, 0.25, 0.25
 
 
@@ -56,27 +59,59 @@ class Conditional:
             self.test.update(*(c.bincount(minlength=len(self.names)) for c in cells))
 
 
-class Prefixes:
-    """Two sources, compared text by text. Both give equally many.
+class Known:
+    """What follows one prefix, against a law that is known for its likely tokens; the others share the rest.
 
-    Args:
-        first, second: texts to choose prefixes and outcomes from; they are not tested. alpha: false-alarm rate.
-        plan: the TV to be sharpest for.
+    law: token -> probability, in total at most 1.
     """
 
-    method = "two-sample e-process"
+    def __init__(self, prefix: Text, law: dict[Any, float]):
+        self.prefix = prefix
+        self.names = [*map(str, law), "other tokens"]
+        self.cell: dict[Any, int] = {token: i for i, token in enumerate(law)}
+        p = torch.tensor([*law.values(), max(1 - sum(law.values()), 1e-12)], dtype=torch.float64)
+        self.test = OneSample(p / p.sum(), 0.5, plan=FAIR)
+        self.waiting: list[int] = []
 
-    def __init__(self, first: Sequence[Text], second: Sequence[Text], alpha: float, plan: float = PLAN):
-        self.alpha, self.plan, self.largest = alpha, plan, 0.0
-        seen = (_followers(first), _followers(second))
-        total = {prefix: sum(seen[0].get(prefix, Counter()).values()) + sum(seen[1].get(prefix, Counter()).values())
-                 for prefix in seen[0] | seen[1]}
-        often = sorted((p for p in total if total[p] >= FREQUENT * total[()]), key=lambda p: (-total[p], len(p)))
-        self.at = {p: Conditional(p, seen[0].get(p, Counter()), seen[1].get(p, Counter()), plan)
-                   for p in often[:PREFIXES]}
-        self.likes = seen[0][()].copy()
-        self.likes.subtract(seen[1][()])
-        self.chosen = TwoSample(2, 0.5, plan)
+    def take(self, source: int, token: Any) -> None:
+        self.waiting.append(self.cell.get(token, len(self.names) - 1))
+
+    def settle(self) -> None:
+        self.test.update(torch.tensor(self.waiting, dtype=torch.int64).bincount(minlength=len(self.names)))
+        self.waiting = []
+
+
+class Leaning:
+    """Guesses which source a text is from: by how often its tokens came from each, given their place and the token
+    before."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[Counter, Counter] = Counter(), Counter()
+
+    def learn(self, *sources: Sequence[Text]) -> None:
+        for counter, texts in zip(self.seen, sources):
+            for text in texts:
+                for place in range(len(text)):
+                    before = text[place - 1:place]
+                    counter[place, before, text[place]] += 1
+                    counter[place, before] += 1
+
+    def first(self, text: Text) -> bool:
+        """Whether the first source is the likelier one."""
+        score = 0.0
+        for place in range(len(text)):
+            context = place, text[place - 1:place]
+            token = *context, text[place]
+            a, b = self.seen
+            score += math.log((a[token] + PRIOR) / (b[token] + PRIOR) * (b[context] + PRIOR) / (a[context] + PRIOR))
+        return score > 0
+
+
+class Together:
+    """The e-processes of all prefixes as one. at: by prefix, the empty one among them."""
+
+    def __init__(self, at: Mapping[Text, Any], alpha: float):
+        self.at, self.alpha, self.largest = at, alpha, 0.0
 
     @property
     def n(self) -> int:
@@ -91,38 +126,67 @@ class Prefixes:
     def mde(self) -> float:
         """The TV of a first token's law that would have been found with power .999."""
         test = self.at[()].test
-        return mde(test.n, test.cells, self.alpha * FIRST, arms=2, plan=self.plan)
+        return mde(test.n, test.cells, self.alpha * FIRST, arms=test.arms, plan=test.plan)
 
-    def update(self, first: Sequence[Text], second: Sequence[Text]) -> bool:
+    def update(self, *sources: Sequence[Text]) -> bool:
         """Add equally many texts of each source; returns whether the laws are known to differ by now."""
-        sets = [torch.tensor([self.likes[text[0]] > 0 for text in texts], dtype=torch.int64) for texts in (first, second)]
-        self.chosen.update(*(chosen.bincount(minlength=2) for chosen in sets))
-        for source, texts in enumerate((first, second)):
+        for source, texts in enumerate(sources):
             for text in texts:
                 for depth, token in enumerate(text):
                     if (conditional := self.at.get(text[:depth])) is not None:
                         conditional.take(source, token)
         for conditional in self.at.values():
             conditional.settle()
-        self.likes.update(text[0] for text in first)
-        self.likes.subtract(Counter(text[0] for text in second))
         self.largest = max(self.largest, self.log_e())
         return self.rejected
 
     def log_e(self) -> float:
         each = {prefix: conditional.test.log_e() for prefix, conditional in self.at.items()}
         others = [value for prefix, value in each.items() if prefix]
-        parts = [math.log(TOGETHER) + sum(each.values()), math.log(FIRST) + each[()],
-                 math.log(CHOSEN) + self.chosen.log_e()]
+        parts = [math.log(TOGETHER) + sum(each.values()), math.log(FIRST) + each[()]]
         parts += [math.log(OTHERS / len(others)) + value for value in others]
         return float(torch.logsumexp(torch.tensor(parts, dtype=torch.float64), 0))
 
-    def worst(self) -> Conditional:
+    def worst(self) -> Any:
         """The prefix with the most evidence against it."""
         return max(self.at.values(), key=lambda conditional: conditional.test.log_e())
 
 
-def _followers(texts: Iterable[Text]) -> dict[Text, Counter]:
+class Prefixes(Together):
+    """Two sources, compared text by text.
+
+    Args:
+        first, second: texts to choose prefixes and outcomes from; they are not tested. alpha: false-alarm rate.
+        plan: the TV to be sharpest for.
+    """
+
+    def __init__(self, first: Sequence[Text], second: Sequence[Text], alpha: float, plan: float = PLAN):
+        seen = (followers(first), followers(second))
+        super().__init__({prefix: Conditional(prefix, seen[0].get(prefix, Counter()), seen[1].get(prefix, Counter()), plan)
+                          for prefix in frequent([*first, *second])}, alpha)
+        self.leaning = Leaning()
+        self.leaning.learn(first, second)
+        self.chosen = TwoSample(2, 0.5, plan)
+
+    def update(self, *sources: Sequence[Text]) -> bool:
+        sets = [torch.tensor([self.leaning.first(text) for text in texts], dtype=torch.int64) for texts in sources]
+        self.chosen.update(*(chosen.bincount(minlength=2) for chosen in sets))
+        self.leaning.learn(*sources)
+        return super().update(*sources)
+
+    def log_e(self) -> float:
+        return float(torch.logsumexp(torch.tensor([math.log(CHOSEN) + self.chosen.log_e(), super().log_e()],
+                                                  dtype=torch.float64), 0))
+
+
+def frequent(texts: Sequence[Text]) -> list[Text]:
+    """The prefixes that are worth a test of their own, the empty one first."""
+    total = {prefix: after.total() for prefix, after in followers(texts).items()}
+    often = sorted((p for p in total if total[p] >= FREQUENT * len(texts)), key=lambda p: (-total[p], len(p)))
+    return list(dict.fromkeys([(), *often]))[:PREFIXES]
+
+
+def followers(texts: Iterable[Text]) -> dict[Text, Counter]:
     """What follows each prefix, and how often; the empty prefix is always there."""
     seen: dict[Text, Counter] = {(): Counter()}
     for text in texts:

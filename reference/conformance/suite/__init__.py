@@ -18,7 +18,7 @@ LEVELS = ("kernel", "engine", "http")
 MODULES: dict[str, tuple[str, ...]] = {
     "kernel": ("kernel", "kernel_law", "kernel_exact", "kernel_tree", "kernel_rows"),
     "engine": ("engine_text", "engine_counts", "engine_rows", "engine_law", "engine_params"),
-    "http": ("http", "http_text", "http_load", "http_seeds", "http_law"),
+    "http": ("http", "http_text", "http_load", "http_seeds", "http_logprobs", "http_law"),
 }
 
 

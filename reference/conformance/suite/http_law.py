@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from ..dialect import Ask
-from ..prefixes import Conditional, Prefixes, Text
+from ..prefixes import Conditional, Known, Prefixes, Text, Together
 from ..session import Session
 from ..talk import Side, Talk
 from ..verdict import Picture, Verdict, worst
@@ -66,40 +68,34 @@ def _compared(talk: Talk, session: Session, cases: dict[str, Ask], turns: list[l
                 return
 
 
-def verdict(test: Prefixes, name: str, ask: Ask) -> Verdict:
+def verdict(test: Together, name: str, ask: Ask) -> Verdict:
     """What a comparison says so far."""
     at = test.worst() if test.rejected else test.at[()]
     finding = at.test.finding()
-    said = Verdict("PASS", "two-sample e-process", f"{test.n:,} texts of each server", f"{name}: {ask}", test.n, test.alpha,
-                   test.mde, finding.tv, finding.interval)
+    said = Verdict("PASS", "two-sample e-process" if at.test.arms == 2 else "e-process", f"{test.n:,} texts",
+                   f"{name}: {ask}", test.n, test.alpha, test.mde, finding.tv, finding.interval)
     if not test.rejected:
         return said
-    return replace(said, verdict="FAIL", what=_difference(at), pictures=(_picture(at),), cause=_cause(test, at))
+    ours, theirs = _laws(at)
+    cell = int((ours - theirs).abs().argmax())
+    place = f"token {len(at.prefix) + 1}" + (f" after {spelled(at.prefix)}" if at.prefix else "")
+    other = "without speculation" if at.test.arms == 2 else "by its reported probability"
+    return replace(said, verdict="FAIL", cause=_cause(test, at), what=f"{place}: {at.names[cell]} comes up in "
+                   f"{float(ours[cell]):.1%} of {at.test.n:,} texts, {other} in {float(theirs[cell]):.1%}",
+                   pictures=(Picture(place, tuple(at.names), tuple(theirs.tolist()), tuple(ours.tolist())),))
 
 
-def _place(at: Conditional) -> str:
-    return f"token {len(at.prefix) + 1}" + (f" after {spelled(at.prefix)}" if at.prefix else "")
+def _laws(at: Conditional | Known) -> tuple[Tensor, Tensor]:
+    """The server's law after a prefix, and the one to compare with: [K] each."""
+    ours = at.test.counts[0] / max(at.test.n, 1)
+    return ours, at.test.p if isinstance(at, Known) else at.test.counts[1] / max(at.test.n, 1)
 
 
-def _difference(at: Conditional) -> str:
-    shares = at.test.counts / max(at.test.n, 1)
-    cell = int((shares[0] - shares[1]).abs().argmax())
-    ours, theirs = float(shares[0, cell]), float(shares[1, cell])
-    return (f"{_place(at)}: {at.names[cell]} comes up in {ours:.1%} of {at.test.n:,} texts, without speculation in "
-            f"{theirs:.1%}")
-
-
-def _picture(at: Conditional) -> Picture:
-    ours, theirs = (at.test.counts / max(at.test.n, 1)).tolist()
-    return Picture(_place(at), tuple(at.names), tuple(theirs), tuple(ours))
-
-
-def _cause(test: Prefixes, at: Conditional) -> str:
-    first = test.at[()].test
-    ours, theirs = at.test.counts / max(at.test.n, 1)
-    if first.log_e() < 0 and at.prefix:
+def _cause(test: Together, at: Conditional | Known) -> str:
+    ours, theirs = _laws(at)
+    if at.prefix and at.test.finding().tv > 4 * test.at[()].test.finding().tv:
         return "first tokens are right and later ones wrong: the bonus token, the cache after a rejection, or later rows"
-    if float((ours.square().sum() - theirs.square().sum()).abs()) > 0.5 * at.test.finding().tv:
+    if float((ours.square().sum() - theirs.square().sum()).abs()) > float((ours - theirs).abs().sum()) / 4:
         return "sharper or flatter than the target's law: draft rows are judged at another temperature or filter"
     return "tokens that the draft likes come up too often or too rarely: the acceptance or the residual is not p and q's"
 

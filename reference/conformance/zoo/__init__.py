@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from ..contract import Kernel
 from ..subjects import Loop, Step
 from ..tree_subjects import Heads, TreeStep
+from .toy_server import Service
 
-Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel]
+Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel] | type[Service]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """The toy speculator as a server on loopback, in both dialects, with every part that a wrong variant may replace."""
 
 import json
-import random
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ..contract import Server
-from .toy_text import LETTERS, Plain, Speculator, Wish, Written
+from .toy_text import LETTERS, Coins, Plain, Speculator, Wish, Written
 
 
 class BadRequestError(Exception):
@@ -18,10 +18,14 @@ class BadRequestError(Exception):
 class Service:
     """What a server does with a request. `text` writes; the rest is the way in and out."""
 
+    level = "http"
     text: type[Speculator] = Speculator
     dialects = ("openai",)
     ids = True
     keeps = True  # connections
+    pause = 0.0  # seconds that a request is worked on at least, so that several are in flight
+    between = 0.0  # seconds between the events of a stream
+    patience = 10.0  # seconds that the judge waits for an answer
 
     def __init__(self) -> None:
         self.writer = self.text()
@@ -38,6 +42,7 @@ class Service:
             number = self.asked
         try:
             out = self.write(wish, number)
+            time.sleep(self.pause)
         finally:
             with self.lock:
                 self.flying -= 1
@@ -45,10 +50,10 @@ class Service:
         return self.told(out, wish, body, dialect)
 
     def write(self, wish: Wish, number: int) -> Written:
-        return self.writer.write(wish, self.rng(wish, number))
+        return self.writer.write(wish, self.coins(wish, number))
 
-    def rng(self, wish: Wish, number: int) -> random.Random:
-        return random.Random(wish.seed)  # None: fresh entropy
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(wish.seed)
 
     def wish(self, body: Any, dialect: str) -> Wish:
         """Read a request; refuse what is none."""
@@ -100,6 +105,13 @@ class Service:
                 "usage": {"completion_tokens": self.counted(out), "prompt_tokens": len(wish.prompt)},
                 "metrics": {"drafted": out.drafted, "accepted": out.accepted, "target_steps": len(out.blocks)}}
 
+    def lost(self) -> None:
+        """A client went away."""
+
+    def raw(self, data: bytes) -> tuple[bytes, int]:
+        """An answer's bytes, and the length that is declared."""
+        return data, len(data)
+
     def counted(self, out: Written) -> int:
         return len(out.tokens)
 
@@ -150,16 +162,22 @@ class Handler(BaseHTTPRequestHandler):
             told = service.answer(body, dialect)
         except (BadRequestError, ValueError) as error:
             return self.send(400, {"error": str(error)})
+        except Exception as error:
+            return self.send(500, {"error": str(error)})
         if body.get("stream"):
-            return self.stream(service.pieces(told))
+            try:
+                return self.stream(service.pieces(told))
+            except OSError:
+                return service.lost()
         self.send(200, told)
 
     def send(self, status: int, body: Any) -> None:
         """One write: two would wait for each other's acknowledgement."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        keep = self.server.service.keeps
+        service = self.server.service
+        data, declared = service.raw(body if isinstance(body, bytes) else json.dumps(body).encode())
+        keep = service.keeps and declared == len(data)
         self.close_connection = not keep
-        self.wfile.write(f"HTTP/1.1 {status} .\r\nContent-Length: {len(data)}\r\nContent-Type: application/json\r\n"
+        self.wfile.write(f"HTTP/1.1 {status} .\r\nContent-Length: {declared}\r\nContent-Type: application/json\r\n"
                          f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode() + data)
 
     def stream(self, pieces: list[dict[str, Any]]) -> None:
@@ -167,6 +185,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 .\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         for piece in pieces:
             self.wfile.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
+            time.sleep(self.server.service.between)
         self.wfile.write(b"data: [DONE]\n\n")
 
 
@@ -205,10 +224,10 @@ class Target(Service):
 class Toy(Server):
     """A service to be judged, with the plain target beside it."""
 
-    lossless, timeout = True, 10.0
+    lossless = True
 
     def __init__(self, service: type[Service] = Service, baseline: type[Service] | None = Target):
-        self.service, self.plain = service, baseline
+        self.service, self.plain, self.timeout = service, baseline, service.patience
         self.name = service.__name__
         self.up: list[Loopback] = []
 

@@ -2,12 +2,12 @@
 
 A server has to answer tens of thousands of requests to be judged, so this one spends microseconds on a token where a
 transformer spends milliseconds. Nothing of the reference is in it: to the judge it is somebody else's engine. Wrong
-variants replace one method.
+variants replace one method, and `exact` gives the law of any of them.
 """
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -83,13 +83,56 @@ def normal(weights: Sequence[float]) -> Law:
     return [w / total for w in weights]
 
 
-def draw(weights: Law, rng: random.Random) -> int:
-    u, mass = rng.random() * sum(weights), 0.0
-    for token, weight in enumerate(weights):
-        mass += weight
-        if u < mass:
-            return token
-    return max(i for i, weight in enumerate(weights) if weight)
+class Coins:
+    """What a request's chance comes from: a seeded generator."""
+
+    def __init__(self, seed: int | None):
+        self.rng = random.Random(seed)  # None: fresh entropy
+
+    def accept(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def draw(self, weights: Law) -> int:
+        u, mass = self.rng.random() * sum(weights), 0.0
+        for token, weight in enumerate(weights):
+            mass += weight
+            if u < mass:
+                return token
+        return max(i for i, weight in enumerate(weights) if weight)
+
+
+class Script(Coins):
+    """Answers from a list, then the first possible ones; keeps what else could have been answered."""
+
+    def __init__(self, answers: list[int]):
+        self.answers, self.asked, self.mass = answers, 0, 1.0
+        self.others: list[list[int]] = []
+
+    def draw(self, weights: Law) -> int:
+        possible = [i for i, weight in enumerate(weights) if weight > 0]
+        if self.asked == len(self.answers):
+            self.others += [[*self.answers, i] for i in possible[1:]]
+            self.answers.append(possible[0])
+        answer = self.answers[self.asked]
+        self.asked += 1
+        self.mass *= weights[answer] / sum(weights)
+        return answer
+
+    def accept(self, probability: float) -> bool:
+        coin = min(max(probability, 0.0), 1.0)
+        return self.draw([1 - coin, coin]) == 1
+
+
+def exact(program: Callable[[Coins], Hashable]) -> dict[Hashable, float]:
+    """The law of what a program gives, by running it once for every answer that its coins can have."""
+    found: dict[Hashable, float] = {}
+    scripts: list[list[int]] = [[]]
+    while scripts:
+        script = Script(scripts.pop())
+        outcome = program(script)
+        found[outcome] = found.get(outcome, 0.0) + script.mass
+        scripts += script.others
+    return found
 
 
 class Speculator:
@@ -103,41 +146,45 @@ class Speculator:
     def q(self, text: tuple[int, ...], wish: Wish) -> Law:
         return law("draft", text[-2:], wish.temperature, wish.top_k, wish.top_p, wish.min_p, wish.bias)
 
-    def propose(self, text: tuple[int, ...], wish: Wish, rng: random.Random) -> tuple[int, Law]:
+    def propose(self, text: tuple[int, ...], wish: Wish, coins: Coins) -> tuple[int, Law]:
         """A draft token, and the law that it was drawn from."""
         q = self.q(text, wish)
-        return draw(q, rng), q
+        return coins.draw(q), q
 
-    def accept(self, token: int, p: Law, q: Law, rng: random.Random) -> bool:
-        return rng.random() * q[token] < p[token]
+    def accept(self, token: int, p: Law, q: Law, coins: Coins) -> bool:
+        return coins.accept(p[token] / q[token])
 
     def residual(self, p: Law, q: Law, wish: Wish) -> Law:
         return [max(a - b, 0.0) for a, b in zip(p, q)]
 
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        """The target's law that a draft token is judged by."""
+        return self.p(text, wish)
+
     def bonus(self, text: tuple[int, ...], wish: Wish) -> Law:
         return self.p(text, wish)
 
-    def step(self, text: tuple[int, ...], wish: Wish, room: int, rng: random.Random) -> tuple[list[int], int]:
+    def step(self, text: tuple[int, ...], wish: Wish, room: int, coins: Coins) -> tuple[list[int], int]:
         """The tokens of one step, and how many were drafted. room: tokens that still fit."""
         drafted: list[tuple[int, Law]] = []
         for _ in range(min(self.gamma, room - 1)):
-            drafted.append(self.propose((*text, *(token for token, _ in drafted)), wish, rng))
+            drafted.append(self.propose((*text, *(token for token, _ in drafted)), wish, coins))
         given: list[int] = []
         for token, q in drafted:
-            p = self.p((*text, *given), wish)
-            if not self.accept(token, p, q, rng):
-                return [*given, draw(self.residual(p, q, wish), rng)], len(drafted)
+            p = self.row((*text, *given), wish)
+            if not self.accept(token, p, q, coins):
+                return [*given, coins.draw(self.residual(p, q, wish))], len(drafted)
             given.append(token)
-        return [*given, draw(self.bonus((*text, *given), wish), rng)], len(drafted)
+        return [*given, coins.draw(self.bonus((*text, *given), wish))], len(drafted)
 
     def room(self, wish: Wish, count: int) -> int:
         """Tokens that still fit."""
         return wish.max_tokens - count
 
-    def write(self, wish: Wish, rng: random.Random) -> Written:
+    def write(self, wish: Wish, coins: Coins) -> Written:
         out = Written()
         while not out.finish:
-            tokens, drafted = self.step((*wish.prompt, *out.tokens), wish, self.room(wish, len(out.tokens)), rng)
+            tokens, drafted = self.step((*wish.prompt, *out.tokens), wish, self.room(wish, len(out.tokens)), coins)
             self.take(out, tokens, wish)
             out.drafted += drafted
         return out

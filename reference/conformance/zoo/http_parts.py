@@ -1,0 +1,288 @@
+"""The wrong parts of the planted bugs at HTTP level: texts that are written wrongly, and services that handle them so."""
+
+import json
+import time
+from itertools import pairwise
+from typing import Any
+
+from .toy_server import Service, best
+from .toy_text import Coins, Law, Speculator, Wish, Written, law, normal
+
+
+class FromTarget(Speculator):
+    def residual(self, p: Law, q: Law, wish: Wish) -> Law:
+        return p
+
+
+class BonusFromDraft(Speculator):
+    def bonus(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return self.q(text, wish)
+
+
+class OtherQ(Speculator):
+    def propose(self, text: tuple[int, ...], wish: Wish, coins: Coins) -> tuple[int, Law]:
+        q = self.q(text, wish)
+        return coins.draw(normal([weight**1.5 for weight in q])), q  # reported before its own sharpening
+
+
+class ArgmaxDraft(Speculator):
+    def propose(self, text: tuple[int, ...], wish: Wish, coins: Coins) -> tuple[int, Law]:
+        q = self.q(text, wish)
+        return q.index(max(q)), q
+
+
+class ShortCoin(Speculator):
+    def accept(self, token: int, p: Law, q: Law, coins: Coins) -> bool:
+        return coins.accept(min(1.0, p[token] / 0.9 / q[token]))
+
+
+class RowAtOne(Speculator):
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return law("target", text[-2:], 1.0 if wish.temperature else 0.0, wish.top_k, wish.top_p, wish.min_p, wish.bias)
+
+
+class RowUnfiltered(Speculator):
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return law("target", text[-2:], wish.temperature, 0, 1.0, 0.0, wish.bias)
+
+
+class RowUnbiased(Speculator):
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return law("target", text[-2:], wish.temperature, wish.top_k, wish.top_p, wish.min_p, ())
+
+
+class RatioWhenGreedy(Speculator):
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return law("target", text[-2:], wish.temperature or 1.0, wish.top_k, wish.top_p, wish.min_p, wish.bias)
+
+
+class RowBefore(Speculator):
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return self.p(text[:-1] or text, wish)
+
+
+class StopAtBlockEnd(Speculator):
+    def ends(self, out: Written, wish: Wish) -> str:
+        return "length" if len(out.tokens) >= wish.max_tokens else ""
+
+    def take(self, out: Written, tokens: list[int], wish: Wish) -> None:
+        super().take(out, tokens, wish)
+        if any(out.text.endswith(stop) for stop in wish.stop):
+            out.finish = "stop"
+
+
+class StopInOneBlock(Speculator):
+    def take(self, out: Written, tokens: list[int], wish: Wish) -> None:
+        block = Written()  # an earlier block's letters are not looked at
+        super().take(block, tokens, Wish((*wish.prompt, *out.tokens), self.room(wish, len(out.tokens)), stop=wish.stop))
+        out.tokens += block.tokens
+        out.logprobs += block.logprobs
+        out.blocks += block.blocks
+        out.accepted += block.accepted
+        out.finish = block.finish
+
+
+class NoStop(Speculator):
+    def ends(self, out: Written, wish: Wish) -> str:
+        return "length" if len(out.tokens) >= wish.max_tokens else ""
+
+
+class WholeBlocks(Speculator):
+    def room(self, wish: Wish, count: int) -> int:
+        return self.gamma + 1
+
+    def ends(self, out: Written, wish: Wish) -> str:
+        return "stop" if any(out.text.endswith(stop) for stop in wish.stop) else ""
+
+    def take(self, out: Written, tokens: list[int], wish: Wish) -> None:
+        super().take(out, tokens, wish)
+        if not out.finish and len(out.tokens) >= wish.max_tokens:
+            out.finish = "length"
+
+
+class CountsBonus(Speculator):
+    def take(self, out: Written, tokens: list[int], wish: Wish) -> None:
+        super().take(out, tokens, wish)
+        out.accepted += 1
+
+
+class SeedIgnored(Service):
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(None)
+
+
+class OneSeed(Service):
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(None if wish.seed is None else 0)
+
+
+class SeedByPlace(Service):
+    pause = 0.002
+
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(None if wish.seed is None else wish.seed + self.flying - 1)
+
+
+class SharedStream(Service):
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(number // 4 if wish.seed is None else wish.seed)
+
+
+class SameCoins(Service):
+    def coins(self, wish: Wish, number: int) -> Coins:
+        return Coins(wish.seed or 0)
+
+
+class MixUp(Service):
+    def write(self, wish: Wish, number: int) -> Written:
+        self.slot = super().write(wish, number)
+        if self.flying > 1:
+            time.sleep(0.002)
+        return self.slot
+
+
+class FirstRowForAll(Service):
+    """One temperature for all that are in flight together."""
+
+    pause, temperature = 0.002, 0.0
+
+    def write(self, wish: Wish, number: int) -> Written:
+        if self.flying == 1:
+            self.temperature = wish.temperature
+        fields = {**vars(wish), "temperature": self.temperature}
+        return super().write(Wish(**fields), number)
+
+
+class Overloaded(Service):
+    pause = 0.005
+
+    def write(self, wish: Wish, number: int) -> Written:
+        if self.flying > 16:
+            raise RuntimeError("no free slot")
+        return super().write(wish, number)
+
+
+class KeepsSlots(Service):
+    """The slot of a client that went away is never free again."""
+
+    between, held = 0.003, 0
+
+    def lost(self) -> None:
+        self.held += 1
+
+    def write(self, wish: Wish, number: int) -> Written:
+        if self.held > 3:
+            raise RuntimeError("no free slot")
+        return super().write(wish, number)
+
+
+class CutJson(Service):
+    def raw(self, data: bytes) -> tuple[bytes, int]:
+        cut = data[:-9] if self.asked % 20 == 19 else data
+        return cut, len(cut)
+
+
+class HangsUp(Service):
+    def raw(self, data: bytes) -> tuple[bytes, int]:
+        return (data[:-9] if self.asked % 20 == 19 else data), len(data)
+
+
+class Sleeps(Service):
+    patience = 1.0
+
+    def write(self, wish: Wish, number: int) -> Written:
+        if number % 60 == 59:
+            time.sleep(2 * self.patience)
+        return super().write(wish, number)
+
+
+class ServerError(Service):
+    def wish(self, body: Any, dialect: str) -> Wish:
+        try:
+            return super().wish(body, dialect)
+        except Exception as error:
+            raise RuntimeError(f"internal error: {error}") from None
+
+
+class SaysLength(Service):
+    def told(self, out: Written, wish: Wish, body: Any, dialect: str) -> dict[str, Any]:
+        made = super().told(out, wish, body, dialect)
+        made["choices"][0]["finish_reason"] = "length"
+        return made
+
+
+class CountsBlocks(Service):
+    def counted(self, out: Written) -> int:
+        return len(out.blocks)
+
+
+class NoLogprob(Service):
+    def told(self, out: Written, wish: Wish, body: Any, dialect: str) -> dict[str, Any]:
+        made = super().told(out, wish, body, dialect)
+        logprobs = made["choices"][0].get("logprobs")
+        if logprobs:
+            logprobs["token_logprobs"] = [0.0 for _ in out.tokens]
+        return made
+
+
+class LogprobBefore(Service):
+    def told(self, out: Written, wish: Wish, body: Any, dialect: str) -> dict[str, Any]:
+        out.logprobs = out.logprobs[:1] + out.logprobs[:-1]
+        return super().told(out, wish, body, dialect)
+
+
+class OneAnEvent(Service):
+    def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        parts = super().pieces(told)
+        for part in parts:
+            part["choices"][0]["text"] = part["choices"][0]["text"][:1]
+        return parts
+
+
+class Matching(Speculator):
+    """Draws from p, and accepts the draft if it is that."""
+
+    def step(self, text: tuple[int, ...], wish: Wish, room: int, coins: Coins) -> tuple[list[int], int]:
+        drafted: list[int] = []
+        for _ in range(min(self.gamma, room - 1)):
+            drafted.append(self.propose((*text, *drafted), wish, coins)[0])
+        given: list[int] = []
+        for token in [*drafted, -1]:
+            given.append(coins.draw(self.p((*text, *given), wish)))
+            if given[-1] != token:
+                break
+        return given, len(drafted)
+
+
+class Lookup(Speculator):
+    """Proposes with certainty what followed the last letter before."""
+
+    def propose(self, text: tuple[int, ...], wish: Wish, coins: Coins) -> tuple[int, Law]:
+        before = [after for letter, after in pairwise(text) if letter == text[-1]]
+        token = before[-1] if before else best(self.q(text, wish), 1)[0]
+        return token, [float(i == token) for i in range(len(self.q(text, wish)))]
+
+
+class Rounded(Speculator):
+    """Judges by other roundings than it would draw by: errors of 1e-6."""
+
+    def row(self, text: tuple[int, ...], wish: Wish) -> Law:
+        return normal([weight * (1 + 1e-6 * (-1) ** i) for i, weight in enumerate(self.p(text, wish))])
+
+
+class Metered(Service):
+    """Its answers say nothing of drafts; /metrics does."""
+
+    def told(self, out: Written, wish: Wish, body: Any, dialect: str) -> dict[str, Any]:
+        made = super().told(out, wish, body, dialect)
+        del made["metrics"]
+        return made
+
+
+class OldIds(Service):
+    """Ids come back among the logprobs alone."""
+
+    def told(self, out: Written, wish: Wish, body: Any, dialect: str) -> dict[str, Any]:
+        made = super().told(out, wish, body, dialect)
+        made["choices"][0].pop("token_ids", None)
+        return json.loads(json.dumps(made))
