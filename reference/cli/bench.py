@@ -18,8 +18,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from ..draft.base import Drafter
 from ..draft.model import ModelDrafter
@@ -27,6 +25,7 @@ from ..draft.mtp import MTPDrafter, MTPModule
 from ..draft.ngram import NGramDrafter
 from ..measure import hugging_face, timing
 from ..measure.cost import best_gamma, predicted_speedup
+from ..measure.precision import block_costs
 from ..measure.workload import (
     acceptance_by_position,
     decode_way,
@@ -40,6 +39,7 @@ from ..model.checkpoint import load
 from ..model.transformer import Transformer
 from ..types import Completion, SamplingParams, SpecdecError
 from ..verify import RULES
+from .bench_tables import show
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
 
 WIDEST = 12  # draft lengths up to one less are considered
@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     module = _module(args, target)
     say("measuring the verify curve ...")
     widths = range(1, WIDEST + 1)
-    costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, widths, module=module)
+    narrow = load(args.target, torch.bfloat16, args.device) if args.dtype == "float32" else None
+    context = args.prompt_length + args.new_tokens // 2
+    costs = step_costs(target, draft, params, context, widths, module=module, narrow=narrow)
     steps = in_plain_steps(costs)
     drafters: dict[str, Drafter] = {"draft": ModelDrafter(draft)}
     if module is not None:
@@ -93,14 +95,15 @@ def run(args: argparse.Namespace) -> int:
     chosen = args.drafter or max(guesses, key=lambda name: guesses[name].predicted)
     if chosen not in guesses:
         raise SpecdecError(f"there is no MTP module in {args.mtp}: give --mtp DIR, or --drafter draft")
-    ways, kept = _ways(args, target, draft, drafters, guesses, chosen)
+    ways, kept = _ways(args, target, draft, narrow, drafters, guesses, chosen)
     timed = timing.in_turn(ways, args.rounds, report=lambda done: say(f"round {done} of {args.rounds}"))
     result = _result(timed, kept, guesses[chosen].predicted) | {
         "drafter": chosen, "gamma": guesses[chosen].gamma, "drafters": {n: asdict(g) for n, g in guesses.items()},
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
+        **_account(target, narrow, kept, costs, steps, guesses[chosen].gamma, context),
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
                      "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device}}
-    _print(result)
+    show(result)
     write_result(args.json, "bench", result)
     return 0
 
@@ -127,8 +130,24 @@ def _guess(args: argparse.Namespace, target: Transformer, drafter: Drafter, para
     return Guess(gamma, predicted_speedup(by_position, gamma, steps, cost), by_position, cost)
 
 
-def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, drafters: dict[str, Drafter],
-          guesses: dict[str, Guess], chosen: str) -> tuple[dict[str, Any], dict[str, list[Completion]]]:
+def _account(target: Transformer, narrow: Transformer | None, kept: dict[str, list[Completion]], costs: dict[str, float],
+             steps: list[float], gamma: int, context: int) -> dict[str, Any]:
+    """What the target alone allows: the speedup if drafts and bookkeeping cost nothing; and what bfloat16 does to a step.
+    """
+    tokens = {name: tokens_per_step(kept[name]) for name in ("sampled", "sampled bf16") if name in kept}
+    result: dict[str, Any] = {"at_most": {"sampled": tokens["sampled"] / steps[gamma]}}
+    if narrow is not None:
+        curve = {name.split()[1]: cost / costs["verify 1"] for name, cost in costs.items() if name.startswith("narrow")}
+        result["verify_curve_bf16"] = curve
+        result["at_most"]["sampled_bf16"] = tokens["sampled bf16"] / curve[str(gamma + 1)]
+        if target.device.type == "cpu":
+            result["block"] = block_costs(target.config, (torch.float32, torch.bfloat16), (1, gamma + 1), context)
+    return result
+
+
+def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, narrow: Transformer | None,
+          drafters: dict[str, Drafter], guesses: dict[str, Guess],
+          chosen: str) -> tuple[dict[str, Any], dict[str, list[Completion]]]:
     """Every way to decode the same prompts, by name; completions of the speculative ones are kept."""
     prompts = held_out_prompts(args.rounds, args.prompt_length)
     params = SamplingParams(max_new_tokens=args.new_tokens)
@@ -147,8 +166,7 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, dra
     way("greedy", "greedy", best, gamma, greedy)
     way("draft model", "rejection", drafters["draft"], guesses["draft"].gamma)
     way("ngram", "rejection", NGramDrafter(), 6)
-    if args.dtype == "float32":
-        narrow = load(args.target, torch.bfloat16, args.device)
+    if narrow is not None:
         drafter = ModelDrafter(draft) if chosen == "draft" else \
             MTPDrafter(MTPModule.load(args.mtp, torch.bfloat16, args.device), narrow)
         ways["plain bf16"] = plain_way(narrow, prompts, params)
@@ -185,27 +203,3 @@ def bootstrap(baseline: list[timing.Timed], other: list[timing.Timed], draws: in
     source = random.Random(0)
     medians = sorted(median(source.choices(ratios, k=len(ratios))) for _ in range(draws))
     return [medians[int(0.025 * draws)], medians[int(0.975 * draws) - 1]]
-
-
-def _print(result: dict[str, Any]) -> None:
-    table = Table(title=f"speedup against the best plain float32 loop; drafter {result['drafter']}, "
-                        f"draft length {result['gamma']}")
-    for column in ("way", "total", "95 % of prompts' median", "decode only", "tokens per target forward"):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    for name, value in result["speedup"].items():
-        low, high = result["interval"][name]
-        table.add_row(name.replace("_", " "), f"{value:.2f}x", f"{low:.2f} to {high:.2f}",
-                      f"{result['speedup_decode_only'][name]:.2f}x", f"{result['tokens_per_step'][name]:.2f}")
-    console = Console()
-    console.print(table)
-    curve = "  ".join(f"{k}: {v:.2f}" for k, v in result["verify_curve"].items())
-    console.print(f"verify curve T(k)/T(1)   {curve}")
-    for name, guess in result["drafters"].items():
-        rates = " ".join(f"{rate:.2f}" for rate in guess["by_position"][: guess["gamma"]])
-        console.print(f"{name}: a step costs {guess['cost']:.3f} plain steps, accepted by position {rates}; "
-                      f"predicted {guess['predicted']:.2f}x at draft length {guess['gamma']}")
-    console.print(f"decode-only speedup of `sampled` is {100 * result['share_of_prediction']:.0f} % of the prediction")
-    if "vs_transformers" in result:
-        versus = result["vs_transformers"]
-        console.print(f"against transformers with the same weights: plain {versus['plain']:.2f}x its generate, "
-                      f"speculative {versus['speculative']:.2f}x its assisted generation")

@@ -84,24 +84,27 @@ def _tree(args: argparse.Namespace) -> dict[str, Any]:
     _, held = corpus()
     accuracy = head_accuracy(heads, target, held_out_rows(held, min(256, target.config.max_position_embeddings - 1), 64))
     say("measuring the verify curve ...")
-    costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2))
-    steps = in_plain_steps(costs)
+    costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2), heads=heads)
+    steps, own = in_plain_steps(costs), costs["heads"] / costs["plain"]
     depth = len(accuracy)
     shapes: list[tuple[str, list[Node]]] = [("no tree", [])]
     shapes += [(f"chain of {n}", chain(n)) for n in range(1, depth + 1)]
     shapes += [(f"best tree of {n}", best_tree(accuracy, n)) for n in BUDGETS if n > 1]
     shapes += [("full tree " + "x".join(map(str, w)), cartesian(w)) for w in ((2, 2), (2, 2, 2), (3, 3), (4, 2), (4, 4))
                if len(w) <= depth]
-    rows: list[dict[str, Any]] = [{"shape": name, "nodes": len(tree), "tokens_per_cycle": expected_tokens(tree, accuracy),
-             "cost": steps[len(tree)], "predicted": expected_tokens(tree, accuracy) / steps[len(tree)],
-             "tree": [list(node) for node in tree]} for name, tree in shapes if len(tree) < len(steps)]
+    rows: list[dict[str, Any]] = []
+    for name, tree in shapes:
+        if len(tree) < len(steps):
+            tokens, cost = expected_tokens(tree, accuracy), steps[len(tree)] + (own if tree else 0)
+            rows.append({"shape": name, "nodes": len(tree), "tokens_per_cycle": tokens, "cost": cost,
+                         "predicted": tokens / cost, "tree": [list(node) for node in tree]})
     best = max(rows, key=lambda row: row["predicted"])
-    _print(rows, best)
-    return {"rows": rows, "best": best, "accuracy": accuracy, "steps": steps}
+    _print(rows, best, own)
+    return {"rows": rows, "best": best, "accuracy": accuracy, "steps": steps, "heads_cost": own}
 
 
-def _print(rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
-    table = Table(title="candidate trees on this machine (the heads' own work left out)")
+def _print(rows: list[dict[str, Any]], best: dict[str, Any], own: float) -> None:
+    table = Table(title=f"candidate trees on this machine; the heads' own work is {own:.3f} plain steps")
     for column in ("shape", "nodes", "tokens per cycle", "cost in plain steps", "predicted"):
         table.add_column(column, justify="left" if column == "shape" else "right")
     for row in rows:

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..draft.base import Drafter
 from ..draft.medusa import MedusaDrafter, MedusaHeads, chain
 from ..draft.model import ModelDrafter
 from ..draft.mtp import MTPDrafter, MTPModule
@@ -77,10 +78,11 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
     accuracy = top_accuracy(heads, target, held, context)
     rank = head_accuracy(heads, target, held_out_rows(held, context, 64))
     say("measuring the verify curve ...")
-    costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, range(1, WIDEST + 1))
+    costs = step_costs(target, draft, params, args.prompt_length + args.new_tokens // 2, range(1, WIDEST + 1),
+                       module=module, heads=heads)
     steps = in_plain_steps(costs)
-    ours = methods(target, draft, heads, module, rank, steps, costs["draft"] / costs["plain"], args.prompt_length,
-                   min(96, args.new_tokens))
+    ours = methods(target, draft, heads, module, rank, steps, {name: costs[name] / costs["plain"] for name in costs},
+                   args.prompt_length, min(96, args.new_tokens))
     calibration = {}
     for method in ours:
         say(f"calibrating {method.name} ...")
@@ -95,7 +97,7 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
         "methods": {m.name: _row(m, timed, kept[m.name], calibration[m.name], steps, costs["plain"] / 1e6)
                     for m in ours},
         "heads": accuracy, "head_bytes": size_in_bytes(heads) // heads.out.element_size() * 2,
-        "head_parameters": sum(p.numel() for p in heads.parameters()),
+        "heads_cost": costs["heads"] / costs["plain"], "head_parameters": sum(p.numel() for p in heads.parameters()),
         "mtp_bytes": size_in_bytes(module) // target.norm.weight.element_size() * 2,
         "draft_bytes": size_in_bytes(draft) // target.norm.weight.element_size() * 2,
         "target_bytes": size_in_bytes(target) // target.norm.weight.element_size() * 2,
@@ -106,22 +108,22 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
 
 
 def methods(target: Transformer, draft: Transformer, heads: MedusaHeads, module: MTPModule, rank: list[list[float]],
-            steps: list[float], c: float, prompt_length: int, new_tokens: int) -> list[Method]:
+            steps: list[float], costs: dict[str, float], prompt_length: int, new_tokens: int) -> list[Method]:
     """The five methods, each with the draft length or tree that its own measurements predict to be fastest."""
     prompts, params = held_out_prompts(6, prompt_length, skip=2), SamplingParams(max_new_tokens=new_tokens)
     model, mtp = ModelDrafter(draft), MTPDrafter(module, target)
 
-    def longest(drafter: Any) -> int:
+    def longest(drafter: Drafter, cost: float) -> int:
         rates = acceptance_by_position(target, drafter, prompts, params, 10)
-        return max(1, best_gamma(rates, steps, c))  # an MTP step costs what a step of the one-layer draft costs
+        return max(1, best_gamma(rates, steps, cost))
 
-    budget, _ = best_budget(rank, steps)
+    budget, _ = best_budget(rank, steps, costs["heads"])
     depth = len(heads.block)
-    return [Method("draft", model, "rejection", longest(model)),
+    return [Method("draft", model, "rejection", longest(model, costs["draft"])),
             Method("ngram", NGramDrafter(), "rejection", 6),
             Method("medusa_chain", MedusaDrafter(heads, chain(depth), draws=True), "rejection", depth),
             Method("medusa_tree", MedusaDrafter(heads, best_tree(rank, max(1, budget))), "tree", depth),
-            Method("mtp", mtp, "rejection", longest(mtp))]
+            Method("mtp", mtp, "rejection", longest(mtp, costs["mtp"]))]
 
 
 def _row(method: Method, timed: dict[str, list[timing.Timed]], done: list[Completion], seen: Calibration,

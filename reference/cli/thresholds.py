@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
-from ..measure.frontier import Point, exact_tv, point, toy
+from ..draft.none import NoDrafter
+from ..measure.frontier import Point, contexts, exact_laws, exact_tv, point, toy
 from ..measure.workload import held_out_prompts
 from ..model.transformer import Transformer
 from ..types import SpecdecError
@@ -29,21 +30,24 @@ def thresholds(args: argparse.Namespace, target: Transformer, heads: MedusaHeads
     drafter = MedusaDrafter(heads, best_first(depth, 2))
     prompts = held_out_prompts(args.rounds, args.prompt_length)
     small, small_heads = toy()
+    places = contexts(small.config.vocab_size)
+    alone = exact_laws(RULES["rejection"], small, NoDrafter(), places)
     points: list[Point] = []
     for epsilon, delta in SETTINGS:
         rule = LossyTypical(epsilon, delta)
         say(rule.__name__)
         points.append(point(rule, epsilon, delta, target, drafter, depth, prompts, args.new_tokens,
-                            exact_tv(rule, small, small_heads)))
+                            exact_tv(rule, small, small_heads, places, alone)))
     lossless = point(RULES["tree"], 0, 0, target, drafter, depth, prompts, args.new_tokens,
-                     exact_tv(RULES["tree"], small, small_heads))
+                     exact_tv(RULES["tree"], small, small_heads, places, alone))
     _print(points, lossless)
     if args.plot is not None:
         _plot(args.plot, points, lossless)
         print(f"wrote {args.plot}")
     write_result(args.json, "profile thresholds", {
         "lossless": asdict(lossless), "points": [asdict(p) for p in points],
-        "settings": {"prompts": args.rounds, "new_tokens": args.new_tokens, "temperature": 1.0}})
+        "settings": {"prompts": args.rounds, "new_tokens": args.new_tokens, "temperature": 1.0,
+                     "toy_contexts": len(places)}})
     return 0
 
 

@@ -1,11 +1,12 @@
 """What typical acceptance buys and what it costs: tokens a cycle against the distance from the target's law.
 
 The distance is known in two ways. Exactly, by enumeration, on a toy small enough: the law of its first tokens against the
-target's. Estimated, on the real model: at every cycle, the law of the first emitted token given the context is known in
-closed form (a fixed token if any guess passes, else p), so its distance from p is too; the mean over cycles is unbiased.
+target's, mean over contexts. Estimated, on the real model: at every cycle, the law of the first emitted token given the
+context is known in closed form (a fixed token if any guess passes, else p), so its distance from p is too; the mean over
+cycles is unbiased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -16,16 +17,15 @@ from ..chance import Streams
 from ..decode import Cycle, generate
 from ..draft.base import Drafter
 from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
-from ..draft.none import NoDrafter
 from ..law.enumerate import Forking, laws, total_variation
 from ..model.transformer import Config, Transformer
 from ..types import SamplingParams
-from ..verify import RULES, LossyTypical, Rule
+from ..verify import LossyTypical, Rule
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting. tv: mean distance of a cycle's first token; error: its standard error; exact: the toy's TV."""
+    """One setting. tv: mean distance of a cycle's first token; error: its standard error; exact: the toy's mean TV."""
 
     epsilon: float
     delta: float
@@ -36,10 +36,10 @@ class Point:
 
 
 def toy(seed: int = 0) -> tuple[Transformer, MedusaHeads]:
-    """A target of 4 tokens and random heads, in float64: small enough to enumerate."""
+    """A target of 6 tokens and random heads, in float64: small enough to enumerate."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        target = Transformer(Config(4, 16, 24, 2, 2, 1, 8, max_position_embeddings=32, tie_word_embeddings=False))
+        target = Transformer(Config(6, 16, 24, 2, 2, 1, 8, max_position_embeddings=32, tie_word_embeddings=False))
         heads = MedusaHeads.of(target, 2)
         heads.block.data.normal_(std=0.3)
     if target.head is not None:
@@ -48,17 +48,27 @@ def toy(seed: int = 0) -> tuple[Transformer, MedusaHeads]:
     return target.double().eval(), heads.double().eval()
 
 
-def exact_tv(rule: Rule, target: Transformer, heads: MedusaHeads, tokens: int = 3) -> float:
-    """TV between the law of the first `tokens` tokens under this rule and under the target alone."""
-    params = SamplingParams(max_new_tokens=tokens)
+def contexts(vocabulary: int, count: int = 32, length: int = 3, seed: int = 0) -> list[list[int]]:
+    """Texts for the toy to go on from."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(vocabulary, (count, length), generator=random).tolist()
 
-    def law(drafter: Drafter, rule: Rule) -> dict[object, float]:
-        def program(chance: Forking, root: Tensor) -> list[tuple[int, ...]]:
-            done = generate(target, drafter, rule, [[1, 2, 3]] * len(root), params, gamma=2, chance=chance)
-            return [tuple(c.tokens) for c in done]
-        return laws(program, 1)[0]
 
-    return total_variation(law(MedusaDrafter(heads, best_first(2, 2)), rule), law(NoDrafter(), RULES["rejection"]))
+def exact_laws(rule: Rule, target: Transformer, drafter: Drafter, prompts: Sequence[list[int]],
+               tokens: int = 3) -> list[dict[Hashable, float]]:
+    """The exact law of the first `tokens` tokens after each prompt."""
+    def program(chance: Forking, root: Tensor) -> list[tuple[int, ...]]:
+        done = generate(target, drafter, rule, [prompts[i] for i in root.tolist()], SamplingParams(max_new_tokens=tokens),
+                        gamma=2, chance=chance)
+        return [tuple(c.tokens) for c in done]
+    return laws(program, len(prompts))
+
+
+def exact_tv(rule: Rule, target: Transformer, heads: MedusaHeads, prompts: Sequence[list[int]],
+             alone: Sequence[Mapping[Hashable, float]]) -> float:
+    """TV between the law of the first tokens under this rule and `alone`, the target's own; mean over the prompts."""
+    ours = exact_laws(rule, target, MedusaDrafter(heads, best_first(2, 2)), prompts)
+    return mean(total_variation(a, b) for a, b in zip(ours, alone, strict=True))
 
 
 def point(rule: Rule, epsilon: float, delta: float, target: Transformer, drafter: Drafter, gamma: int,

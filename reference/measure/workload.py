@@ -6,7 +6,8 @@ import torch
 
 from ..chance import Streams
 from ..decode import Cycle, generate
-from ..draft.base import Drafter
+from ..draft.base import Drafter, Text
+from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ..draft.mtp import MTPModule
 from ..model.corpus import corpus
 from ..model.transformer import Transformer
@@ -76,9 +77,11 @@ def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Seque
 
 @torch.inference_mode()
 def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, context: int, widths: Sequence[int],
-               rounds: int = 40, module: MTPModule | None = None) -> dict[str, float]:
+               rounds: int = 40, module: MTPModule | None = None, heads: MedusaHeads | None = None,
+               narrow: Transformer | None = None) -> dict[str, float]:
     """Median microseconds, measured in turn: "plain" one plain step, "draft" one draft step, "mtp" one of the module
-    (each with its law and its draw), and "verify k" the target's forward over k tokens with their laws."""
+    (each with its law and its draw), "heads" one tree proposed by Medusa heads, and "verify k" the target's forward over k
+    tokens with their laws; "narrow k" that of the same target in another type."""
     chance, rows = Streams([0]), [params]
 
     def step(model: Transformer, width: int, draw: bool) -> Callable[[], object]:
@@ -102,10 +105,21 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
             return int(chance.draw(law[:, -1]))
         return work
 
+    def tree(heads: MedusaHeads) -> Callable[[], object]:
+        depth = len(heads.block)
+        drafter, budget = MedusaDrafter(heads, best_first(depth, 4)), torch.tensor([depth])
+        state = torch.zeros(1, 1, target.config.hidden_size, dtype=target.dtype, device=target.device)
+        text = Text([[0] * context], [context], [params], target.config.vocab_size, state, torch.tensor([1]))
+        return lambda: drafter.propose(text, budget, chance)
+
     ways = {"plain": step(target, 1, True), "draft": step(draft, 1, True)}
     if module is not None:
         ways["mtp"] = guess(module)
+    if heads is not None:
+        ways["heads"] = tree(heads)
     ways |= {f"verify {width}": step(target, width, False) for width in widths}
+    if narrow is not None:
+        ways |= {f"narrow {width}": step(narrow, width, False) for width in widths}
     return microseconds(ways, rounds)
 
 

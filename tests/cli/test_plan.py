@@ -36,19 +36,20 @@ def test_no_length_pays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert said.startswith("do not draft")
 
 
-def curve(monkeypatch: pytest.MonkeyPatch, cost: float) -> None:
-    """Each further token costs `cost` plain steps."""
-    def costs(target: object, draft: object, params: object, context: int, widths: range) -> dict[str, float]:
-        return {"plain": 1.0, "draft": 0.1} | {f"verify {k}": 1 + cost * (k - 1) for k in widths}
+def curve(monkeypatch: pytest.MonkeyPatch, cost: float, work: float) -> None:
+    """Each further token costs `cost` plain steps, and the heads' own work `work`."""
+    def costs(target: object, draft: object, params: object, context: int, widths: range, heads: object) -> dict[str, float]:
+        return {"plain": 1.0, "draft": 0.1, "heads": work} | {f"verify {k}": 1 + cost * (k - 1) for k in widths}
     monkeypatch.setattr(plan, "step_costs", costs)
 
 
-@pytest.mark.parametrize(("cost", "guesses", "said"), [
-    (0.0, [0.3, 0.2], "best tree of 32 wins"), (1.0, [0.3, 0.2], "no tree wins"), (0.25, [0.6, 0.02], "a chain wins")])
-def test_a_tree_from_the_verify_curve(cost: float, guesses: list[float], said: str, pair: list[str], addons: list[str],
-                                      tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("cost", "work", "guesses", "said"), [
+    (0.0, 0.1, [0.3, 0.2], "best tree of 32 wins"), (1.0, 0.1, [0.3, 0.2], "no tree wins"),
+    (0.25, 0.1, [0.6, 0.02], "a chain wins"), (0.25, 0.9, [0.6, 0.02], "no tree wins")])
+def test_a_tree_from_the_verify_curve(cost: float, work: float, guesses: list[float], said: str, pair: list[str],
+                                      addons: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                       capsys: pytest.CaptureFixture[str]) -> None:
-    curve(monkeypatch, cost)
+    curve(monkeypatch, cost, work)
     monkeypatch.setattr(plan, "head_accuracy", lambda *words: [guesses + [0.01] * 8] * 2)
     result, out = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
     assert said in out
@@ -57,7 +58,7 @@ def test_a_tree_from_the_verify_curve(cost: float, guesses: list[float], said: s
     assert {"shape", "nodes", "tokens_per_cycle", "cost", "predicted", "tree"} == set(best)
     for row in result["rows"]:
         assert row["nodes"] == len(row["tree"])
-        assert row["cost"] == pytest.approx(1 + cost * row["nodes"])
+        assert row["cost"] == pytest.approx(1 + cost * row["nodes"] + work * (row["nodes"] > 0))
         assert row["predicted"] == pytest.approx(row["tokens_per_cycle"] / row["cost"])
 
 

@@ -3,26 +3,43 @@
 Protects: the exact TV of the toy, the closed form behind the estimate, the tokens a cycle.
 """
 
+from itertools import pairwise
+
 import pytest
 
 from reference.decode import generate
 from reference.draft.medusa import MedusaDrafter, best_first
 from reference.draft.none import NoDrafter
 from reference.law.enumerate import laws, total_variation
-from reference.measure.frontier import exact_tv, point, toy
+from reference.measure.frontier import contexts, exact_laws, exact_tv, point, toy
 from reference.types import SamplingParams
 from reference.verify import RULES, LossyTypical
 
 TARGET, HEADS = toy()
+PLACES = contexts(6, count=8)
+ALONE = exact_laws(RULES["rejection"], TARGET, NoDrafter(), PLACES)
+
+
+def distance(rule):
+    return exact_tv(rule, TARGET, HEADS, PLACES, ALONE)
 
 
 def test_the_lossless_tree_rule_is_at_distance_0():
-    assert exact_tv(RULES["tree"], TARGET, HEADS) < 1e-12
+    assert distance(RULES["tree"]) < 1e-12
 
 
 def test_accepting_more_moves_the_law_further():
-    strict, loose = (exact_tv(LossyTypical(epsilon, 10.0), TARGET, HEADS) for epsilon in (0.5, 0.05))
-    assert 0 < strict < loose
+    """From many contexts every step of the threshold shows: one context has only so many probabilities to cross."""
+    distances = [distance(LossyTypical(epsilon, 10.0)) for epsilon in (0.6, 0.4, 0.2, 0.1, 0.02)]
+    assert distances[0] > 0
+    assert all(strict < loose for strict, loose in pairwise(distances))
+
+
+def test_the_distance_is_the_mean_over_the_contexts():
+    rule = LossyTypical(0.2, 1.0)
+    each = [exact_tv(rule, TARGET, HEADS, [place], [law]) for place, law in zip(PLACES, ALONE, strict=True)]
+    assert distance(rule) == pytest.approx(sum(each) / len(each), abs=1e-12)
+    assert len({round(tv, 6) for tv in each}) > 2
 
 
 def test_the_estimate_of_the_first_token_is_the_enumerated_distance():

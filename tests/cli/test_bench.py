@@ -1,0 +1,50 @@
+"""`specdec bench` on tiny models: what the result file holds, and that its parts add up. No test looks at a time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reference.cli import main
+from reference.measure import hugging_face
+
+from .test_common import failed
+
+SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8", "--gamma", "2"]
+WAYS = {"sampled", "sampled_tokenwise", "greedy", "draft_model", "ngram", "sampled_bf16"}
+
+
+def test_the_result_of_a_bench(pair: list[str], addons: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                               capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(hugging_face, "available", lambda: False)
+    out = tmp_path / "bench.json"
+    assert main(["bench", *pair, *addons[2:], "--drafter", "mtp", *SMALL, "--json", str(out)]) == 0
+    result, said = json.loads(out.read_text()), capsys.readouterr()
+    assert said.err == ""
+    assert {"command", "commit", "machine", "versions"} <= set(result)
+    assert set(result["speedup"]) == set(result["interval"]) == set(result["tokens_per_step"]) == WAYS
+    assert (result["drafter"], result["gamma"]) == ("mtp", 2)
+    costs = result["microseconds"]
+    assert result["verify_curve"]["3"] == costs["verify 3"] / costs["verify 1"]
+    assert result["verify_curve_bf16"]["3"] == costs["narrow 3"] / costs["verify 1"], "in units of the float32 step"
+    limit = result["tokens_per_step"]["sampled_bf16"] / result["verify_curve_bf16"]["3"]
+    assert result["at_most"]["sampled_bf16"] == pytest.approx(limit)
+    assert list(result["block"]) == ["float32 1", "float32 3", "bfloat16 1", "bfloat16 3"]
+    for row in result["block"].values():
+        assert sum(cost for piece, cost in row.items() if piece != "all") == pytest.approx(row["all"])
+    assert result["block"]["float32 1"]["all"] == pytest.approx(1)
+    assert "if drafts and bookkeeping cost nothing" in said.out
+
+
+BAD = {
+    "gamma": (["--gamma", "12"], "give 1 to 11"),
+    "rounds": (["--rounds", "0"], "1 or more"),
+    "no module": (["--drafter", "mtp"], "there is no MTP module"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_line(case: str, pair: list[str], monkeypatch: pytest.MonkeyPatch,
+                                 capsys: pytest.CaptureFixture[str]) -> None:
+    words, mend = BAD[case]
+    assert mend in failed(["bench", *pair, *SMALL[:6], *words], capsys)
