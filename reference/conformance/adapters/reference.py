@@ -146,9 +146,9 @@ class Looped(Engine):
                 for one, log in zip(done, logprobs, strict=True)]
 
     def note(self, cycle: Cycle, logprobs: list[list[float]]) -> None:
-        """Add what a cycle says to each request's own."""
-        for request, fresh in zip(cycle.rows, cycle.logprobs(), strict=True):
-            logprobs[request] += fresh
+        """Add the logarithms of the probabilities of what a cycle emits, by the laws it was drawn from."""
+        for request, law, tokens in zip(cycle.rows, cycle.laws(), cycle.emitted, strict=True):
+            logprobs[request] += law[range(len(tokens)), tokens].log().tolist()
 
 
 class LoopedBlock(Looped):
