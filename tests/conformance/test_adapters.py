@@ -86,11 +86,12 @@ def test_the_kernel_uses_the_coins_it_is_given():
     assert not torch.equal(kernel.verify(p, q, draft, 1), kernel.verify(p, q, draft, 2))
 
 
-@pytest.mark.parametrize(("name", "package"), [("transformers", "transformers")])
+@pytest.mark.parametrize(("name", "package"), [("transformers", "transformers"),
+                                               ("onnxruntime-genai", "onnxruntime-genai")])
 def test_a_missing_package_is_one_line_that_says_what_to_install(name: str, package: str, monkeypatch: pytest.MonkeyPatch):
     module = next(iter(plug.BUILT_IN[name].values())).split(":")[0]
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
     with pytest.raises(plug.NotLoadedError, match=f"pip install {package}") as raised:
         plug.load(name)
     assert "\n" not in str(raised.value)

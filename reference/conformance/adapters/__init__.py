@@ -12,4 +12,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "transformers": {"engine": f"{_HERE}.transformers:Assisted", "kernel": f"{_HERE}.transformers:Step"},
     "transformers-lookup": {"engine": f"{_HERE}.transformers:Lookup"},
     "transformers-early-exit": {"engine": f"{_HERE}.transformers:EarlyExit"},
+    "onnxruntime-genai": {"engine": f"{_HERE}.onnxruntime_genai:Drafted"},
+    "onnxruntime-genai-ngram": {"engine": f"{_HERE}.onnxruntime_genai:NGram"},
 }
