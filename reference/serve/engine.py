@@ -7,6 +7,7 @@ coins, and all that has rows (text, cache, drafter, chance) is told in the same 
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -152,21 +153,25 @@ class ServingEngine:
         return events
 
     def _state(self) -> State:
-        """What the scheduler sees. Draft depths are chosen here: before the draft, by finished cycles alone."""
-        rows = sorted(range(len(self.running)), key=lambda row: self.running[row].number)
-        depths = {} if self.pace is None else self.pace.depths(
-            {one.number: one.track for one in self.drafting if one in self.running}, self.gamma)
-        running, waiting = [], []
-        for row in rows:
-            one = self.running[row]
-            depth = self.gamma if self.pace is None else depths.get(one.number, 0)
-            running.append(Seen(one.number, len(one.tokens), int(self.cache.lengths[row]), tuple(self.cache.tables[row]),
-                                max(0, one.request.budget(depth))))
-        for one in itertools.islice(self.by_number.values(), len(rows), self.rows):  # all older ones are running
-            blocks = self.pool.find(one.names(self.pool.size)) if self.share else []
-            waiting.append(Seen(one.number, len(one.tokens), len(blocks) * self.pool.size, tuple(blocks),
-                                max(0, one.request.budget(0 if self.pace else self.gamma))))
-        return State(running, waiting, self.pool.free, self.pool.size, self.rows, self.chunk)
+        """What the scheduler sees."""
+        cached = dict(zip((one.number for one in self.running), self.cache.lengths.tolist(), strict=True))
+        blocks = {one.number: tuple(self.cache.tables[row]) for row, one in enumerate(self.running)}
+        seen: list[Seen] = []
+        for one in itertools.islice(self.by_number.values(), self.rows):  # those that run are the oldest
+            if one.number not in cached:
+                blocks[one.number] = tuple(self.pool.find(one.names(self.pool.size)) if self.share else ())
+                cached[one.number] = len(blocks[one.number]) * self.pool.size
+            seen.append(Seen(one.number, len(one.tokens), cached[one.number], blocks[one.number]))
+        depths = self._depths([one.number for one in seen if not one.unread])
+        seen = [replace(one, draft=depths.get(one.number, 0)) for one in seen]
+        count = len(self.running)
+        return State(seen[:count], seen[count:], self.pool.free, self.pool.size, self.rows, self.chunk)
+
+    def _depths(self, ready: list[int]) -> dict[int, int]:
+        """How deep to draft for each: chosen here, before the draft, and by finished cycles alone."""
+        depths = dict.fromkeys(ready, self.gamma) if self.pace is None else \
+            self.pace.depths({number: self.by_number[number].track for number in ready}, self.gamma)
+        return {number: max(0, self.by_number[number].request.budget(depth)) for number, depth in depths.items()}
 
     def _arrange(self, plan: Plan) -> list[Served]:
         """Rows leave and join: first those that decode, which are returned, then those whose prompts are read."""

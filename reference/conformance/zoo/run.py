@@ -8,14 +8,15 @@ from ..exact import CHECKS, Finding, checks
 from . import Bug, Control, level_of
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS
+from .pace import PACE_BUGS, PACE_CONTROLS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS, TREE_LOOP_CONTROLS
 from .trees import TREE_BUGS, TREE_CONTROLS
 
-BUGS: dict[str, Bug] = {bug.name: bug for bug in sorted((*RULE_BUGS, *TREE_BUGS, *LOOP_BUGS, *TREE_LOOP_BUGS),
+BUGS: dict[str, Bug] = {bug.name: bug for bug in sorted((*RULE_BUGS, *TREE_BUGS, *LOOP_BUGS, *TREE_LOOP_BUGS, *PACE_BUGS),
                                                         key=lambda bug: bug.number)}
 CONTROLS: dict[str, Control] = {control.name: control for control in (*RULE_CONTROLS, *TREE_CONTROLS, *LOOP_CONTROLS,
-                                                                           *TREE_LOOP_CONTROLS)}
+                                                                           *TREE_LOOP_CONTROLS, *PACE_CONTROLS)}
 LAW = ("rule.first-token", "rule.joint", "rule.bonus", "rule.ragged", "rule.support", "tree.first-token", "tree.joint",
        "tree.ragged", "tree.support", "loop.joint")  # to measure a TV with
 # What these see does not show in a law that we enumerate.
