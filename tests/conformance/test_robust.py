@@ -21,35 +21,22 @@ from reference.conformance.job import Job
 from reference.conformance.plug import NotLoadedError
 from reference.conformance.session import Session
 from reference.conformance.suite import checks
-from reference.conformance.worker import Teller, work
+from reference.conformance.worker import work
 from reference.conformance.worlds import World, Worlds
 from reference.types import SpecdecError
+from tests.conformance.told import Told, here, verdicts
 
 BEASTS = Path(__file__).parent / "beasts.py"
 # Four quick checks, by whatever name.
 LISTED = [item.id for item in checks("kernel") if item.needs == {"verify"} and not item.statistical][:4]
 
 
-class Told(Teller):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(-1)
-        self.events: list[dict[str, Any]] = []
-
-    def tell(self, event: str, **more: Any) -> None:
-        self.events.append({"event": event} | more)
-
-
-def judged(name: str, only: str = "kernel.shape", **others: Any) -> list[dict[str, Any]]:
-    told = Told()
-    work(Job(f"{BEASTS}:{name}", only=(only,), **others), told,
-         lambda: {"checks": [only], "budget": 5.0, "shares": 1})
-    return told.events
+def judged(name: str) -> list[dict[str, Any]]:
+    return here(Job(f"{BEASTS}:{name}", only=("kernel.shape",)))
 
 
 def verdict(events: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(event["verdict"] for event in reversed(events) if event["event"] == "ended")
+    return verdicts(events)["kernel.shape"]
 
 
 @pytest.mark.parametrize(("beast", "said"), [
