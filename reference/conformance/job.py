@@ -4,6 +4,8 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..types import SpecdecError
+
 CALL_TIMEOUT = {"kernel": 60.0, "engine": 120.0, "http": 120.0}  # seconds for one call of the engine
 
 
@@ -20,6 +22,13 @@ class Job:
     known_failing: tuple[str, ...] = ()
     baseline: str | None = None
     call_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("budget", self.budget), ("call timeout", self.call_timeout)):
+            if value is not None and not 0 < value < float("inf"):
+                raise SpecdecError(f"a {name} of {value:g} is no time: give seconds, above 0")
+        if self.mde is not None and not 0 < self.mde < 1:
+            raise SpecdecError(f"an mde of {self.mde:g} is no TV: give a number between 0 and 1")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

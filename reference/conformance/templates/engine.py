@@ -51,9 +51,11 @@ class Mine(Engine):
         while len(tokens) < room and not ends & {*tokens}:
             text = prompt + tokens
             step = self.speculate if speculative and tokens and len(text) + DRAFTED < self.target.context else self.plain
-            for token in step(text, params, generator, counted):
+            *kept, last = step(text, params, generator, counted)
+            for token in [*kept, last]:
                 if len(tokens) < room and not ends & {*tokens}:
                     tokens.append(token)
+            counted["accepted"] += min(len(kept), len(prompt) + len(tokens) - len(text))  # those that are in the text
         reason = "stop" if ends & {*tokens} else "length"
         counted["target_steps"] = max(0, counted["target_steps"])
         return Completion(tokens, reason, metrics=Metrics(**counted))
@@ -76,7 +78,6 @@ class Mine(Engine):
             if torch.rand((), generator=generator) * q[token] >= p[i, token]:
                 residual = (p[i] - q).clamp(min=0)
                 return [*drafted[len(text): len(text) + i], draw(residual if residual.sum() > 0 else p[i], generator)]
-            counted["accepted"] += 1
         return [*drafted[len(text):], draw(p[DRAFTED], generator)]
 
 
