@@ -128,7 +128,9 @@ def asked(engine: type[Engine], session: Session, name: str, lookup: bool = Fals
 
 
 def let_go(session: Session) -> None:
-    """Close all engines of a run and remove its checkpoints."""
+    """Close all engines and connections of a run and remove its checkpoints."""
+    if close := getattr(session.kept.pop("http", None), "close", None):
+        close()
     for one in session.kept.pop("engines", {}).values():
         with suppress(Exception):  # all checks are over
             _close(one)

@@ -6,6 +6,7 @@ Whatever a server does wrong comes out as a `MisbehavedError` of one line; a ref
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,10 @@ class RefusedError(MisbehavedError):
         self.status = status
 
 
+class UnreachableError(MisbehavedError):
+    """Nothing listens at the address."""
+
+
 class Client:
     """Keeps one connection a thread open, so that a request costs no handshake.
 
@@ -48,6 +53,7 @@ class Client:
         self.headers = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         self.kept = threading.local()
         self.pool = ThreadPoolExecutor(FLIGHT, thread_name_prefix="http")
+        self.open: list[http.client.HTTPConnection] = []
 
     def get(self, path: str) -> bytes:
         return self._exchange("GET", path, None)
@@ -92,6 +98,8 @@ class Client:
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
+        for connection in self.open:
+            connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
@@ -107,6 +115,7 @@ class Client:
             except _StaleError:
                 pass
         self.kept.connection = self._connect()
+        self.open.append(self.kept.connection)
         with self._told(method, path, began):
             return self._once(self.kept.connection, method, path, body, began)
 
@@ -191,11 +200,13 @@ class _Told:
         if isinstance(error, TimeoutError):
             raise MisbehavedError(f"{self.what}: no answer within {self.timeout:g} s") from None
         if isinstance(error, ConnectionRefusedError):
-            raise MisbehavedError(f"{self.what}: nothing listens there") from None
+            raise UnreachableError(f"{self.what}: nothing listens there") from None
         if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionError):
             raise MisbehavedError(f"{self.what}: the connection closes before the answer is complete") from None
         if isinstance(error, http.client.HTTPException):
             raise MisbehavedError(f"{self.what}: the answer is no HTTP: {type(error).__name__} {error}") from None
+        if isinstance(error, socket.gaierror):
+            raise UnreachableError(f"{self.what}: there is no such host") from None
         if isinstance(error, OSError):
             raise MisbehavedError(f"{self.what}: {error}") from None
 

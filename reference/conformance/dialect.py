@@ -94,7 +94,7 @@ class OpenAI:
         logprobs = choice.get("logprobs") or {}
         named = [_key(token) for token in logprobs.get("tokens") or ()]
         tokens = choice.get("token_ids")
-        if tokens is None and self.ids and all(isinstance(key, int) for key in named):
+        if tokens is None and self.ids and "tokens" in logprobs and all(isinstance(key, int) for key in named):
             tokens = named
         values = logprobs.get("token_logprobs")
         tops = logprobs.get("top_logprobs")

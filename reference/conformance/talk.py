@@ -69,6 +69,11 @@ class Talk:
         self.takes_seeds = all(any(_takes(side, Ask(prompt, 1, seed=1)) for prompt in ("a", (1,))) for side in self.sides)
         self.prompts = [p if isinstance(p, str) else tuple(p) for p in server.prompts] or self._own_prompts()
 
+    def close(self) -> None:
+        """Close the connections."""
+        for side in self.sides:
+            side.client.close()
+
     def units(self, answer: Answer) -> Text:
         """A text as ids where both servers give them, else as characters."""
         if not self.ids:

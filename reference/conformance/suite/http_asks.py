@@ -3,8 +3,10 @@
 import functools
 from collections.abc import Callable, Iterator
 
+from ..client import UnreachableError
 from ..contract import Server
 from ..dialect import Ask
+from ..plug import NotLoadedError
 from ..prefixes import Text
 from ..session import MisbehavedError, Session
 from ..talk import Talk
@@ -19,12 +21,14 @@ def reached(server: Server, session: Session) -> Talk:
     """Both servers, spoken to once for all checks.
 
     Errors:
-        MisbehavedError where one of them does not answer.
+        MisbehavedError where one of them does not answer; NotLoadedError where nothing listens.
     """
 
     def make() -> Talk | MisbehavedError:
         try:
             return Talk(server, session)
+        except UnreachableError as error:
+            raise NotLoadedError(str(error)) from None
         except MisbehavedError as error:
             return error
 

@@ -1,14 +1,12 @@
 """Planted bugs and controls at HTTP level: servers on loopback, judged beside the plain target."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
+from typing import Any
 
-from ..session import Session, judge
-from ..suite import checks
-from ..verdict import Verdict
 from . import Bug, Control
 from . import http_parts as parts
-from .toy_server import Service, Target, Toy
+from .toy_server import Service
 from .toy_text import LETTERS, Coins, Plain, Speculator, Wish, exact, scores
 
 BEST = max(range(len(LETTERS)), key=scores("target", (0, 7)).__getitem__)
@@ -23,28 +21,14 @@ def writes(text: type[Speculator], dialects: tuple[str, ...] = ("openai",), ids:
     return type(text.__name__, (Service,), {"text": text, "dialects": dialects, "ids": ids})
 
 
-def plug(subject: type[Service]) -> Toy:
-    """The server that the judge is given: nothing runs before its `start`."""
-    return Toy(subject, SIDES.get(subject, Target))
-
-
-def tried(subject: type[Service], ids: Sequence[str] = (), budget: float = 60.0, seed: int = 0) -> list[Verdict]:
-    """What the named checks say of it, or all."""
-    server = plug(subject)
-    server.start()
-    try:
-        return judge(server, Session(subject.__name__, "http", seed, budget),
-                     [item for item in checks("http") if not ids or item.id in ids])
-    finally:
-        server.close()
-
-
-def distance(subject: type[Service]) -> float:
-    """The exact TV of the first tokens' law from the target's, the largest over SHOWN."""
+def distance(subject: Any) -> float | None:
+    """The exact TV of the first tokens' law from the target's, the largest over SHOWN; None: writes as it should."""
 
     def law(text: Speculator, wish: Wish) -> dict[Hashable, float]:
         return exact(partial(_written, text, wish))
 
+    if subject.text is Speculator:
+        return None
     tv = 0.0
     for wish in SHOWN:
         ours, right = law(subject.text(), wish), law(Plain(), wish)
@@ -118,7 +102,7 @@ HTTP_BUGS = (
 )
 LLAMA = writes(Speculator, ("llama",))
 TEXT_ONLY = writes(Speculator, ids=False)
-SIDES = {LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}  # baselines that are not Target
+BASELINES = {LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}  # baselines that are not Target
 HTTP_CONTROLS = (
     Control("http right", "speculative sampling as published", Service),
     Control("http sampler match", "draws from p and accepts if the draft is that", writes(parts.Matching)),

@@ -7,10 +7,13 @@ from functools import cache
 from typing import Any
 
 from ..contract import InjectableKernel
+from ..plug import Plug, opened
 from ..session import Session, judge
 from ..suite import checks
 from ..verdict import Verdict
 from . import Bug, Control, level_of
+from .http import HTTP_BUGS, HTTP_CONTROLS
+from .http import distance as http_distance
 from .kernel_controls import KERNEL_CONTROLS
 from .kernels import KERNEL_BUGS, Coins
 from .plugs import plug
@@ -40,12 +43,12 @@ class Trial:
 
 def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs that the judge can meet at a level of the contract."""
-    return {bug.name: bug for bug in sorted((*EXACT_BUGS.values(), *KERNEL_BUGS), key=lambda bug: bug.number)
+    return {bug.name: bug for bug in sorted((*EXACT_BUGS.values(), *KERNEL_BUGS, *HTTP_BUGS), key=lambda bug: bug.number)
             if bug.caught_by not in LENGTHS and _level(plug(bug.subject)) == level}
 
 
 def controls(level: str) -> dict[str, Control]:
-    return {control.name: control for control in (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS)
+    return {control.name: control for control in (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS, *HTTP_CONTROLS)
             if level_of(control.subject) != "greedy" and _level(plug(control.subject)) == level}
 
 
@@ -69,7 +72,8 @@ def trial(subject: Bug | Control, level: str, seed: int = 0, budget: float = BUD
 
     began = time.monotonic()
     try:
-        judge(plug(subject.subject), session, [item for item in checks(level) if not only or item.id in only], tell)
+        with opened(Plug(plug(subject.subject), level, subject.name)) as plugged:
+            judge(plugged.subject, session, [item for item in checks(level) if not only or item.id in only], tell)
     except ConvictedError:
         failed = next(v for v in seen.values() if v.verdict == "FAIL")
         return Trial(subject, failed, time.monotonic() - began)
@@ -88,6 +92,8 @@ def distance(name: str, level: str) -> float | None:
     """The exact TV of a bug's emitted law, over the cases of the exact checks; None where it shows in no law of one row."""
     if name in EXACT_BUGS:
         return convict(EXACT_BUGS[name]).tv
+    if level == "http":
+        return http_distance(bugs(level)[name].subject)
     kernel = plug(bugs(level)[name].subject)
     if not isinstance(kernel, InjectableKernel) or type(kernel).verify is not Coins.verify or \
             type(kernel).verify_with is Coins.verify_with:

@@ -13,6 +13,8 @@ from ..adapters.reference import InjectableRule, RuleKernel, Tree
 from ..contract import Kernel
 from ..subjects import Step, drawn
 from ..tree_subjects import TreeStep, anew, best, without
+from .http import BASELINES
+from .toy_server import Service, Target, Toy
 
 
 class Stepped(RuleKernel):
@@ -46,8 +48,8 @@ class SteppedTree(Tree):
 
 
 def plug(subject: Any) -> Any:
-    """The adapter through which the judge can meet a subject: a Kernel, ready; None where it only shows elsewhere, as a
-    wrong draft does not in a kernel."""
+    """The adapter through which the judge can meet a subject: a Kernel, ready, or a server to be started; None where it
+    only shows elsewhere, as a wrong draft does not in a kernel."""
     if isinstance(subject, Step):
         asks_in_turn = subject.rule in (matching, tree)
         return None if subject.propose is not drawn else (Stepped if asks_in_turn else Injected)(subject.rule)
@@ -55,4 +57,6 @@ def plug(subject: Any) -> Any:
         return SteppedTree(subject.rule) if subject.guess in (anew, without, best) else None
     if isinstance(subject, type) and issubclass(subject, Kernel):
         return subject()
+    if isinstance(subject, type) and issubclass(subject, Service):
+        return Toy(subject, BASELINES.get(subject, Target))
     return None

@@ -96,7 +96,8 @@ class Service:
         if self.ids and body.get("return_token_ids"):
             choice["token_ids"] = out.tokens
         if body.get("logprobs") is not None:
-            name = "token_id:{}".format if body.get("return_tokens_as_token_ids") else LETTERS.__getitem__
+            as_ids = self.ids and body.get("return_tokens_as_token_ids")
+            name = "token_id:{}".format if as_ids else LETTERS.__getitem__
             choice["logprobs"] = {"tokens": [name(t) for t in out.tokens],
                                   "token_logprobs": [row[t] for t, row in zip(out.tokens, out.logprobs)],
                                   "top_logprobs": [{name(i): row[i] for i in best(row, body["logprobs"])}
@@ -117,14 +118,16 @@ class Service:
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
         """A streamed answer: two tokens an event, the rest in the last."""
-        choice = told["choices"][0]
-        text, ids = choice["text"], choice.get("token_ids")
-        cuts = list(range(0, len(text), 2)) or [0]
+        choice = told["choices"][0] if "choices" in told else told
+        text, ids, end = (("text", "token_ids", "finish_reason") if choice is not told else
+                          ("content", "tokens", "stop_type"))
         parts = []
-        for at in cuts:
-            end = None if at == cuts[-1] else at + 2
-            part = {"index": 0, "text": text[at:end], "finish_reason": None if end else choice["finish_reason"]}
-            parts.append({"choices": [part if ids is None else {**part, "token_ids": ids[at:end]}]})
+        for at in range(0, max(len(choice[text]), 1), 2):
+            last = at + 2 >= len(choice[text])
+            part = {text: choice[text][at:None if last else at + 2], end: choice[end] if last else None}
+            if ids in choice:
+                part[ids] = choice[ids][at:None if last else at + 2]
+            parts.append(part if choice is told else {"choices": [part]})
         return parts
 
 

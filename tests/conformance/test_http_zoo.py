@@ -1,0 +1,59 @@
+"""Servers that are wrong are convicted over HTTP by the check that each names; right ones, however unusual, by none."""
+
+import pytest
+
+from reference.conformance.plug import Plug, opened
+from reference.conformance.session import Session, judge
+from reference.conformance.suite import checks
+from reference.conformance.verdict import Verdict
+from reference.conformance.zoo.http import HTTP_BUGS, HTTP_CONTROLS, distance
+from reference.conformance.zoo.judged import trial
+from reference.conformance.zoo.plugs import plug
+
+BUGS = {bug.name: bug for bug in HTTP_BUGS}
+CONTROLS = {control.name: control for control in HTTP_CONTROLS}
+SLOW = {"http-short-coin", "http-bonus-from-q", "http-other-q", "http-residual-from-p"}  # thousands of texts: `specdec zoo`
+
+
+@pytest.mark.parametrize("name", [name for name in BUGS if name not in SLOW])
+def test_bug_is_convicted_by_the_check_it_names(name: str) -> None:
+    tried = trial(BUGS[name], "http", budget=30, only=[BUGS[name].caught_by])
+    assert tried.convicted
+    assert tried.verdict is not None
+    assert "\n" not in tried.verdict.what
+
+
+def verdicts(name: str, statistical: bool) -> dict[str, Verdict]:
+    """Of the checks that need a few requests, or of those that need many, one slice each."""
+    chosen = [item for item in checks("http") if item.statistical == statistical]
+    with opened(Plug(plug(CONTROLS[name].subject), "http", name)) as plugged:
+        return {verdict.id: verdict for verdict in judge(plugged.subject, Session(name, "http", budget=30 if not statistical
+                                                                                  else 0.01), chosen)}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_control_fails_no_check_and_speculation_is_seen(name: str) -> None:
+    said = verdicts(name, False)
+    assert [v for v in said.values() if v.verdict not in ("PASS", "UNSUPPORTED")] == []
+    for each in ("http.speculation", "http.greedy", "http.stop", "http.max-tokens", "http.concurrency", "http.seeds"):
+        assert said[each].verdict == "PASS", each
+
+
+def test_a_slice_of_every_test_of_a_law_says_that_it_is_too_little() -> None:
+    said = verdicts("http right", True)
+    assert {v.verdict for v in said.values()} == {"INCONCLUSIVE"}
+    assert all(v.alpha and v.mde and v.mde > 0.1 for v in said.values())
+
+
+def test_every_check_but_those_of_the_address_and_of_speculation_convicts_a_bug() -> None:
+    named = {bug.caught_by for bug in HTTP_BUGS}
+    assert {item.id for item in checks("http")} - named == {"http.reachable", "http.speculation", "http.own-law",
+                                                            "http.concurrent-law"}
+
+
+def test_the_laws_of_the_planted_bugs_are_off_and_those_of_the_controls_are_exact() -> None:
+    for name in ("http-argmax-draft",):
+        assert (distance(BUGS[name].subject) or 0) > 0.05
+    for name in ("http lookup",):
+        assert (distance(CONTROLS[name].subject) or 0) < 1e-12
+
