@@ -133,7 +133,8 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
     first = True
     while going:
         unsure = [name for name in going if name in said and said[name].verdict == "INCONCLUSIVE"]
-        for name in unsure or list(going):
+        plain = [name for name, (item, _) in going.items() if not item.statistical]  # of finite work: never put off
+        for name in dict.fromkeys([*unsure, *plain]) if unsure else list(going):
             item, run = going[name]
             if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]

@@ -1,0 +1,111 @@
+"""The schedule of checks: who gets the time, what a check sees of the others (nothing), and who is excused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from reference.conformance.session import ALPHA, Session, judge
+from reference.conformance.suite import Check, checks
+from reference.conformance.verdict import Verdict
+
+
+class Engine:
+    lossless = True
+    supports = ("sampling",)
+
+
+class Lossy(Engine):
+    lossless = False
+
+
+def made(name: str, run: Any, *, law: bool = False, statistical: bool = False, needs: tuple[str, ...] = ()) -> Check:
+    return Check(name, "0", "?", "", run, law, statistical, frozenset(needs))
+
+
+def endless(plug: Any, session: Session) -> Iterator[Verdict]:
+    while True:
+        yield Verdict("INCONCLUSIVE", "e-process", n=1)
+
+
+def late(plug: Any, session: Session) -> Iterator[Verdict]:
+    """Wrong at its fifth input only."""
+    yield from [Verdict("PASS", n=i) for i in range(1, 5)]
+    yield Verdict("FAIL", what="the fifth", n=5)
+
+
+def test_a_test_that_is_never_sure_does_not_starve_a_check_of_finite_work() -> None:
+    chosen = [made("kernel.endless", endless, statistical=True), made("kernel.late", late)]
+    unsure, found = judge(Engine(), Session("x", "kernel", budget=0.5), chosen)
+    assert unsure.verdict == "INCONCLUSIVE"
+    assert found.verdict == "FAIL"
+
+
+def test_every_check_gets_its_first_slice_without_any_time() -> None:
+    chosen = [made(f"kernel.{i}", endless, statistical=True) for i in range(3)]
+    assert [v.id for v in judge(Engine(), Session("x", "kernel", budget=0.0), chosen)] == [c.id for c in chosen]
+
+
+def test_a_check_alone_has_the_error_rate_and_the_seeds_that_it_has_among_all() -> None:
+    seen: list[tuple[float, int]] = []
+
+    def look(plug: Any, session: Session) -> Iterator[Verdict]:
+        seen.append((session.alpha(), session.seed_for("x")))
+        yield Verdict("PASS")
+
+    look_up = made("kernel.look", look, statistical=True)
+    for chosen in ([look_up], [made("kernel.other", endless, statistical=True), look_up]):
+        judge(Engine(), Session("x", "kernel", budget=0.01), chosen)
+    assert seen[0] == seen[1]
+    assert seen[0][0] == ALPHA / sum(item.statistical for item in checks("kernel"))
+
+
+@pytest.mark.parametrize(("method", "law", "outcome"), [
+    ("e-process", True, "LOSSY-BY-DESIGN"), ("exact", True, "LOSSY-BY-DESIGN"),
+    ("deterministic", True, "FAIL"), ("e-process", False, "FAIL")])
+def test_a_lossy_engine_is_excused_from_the_law_and_from_nothing_else(method: Any, law: bool, outcome: str) -> None:
+    def off(plug: Any, session: Session) -> Iterator[Verdict]:
+        yield Verdict("FAIL", method)
+
+    chosen = [made("kernel.off", off, law=law)]
+    assert judge(Lossy(), Session("x", "kernel"), chosen)[0].verdict == outcome
+    assert judge(Engine(), Session("x", "kernel"), chosen)[0].verdict == "FAIL"
+
+
+def test_a_pass_that_could_have_missed_too_much_is_none() -> None:
+    def weak(plug: Any, session: Session) -> Iterator[Verdict]:
+        yield Verdict("PASS", "e-process", mde=0.015)
+
+    chosen = [made("kernel.weak", weak, statistical=True)]
+    assert judge(Engine(), Session("x", "kernel"), chosen)[0].verdict == "PASS"
+    assert judge(Engine(), Session("x", "kernel", mde=0.01), chosen)[0].verdict == "INCONCLUSIVE"
+
+
+def test_what_the_engine_lacks_is_not_asked() -> None:
+    chosen = [made("engine.x", endless, needs=("sampling", "top_k"))]
+    (verdict,) = judge(Engine(), Session("x", "engine"), chosen)
+    assert (verdict.verdict, verdict.what) == ("UNSUPPORTED", "the engine has no top_k")
+
+
+def test_an_error_names_the_call_or_else_the_answer() -> None:
+    def calls(plug: Any, session: Session) -> Iterator[Verdict]:
+        with session.calling("verify, 3 rows"):
+            raise OSError("no\nspace")
+        yield Verdict("PASS")
+
+    def reads(plug: Any, session: Session) -> Iterator[Verdict]:
+        with session.calling("verify, 3 rows"):
+            pass
+        raise OSError("no space")
+        yield Verdict("PASS")
+
+    said = [judge(Engine(), Session("x", "kernel"), [made("kernel.x", run)])[0].what for run in (calls, reads)]
+    assert said[0].startswith("raises in verify, 3 rows (test_schedule.py, line ")
+    assert said[0].endswith("OSError: no space")
+    assert said[1] == "answers with something that cannot be judged: OSError: no space"
+
+
+def test_events_begin_renew_and_end_every_check() -> None:
+    told: list[tuple[str, str]] = []
+    judge(Engine(), Session("x", "kernel"), [made("kernel.late", late)], lambda event, check, _: told.append((event, check)))
+    assert told == [("begun", "kernel.late"), *[("renewed", "kernel.late")] * 5, ("ended", "kernel.late")]
