@@ -18,19 +18,46 @@ from .suite import Run, check
 from .toys import Toy, toy
 from .verdict import Verdict
 
-OPEN = 3  # engines held at a time
+OPEN = 6  # engines held at a time
 TOGETHER = 64  # rows of a deterministic check's call at most
 Row = tuple[Sequence[int], SamplingParams]
 
 
 class Asked:
-    """One engine on one toy."""
+    """One engine on one toy. Few are held open at a time: one that was closed meanwhile is made again when it is asked."""
 
-    def __init__(self, made: Engine, subject: Toy, session: Session):
-        self.made, self.toy, self.session = made, subject, session
+    def __init__(self, engine: type[Engine], subject: Toy, lookup: bool, session: Session):
+        self.engine, self.toy, self.lookup, self.session = engine, subject, lookup, session
+        self.made()
 
     def has(self, capability: str) -> bool:
-        return has(self.made, capability)
+        return has(self.made(), capability)
+
+    def made(self) -> Engine:
+        """The engine itself.
+
+        Errors:
+            NotLoadedError where the first engine of a run cannot be made; later ones raise what they raise.
+        """
+        held: dict[tuple[str, bool], Engine] = self.session.kept.setdefault("engines", {})
+        key = (self.toy.name, self.lookup)
+        if key in held:
+            held[key] = held.pop(key)  # the latest comes last
+            return held[key]
+        while len(held) >= OPEN:
+            _close(held.pop(next(iter(held))), self.session)
+        folder: Any = self.session.once("folder", lambda: tempfile.TemporaryDirectory(prefix="specdec-toys-"))
+        target, draft = self.session.once(f"toy {self.toy.name}", lambda: self.toy.write(Path(folder.name) / self.toy.name))
+        try:
+            with self.session.calling(f"__init__, toy {self.toy.name}"):
+                held[key] = self.engine(target, None if self.lookup else draft)
+        except (Exception, SystemExit) as error:
+            if not self.session.kept.get("loaded"):
+                raise NotLoadedError(f"the engine cannot be made: {type(error).__name__}: "
+                                     f"{' '.join(str(error).split())[:300]}") from error
+            raise
+        self.session.kept["loaded"] = True
+        return held[key]
 
     def answers(self, rows: Sequence[Row], speculative: bool = True, together: int = TOGETHER) -> list[Completion]:
         """One completion a row. Engines without batches are asked row by row."""
@@ -42,8 +69,9 @@ class Asked:
         one = params[0] if all(s is params[0] for s in params) else None
         given, biases = [list(prompt) for prompt in prompts], [dict(s.logit_bias) for s in params]
         what = f"generate, {len(rows)} prompts, {'' if speculative else 'not '}speculative, toy {self.toy.name}"
+        engine = self.made()
         with self.session.calling(what):
-            out = self.made.generate(given, one or list(params), speculative=speculative)
+            out = engine.generate(given, one or list(params), speculative=speculative)
         if given != prompts or biases != [s.logit_bias for s in params]:
             raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
         done = [self._answer(answer, number) for number, answer in enumerate(self._list(out, len(rows)))]
@@ -99,32 +127,8 @@ def _metrics(metrics: Any, place: str) -> Metrics:
 
 
 def asked(engine: type[Engine], session: Session, name: str, lookup: bool = False) -> Asked:
-    """The engine on a toy, loaded once while it is in use. lookup: without a draft model.
-
-    Errors:
-        NotLoadedError where the first engine of a run cannot be made; later ones raise what they raise.
-    """
-    held: dict[tuple[str, bool], Asked] = session.kept.setdefault("engines", {})
-    lookup = lookup or getattr(engine, "own_draft", False)
-    key = (name, lookup)
-    if key in held:
-        held[key] = held.pop(key)  # the latest comes last
-        return held[key]
-    while len(held) >= OPEN:
-        _close(held.pop(next(iter(held))))
-    folder: Any = session.once("folder", lambda: tempfile.TemporaryDirectory(prefix="specdec-toys-"))
-    target, draft = session.once(f"toy {name}", lambda: toy(name).write(Path(folder.name) / name))
-    try:
-        with session.calling(f"__init__, toy {name}"):
-            made = engine(target, None if lookup else draft)
-    except (Exception, SystemExit) as error:
-        if not session.kept.get("loaded"):
-            raise NotLoadedError(f"the engine cannot be made: {type(error).__name__}: "
-                                 f"{' '.join(str(error).split())[:300]}") from error
-        raise
-    session.kept["loaded"] = True
-    held[key] = Asked(made, toy(name), session)
-    return held[key]
+    """The engine on a toy. lookup: without a draft model."""
+    return Asked(engine, toy(name), lookup or getattr(engine, "own_draft", False), session)
 
 
 def let_go(session: Session) -> None:
@@ -133,14 +137,14 @@ def let_go(session: Session) -> None:
         close()
     for one in session.kept.pop("engines", {}).values():
         with suppress(Exception):  # all checks are over
-            _close(one)
+            _close(one, session)
     if folder := session.kept.pop("folder", None):
         folder.cleanup()
 
 
-def _close(one: Asked) -> None:
-    if close := getattr(one.made, "close", None):
-        with one.session.calling("close"):
+def _close(engine: Engine, session: Session) -> None:
+    if close := getattr(engine, "close", None):
+        with session.calling("close"):
             close()
 
 

@@ -79,8 +79,33 @@ PLAIN = Direction("by the plain law", _plain, "tokens come out as if the paramet
                   "the parameter is applied too strongly, or twice")
 NEIGHBOURS = Direction("of neighbours", _likely, "a token depends on the coins of the token before: random numbers are used "
                        "twice", "a token depends on the coins of the token before: random numbers are used twice")
+BESIDE = Direction("of rows side by side", _likely, "rows share random numbers", "rows share random numbers")
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")
+
+
+def _next_token(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Tokens 1 and 2 of a text, 3 and 4, ..: where each first one stands among all tokens, and the second, or -1."""
+    begin = 0
+    first: list[int] = []
+    second: list[int] = []
+    for length in lengths:
+        first += range(begin, begin + length, 2)
+        second += [at if at < begin + length else -1 for at in range(begin + 1, begin + length + 1, 2)]
+        begin += length
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+
+
+def _next_row(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The tokens at the same place of texts 1 and 2, 3 and 4, .., as above."""
+    begin = 0
+    first: list[int] = []
+    second: list[int] = []
+    for one, other in zip(lengths[::2], lengths[1::2], strict=False):
+        first += range(begin, begin + one)
+        second += [begin + one + place if place < other else -1 for place in range(one)]
+        begin += one + other
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
 
 
 class Ranks:
@@ -111,24 +136,28 @@ class Ranks:
         law = torch.cat([table.law[: len(text)] for text, table in zip(texts, tables, strict=True)])
         keep = torch.cat(clear)
         own = law.gather(1, tokens)[:, 0]
-        even = torch.cat([torch.arange(len(text)) % 2 == 0 for text in texts])
         for way, test in self.tests.items():
             keys = torch.cat([key[: len(text)] for text, key in zip(texts, way.keys(toy, rows, texts, tables), strict=True)])
             mine = keys.gather(1, tokens)
             ahead = (law * ((keys > mine) | ((keys == mine) & (torch.arange(law.shape[1]) < tokens)))).sum(-1)
-            ranks = ahead + own * torch.rand(len(own), dtype=torch.float64, generator=self.generator)
-            if way is NEIGHBOURS:  # tokens 1 and 2 of a text, 3 and 4, ..; whether a second one counts depends on the first,
-                # so where it does not a uniform of our own stands for it
-                second = torch.where((~even & keep).roll(-1), ranks.roll(-1), torch.rand(
-                    len(own), dtype=torch.float64, generator=self.generator))
-                bins = (4 * (ranks * 4).long().clamp(max=3) + (second * 4).long().clamp(max=3))[even & keep]
+            ranks = ahead + own * self._uniforms(len(own))
+            if way in (NEIGHBOURS, BESIDE):
+                first, second = (_next_token if way is NEIGHBOURS else _next_row)([len(text) for text in texts])
+                # Whether there is a second one depends on the first: where there is none a uniform of our own stands for it.
+                paired = torch.where((second >= 0) & keep[second], ranks[second], self._uniforms(len(first)))
+                quarter = (torch.stack((ranks[first], paired)) * 4).long().clamp(max=3)
+                bins = (4 * quarter[0] + quarter[1])[keep[first]]
             else:
                 bins = (ranks[keep] * BINS).long().clamp(max=BINS - 1)
             test.update(torch.bincount(bins, minlength=BINS))
 
+    def _uniforms(self, count: int) -> Tensor:
+        return torch.rand(count, dtype=torch.float64, generator=self.generator)
+
     def worst(self) -> tuple[Direction, OneSample]:
-        """The order that has the most evidence against it."""
-        return max(self.tests.items(), key=lambda item: item[1].largest)
+        """The first order that is rejected, else the one that has the most evidence against it."""
+        rejected = [item for item in self.tests.items() if item[1].rejected]
+        return rejected[0] if rejected else max(self.tests.items(), key=lambda item: item[1].largest)
 
     def picture(self, way: Direction) -> Picture:
         counts = self.tests[way].counts[0]

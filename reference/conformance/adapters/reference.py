@@ -142,7 +142,8 @@ class Looped(Engine):
         logprobs: list[list[float]] = [[] for _ in prompts]
         loop.watch = lambda cycle: self.note(cycle, logprobs)
         done = loop.generate(prompts, [params] * len(prompts) if isinstance(params, SamplingParams) else params)
-        return [Completion(one.tokens, one.finish_reason, log, Metrics(one.target_steps, one.drafted, one.accepted))
+        return [Completion(one.tokens, one.finish_reason, log[: len(one.tokens)],
+                           Metrics(one.target_steps, one.drafted, one.accepted))
                 for one, log in zip(done, logprobs, strict=True)]
 
     def note(self, cycle: Cycle, logprobs: list[list[float]]) -> None:

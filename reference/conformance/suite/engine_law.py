@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, cycle
 
 from ...types import SamplingParams
 from .. import reading
@@ -31,7 +31,8 @@ def slices(one: Asked, session: Session, prompts: Sequence[tuple[int, ...]],
     for number in count():
         params = variants[number % len(variants)]
         size = min(8 << min(2 * number, 10), MOST // params.max_new_tokens // (1 if one.has("batch") else 8))
-        rows: list[Row] = [(prompts[i % len(prompts)], seeded(session, params, one, number, i)) for i in range(size)]
+        rows: list[Row] = [(prompts[i % len(prompts)], seeded(session, params, one, one.toy.name, number, i))
+                           for i in range(size)]
         if not one.has("seed"):
             rows = [(prompt, params) for prompt, _ in rows]
         yield rows, one.answers(rows, together=MOST)
@@ -42,15 +43,17 @@ def direction(engine: type[Engine]) -> Direction:
     return LOOKED_UP if getattr(engine, "own_draft", False) else DRAFTED
 
 
-def ranked(one: Asked, session: Session, ways: Sequence[Direction], *variants: SamplingParams) -> Iterator[Verdict]:
-    """The law of each token of sampled texts after its own prefix, and no token of probability zero."""
-    chosen = [found.prompt for found in written(one.toy.name, 48)[:4]]
+def ranked(ones: Sequence[Asked], session: Session, ways: Sequence[Direction],
+           *variants: SamplingParams) -> Iterator[Verdict]:
+    """The law of each token of sampled texts after its own prefix, and no token of probability zero; toys in turn."""
     test = Ranks(ways, session.alpha(), session.generator(session.check, "ranks"))
     texts = 0
-    for rows, answers in slices(one, session, chosen, *variants):
+    each = [slices(one, session, [found.prompt for found in written(one.toy.name, 48)[:4]], *variants) for one in ones]
+    for one, run in cycle(zip(ones, each, strict=True)):
+        rows, answers = next(run)
         texts += len(rows)
         if fault := test.read(one.toy, rows, answers):
-            yield Verdict("FAIL", what=fault.what, case=f"prompt {list(fault.prompt)}", n=texts)
+            yield Verdict("FAIL", what=fault.what, case=f"toy {one.toy.name}, prompt {list(fault.prompt)}", n=texts)
             return
         way, worst = test.worst()
         said = worst.finding()
@@ -58,7 +61,7 @@ def ranked(one: Asked, session: Session, ways: Sequence[Direction], *variants: S
                           said.n, session.alpha(), said.mde, said.tv, said.interval, (test.picture(way),))
         if worst.rejected:
             yield replace(verdict, verdict="FAIL", what=f"{test.cause(way)} (ranks {way.name}, {texts} texts)",
-                          case=f"toy {one.toy.name}, {len(chosen)} prompts", cause=test.cause(way))
+                          case=f"toys {', '.join(one.toy.name for one in ones)}", cause=test.cause(way))
             return
         yield verdict
         if said.mde <= session.goal:
@@ -125,7 +128,8 @@ def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     as much.
     """
     one = asked(engine, session, "small-same")
-    yield from ranked(one, session, (LIKELY, BEFORE, NEIGHBOURS), SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
+    yield from ranked([one], session, (LIKELY, BEFORE, NEIGHBOURS),
+                      SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
 
 
 @engine_check("engine.tokens", law=True, statistical=True, needs=("sampling",))
@@ -136,7 +140,7 @@ def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     draft that has too much say show. Only the ranks are tested, not which of equally ranked tokens came.
     """
     one = asked(engine, session, "wide")
-    yield from ranked(one, session, (LIKELY, direction(engine), BEFORE, NEIGHBOURS),
+    yield from ranked([one], session, (LIKELY, direction(engine), BEFORE, NEIGHBOURS),
                       SamplingParams(max_new_tokens=64, stop_ids=(one.toy.eos,)))
 
 
@@ -153,5 +157,5 @@ def lookup_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     except Exception as error:
         yield Verdict("UNSUPPORTED", "none", f"the engine needs a draft model: {' '.join(str(error).split())[:160]}")
         return
-    yield from ranked(one, session, (LIKELY, LOOKED_UP, NEIGHBOURS),
+    yield from ranked([one], session, (LIKELY, LOOKED_UP, NEIGHBOURS),
                       SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,)))

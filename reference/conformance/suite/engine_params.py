@@ -22,10 +22,11 @@ CONVENTIONS = (("presence and frequency of the output", False), ("presence and f
 
 
 def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
-    """Sampled texts of 12 tokens under each of the settings in turn."""
-    one = asked(engine, session, "small")
-    base = SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,))
-    yield from ranked(one, session, (LIKELY, direction(engine), PLAIN), *(replace(base, **each) for each in settings))
+    """Sampled texts of 12 tokens under each of the settings in turn, where drafts are rejected and where none is, so that
+    bonus tokens come."""
+    ones = [asked(engine, session, name) for name in ("small", "small-same")]
+    base = SamplingParams(max_new_tokens=12, stop_ids=(ones[0].toy.eos,))
+    yield from ranked(ones, session, (LIKELY, direction(engine), PLAIN), *(replace(base, **each) for each in settings))
 
 
 @engine_check("engine.temperature", law=True, statistical=True, needs=("sampling",))

@@ -5,15 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-import torch
-
-from ...law.sequential import OneSample
 from ...types import SamplingParams
 from .. import reading
 from ..asking import Asked, Row, asked, engine_check
 from ..contract import Engine
-from ..joint import enumerated
-from ..ranks import LIKELY, Ranks
+from ..ranks import BESIDE, LIKELY, Ranks
 from ..reading import read
 from ..session import ALPHA, Session
 from ..toys import written
@@ -75,8 +71,8 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Are requests without a seed independent, of each other and of the calls before?
 
     The same prompt many times over, in one batch and in calls one after another. First no long text may come twice; then
-    the first tokens of neighbours, 64 pairs, must have the product of their laws: shared coins show even where the texts
-    differ, and no marginal shows them.
+    the ranks of tokens at the same place of two neighbours must be independent: shared coins show even where the texts
+    differ, and no law of a single text shows them.
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
@@ -89,28 +85,26 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
 
 def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """First tokens of neighbours in a batch, and of calls one after another."""
+    """Ranks of tokens at the same place of neighbours in a batch, and of calls one after another."""
     one = asked(engine, session, "small")
-    toy, prompt = one.toy, written("small", 48)[0].prompt
-    law = enumerated(toy.target, prompt, 1, toy.eos)
-    tests = {name: OneSample(torch.outer(law, law).flatten(), session.alpha(2), [torch.diag(law).flatten()])
+    prompt = written("small", 48)[0].prompt
+    row = (prompt, SamplingParams(max_new_tokens=8, stop_ids=(one.toy.eos,)))
+    tests = {name: Ranks((BESIDE,), session.alpha(2), session.generator(session.check, name))
              for name in (("in one batch", "call after call") if one.has("batch") else ("call after call",))}
-    params = SamplingParams(max_new_tokens=2, stop_ids=(toy.eos,))
     for number in count():
-        size = min(8 << min(number, 10), 1024 if one.has("batch") else 64)
+        size = min(8 << min(2 * number, 10), 512 if one.has("batch") else 64)
         for name, test in tests.items():
-            first = [done.tokens[0] if done.tokens else toy.eos for done in
-                     one.answers([(prompt, params)] * (size if name == "in one batch" else min(size, 32)),
-                                 together=size if name == "in one batch" else 1)]
-            pairs = torch.tensor(first).view(-1, 2)
-            test.update(torch.bincount(pairs[:, 0] * toy.vocabulary + pairs[:, 1], minlength=toy.vocabulary**2))
-        name, worst = max(tests.items(), key=lambda item: (item[1].rejected, item[1].n))
-        said = worst.finding()
-        verdict = Verdict("PASS", "e-process", f"pairs of first tokens, {' and '.join(tests)}", "", said.n, session.alpha(),
-                          said.mde, said.tv, said.interval)
+            rows = [row] * (size if name == "in one batch" else min(size, 32))
+            if fault := test.read(one.toy, rows, one.answers(rows, together=size if name == "in one batch" else 1)):
+                yield Verdict("FAIL", what=fault.what, case=f"prompt {list(prompt)}, no seed", n=len(rows))
+                return
+        name, test = max(tests.items(), key=lambda item: (item[1].worst()[1].rejected, item[1].worst()[1].n))
+        said = test.worst()[1].finding()
+        verdict = Verdict("PASS", "e-process", f"neighbours, {' and '.join(tests)}", "", said.n, session.alpha(), said.mde,
+                          said.tv, said.interval)
         if said.rejected:
             yield replace(verdict, verdict="FAIL", what=f"requests without a seed depend on each other {name}",
-                          case=f"prompt {list(prompt)}", cause="rows share one stream of random numbers")
+                          case=f"prompt {list(prompt)}", cause=BESIDE.front)
             return
         yield verdict
         if said.mde <= session.goal:

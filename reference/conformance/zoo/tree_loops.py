@@ -29,7 +29,7 @@ class Uncompacted(Cache):
 
 class Cousins(Cache):
     def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Place:
-        return replace(super().step(count, parents, counts), mask=super().step(count).mask)  # a chain's mask
+        return replace(super().step(count, parents, counts), mask=super().step(count, None, counts).mask)  # a chain's mask
 
 
 class ByIndex(Cache):
