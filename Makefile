@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs proofs clean
+.PHONY: demo test lint docs proofs engines clean
 
 demo: .venv/ready
 	$(BIN)/specdec demo
@@ -23,6 +23,12 @@ docs: .venv/ready-docs
 proofs: .venv/ready-test
 	$(BIN)/python -m proofs.run
 
+# Seconds for each engine; SPECDEC_LLAMA_SERVER=path/to/llama-server adds that one.
+BUDGET ?= 90
+
+engines: .venv-engines/ready
+	.venv-engines/bin/specdec engines --budget $(BUDGET) --json docs/results/engines.json
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
@@ -37,5 +43,12 @@ proofs: .venv/ready-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
+# Of its own: what these engines ask for must not change the versions that everything else is tested with.
+.venv-engines/ready: pyproject.toml constraints-engines.txt
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-engines.txt torch
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-engines.txt -e '.[engines]'
+	touch $@
+
 clean:
-	rm -rf .venv site build *.egg-info
+	rm -rf .venv .venv-engines site build *.egg-info

@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "an OpenAI-compatible server on this machine",
     "plan": "the draft length or tree that pays, and how much to measure",
     "validate": "does an engine keep the law of its target?",
+    "engines": "real engines, put to the judge: a matrix",
     "zoo": "planted bugs, and what catches each",
 }
 

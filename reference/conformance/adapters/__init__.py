@@ -14,4 +14,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "transformers-early-exit": {"engine": f"{_HERE}.transformers:EarlyExit"},
     "onnxruntime-genai": {"engine": f"{_HERE}.onnxruntime_genai:Drafted"},
     "onnxruntime-genai-ngram": {"engine": f"{_HERE}.onnxruntime_genai:NGram"},
+    "llama-server": {"engine": f"{_HERE}.llama_server:Drafted"},
+    "llama-server-greedy": {"engine": f"{_HERE}.llama_server:GreedyDrafts"},
+    "llama-server-ngram": {"engine": f"{_HERE}.llama_server:NGram"},
 }
