@@ -7,7 +7,7 @@ import pytest
 
 from reference.cli import main
 from reference.conformance.subjects import Step
-from reference.conformance.zoo import Bug, run
+from reference.conformance.zoo import Bug, run, tally
 from reference.verify.rejection import rejection
 
 
@@ -16,7 +16,7 @@ def test_two_bugs_and_a_control(tmp_path: Path, capsys: pytest.CaptureFixture[st
     names = ["residual-softmax", "bonus-by-argmax", "sampler match"]
     assert main(["zoo", *[word for name in names for word in ("--only", name)], "--json", str(file)]) == 0
     printed = capsys.readouterr().out
-    assert "2 of 2 bugs caught by name, 0 false alarms on 1 controls" in printed
+    assert "2 of 2 bugs caught, 0 false alarms on 1 controls in 1 runs" in printed
     result = json.loads(file.read_text())
     assert {"command", "commit", "machine", "versions"} <= result.keys()
     assert (result["bugs"], result["killed"], result["controls"], result["false_alarms"]) == (2, 2, 1, 0)
@@ -34,11 +34,29 @@ def test_a_bug_that_is_none_survives(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     harmless = Bug("harmless", 0, "", "", "", "rule.joint", Step(rejection))
     monkeypatch.setitem(run.BUGS, "harmless", harmless)
     file = tmp_path / "zoo.json"
-    assert main(["zoo", "--only", "harmless", "--json", str(file)]) == 1
+    assert main(["zoo", "--level", "exact", "--only", "harmless", "--json", str(file)]) == 1
     assert json.loads(file.read_text())["survivors"] == ["harmless"]
 
 
 def test_a_wrong_control_is_a_false_alarm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(run.CONTROLS, "wrong", run.Control("wrong", "", run.BUGS["resample-from-p"].subject))
-    assert main(["zoo", "--only", "wrong"]) == 1
+    assert main(["zoo", "--level", "exact", "--only", "wrong"]) == 1
     assert "false alarm" in capsys.readouterr().out
+
+
+def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "zoo.json"
+    assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--json", str(file)]) == 0
+    result = json.loads(file.read_text())
+    assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (0, 1, 3, 0)
+    assert main(["zoo", "--seeds", "0"]) == 2
+
+
+def test_kill_rates_are_told_by_distance() -> None:
+    bug = Bug("b", 0, "", "", "", "rule.joint", Step(rejection))
+    caught = [tally.Caught(bug, "kernel", by, 1.0, tv, "") for by, tv in
+              (("x", None), ("", 0.0), ("x", 5e-4), ("x", 0.001), ("", 0.05), ("x", 0.5), ("x", 1.0))]
+    rows = {row["tv"]: (row["killed"], row["bugs"]) for row in tally.bins(caught)}
+    assert rows == {"no law": (1, 1), "below .001": (1, 2), ".001 to .01": (1, 1), ".01 to .1": (0, 1),
+                    ".1 and more": (2, 2)}
+    assert tally.summary(caught, [])["survivors"] == ["b", "b"]

@@ -34,6 +34,8 @@ def ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
 def without_bonus(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """A fully accepted draft gains no token more: its last one takes the bonus token's place."""
     verdict = rejection(draft, p, chance)
+    if not draft.tokens.shape[1]:
+        return verdict
     whole = (verdict.accepted == draft.lengths) & (draft.lengths > 0)
     last = draft.tokens.gather(1, (draft.lengths - 1).clamp(min=0)[:, None])[:, 0]
     return Verdict(verdict.path, verdict.accepted - whole.long(), torch.where(whole, last, verdict.next_token))

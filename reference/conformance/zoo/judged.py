@@ -1,17 +1,20 @@
 """The judge against the zoo, through the contract: how soon is each planted bug convicted, and is any control?"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..contract import InjectableKernel
+from ..contract import InjectableKernel, Kernel
 from ..plug import Plug, opened
 from ..session import Session, judge
+from ..subjects import Step
 from ..suite import checks
 from ..verdict import Verdict
 from . import Bug, Control, level_of
+from .engine_bugs import ENGINE_BUGS
+from .engines import engine
 from .http import HTTP_BUGS, HTTP_CONTROLS
 from .http import distance as http_distance
 from .kernel_controls import KERNEL_CONTROLS
@@ -21,8 +24,8 @@ from .run import BUGS as EXACT_BUGS
 from .run import CONTROLS as EXACT_CONTROLS
 from .run import convict
 
-BUDGET = 60.0  # seconds for a bug
-LENGTHS = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
+BUDGETS = {"kernel": 60.0, "engine": 300.0, "http": 900.0}  # seconds that a bug may take to be caught
+CAUGHT_BY_LENGTH = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
 
 
 class ConvictedError(Exception):
@@ -32,59 +35,72 @@ class ConvictedError(Exception):
 @dataclass(frozen=True)
 class Trial:
     subject: Bug | Control
+    level: str
     verdict: Verdict | None  # the first failure
     seconds: float  # to it, or of the whole trial
-    mde: float | None = None  # of the least powerful check that passed
 
     @property
     def convicted(self) -> bool:
         return self.verdict is not None
 
 
+def _as_engine(subject: Any) -> Any:
+    return engine(subject) if isinstance(subject, (type, Step)) else None
+
+
+def _as_kernel(subject: Any) -> Any:
+    if level_of(subject) == "greedy" or (isinstance(subject, type) and not issubclass(subject, Kernel)):
+        return None
+    return plug(subject)
+
+
+PLUGS: dict[str, Callable[[Any], Any]] = {"kernel": _as_kernel, "engine": _as_engine, "http": plug}
+
+
 def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs that the judge can meet at a level of the contract."""
-    return {bug.name: bug for bug in sorted((*EXACT_BUGS.values(), *KERNEL_BUGS, *HTTP_BUGS), key=lambda bug: bug.number)
-            if bug.caught_by not in LENGTHS and _level(plug(bug.subject)) == level}
+    known = {"kernel": [bug for bug in (*EXACT_BUGS.values(), *KERNEL_BUGS) if bug.caught_by not in CAUGHT_BY_LENGTH],
+             "engine": ENGINE_BUGS, "http": HTTP_BUGS}[level]
+    return {bug.name: bug for bug in sorted(known, key=lambda bug: bug.number) if PLUGS[level](bug.subject) is not None}
 
 
 def controls(level: str) -> dict[str, Control]:
-    return {control.name: control for control in (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS, *HTTP_CONTROLS)
-            if level_of(control.subject) != "greedy" and _level(plug(control.subject)) == level}
+    known = {"kernel": (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS), "http": HTTP_CONTROLS,
+             "engine": [control for control in EXACT_CONTROLS.values() if level_of(control.subject) == "loop"]}[level]
+    return {control.name: control for control in known if PLUGS[level](control.subject) is not None}
 
 
-def _level(plugged: Any) -> str:
-    if plugged is None:
-        return ""
-    return "engine" if isinstance(plugged, type) else "http" if hasattr(plugged, "url") else "kernel"
-
-
-def trial(subject: Bug | Control, level: str, seed: int = 0, budget: float = BUDGET, mde: float | None = None,
+def trial(subject: Bug | Control, level: str, seed: int = 0, budget: float | None = None, mde: float | None = None,
           only: Sequence[str] = ()) -> Trial:
-    """Put a subject to every check of a level, or to some, until the first failure."""
-    session = Session(subject.name, level, seed, budget, mde)
-    seen: dict[str, Verdict] = {}
+    """Put a subject to every check of a level, or to some, until the first failure.
+
+    budget: seconds; 0 for one slice of each check.
+    """
+    session = Session(subject.name, level, seed, BUDGETS[level] if budget is None else budget, mde)
+    plugged = Plug(PLUGS[level](subject.subject), level, subject.name)
+    failed: list[Verdict] = []
 
     def tell(event: str, check: str, verdict: Verdict | None) -> None:
-        if verdict is not None:
-            seen[check] = verdict
-            if verdict.verdict == "FAIL":
-                raise ConvictedError
+        if verdict is not None and verdict.verdict == "FAIL":
+            failed.append(verdict)
+            raise ConvictedError
 
     began = time.monotonic()
     try:
-        with opened(Plug(plug(subject.subject), level, subject.name)) as plugged:
+        with opened(plugged):
             judge(plugged.subject, session, [item for item in checks(level) if not only or item.id in only], tell)
     except ConvictedError:
-        failed = next(v for v in seen.values() if v.verdict == "FAIL")
-        return Trial(subject, failed, time.monotonic() - began)
-    return Trial(subject, None, time.monotonic() - began, max((v.mde for v in seen.values() if v.mde), default=None))
+        pass
+    return Trial(subject, level, failed[0] if failed else None, time.monotonic() - began)
 
 
-def campaign(level: str, seeds: range, budget: float, mde: float | None = None) -> Iterator[Trial]:
-    """Every control under every seed: false alarms are what is convicted."""
+def campaign(level: str, names: Sequence[str], seeds: Sequence[int], budget: float = 0.0,
+             only: Sequence[str] = ()) -> Iterator[Trial]:
+    """Controls under many seeds: whatever is convicted is a false alarm."""
+    known = controls(level)
     for seed in seeds:
-        for control in controls(level).values():
-            yield trial(control, level, seed, budget, mde)
+        for name in names:
+            yield trial(known[name], level, seed, budget, only=only)
 
 
 @cache
@@ -94,10 +110,10 @@ def distance(name: str, level: str) -> float | None:
         return convict(EXACT_BUGS[name]).tv
     if level == "http":
         return http_distance(bugs(level)[name].subject)
-    kernel = plug(bugs(level)[name].subject)
-    if not isinstance(kernel, InjectableKernel) or type(kernel).verify is not Coins.verify or \
-            type(kernel).verify_with is Coins.verify_with:
+    made = PLUGS[level](bugs(level)[name].subject)
+    if not isinstance(made, InjectableKernel) or type(made).verify is not Coins.verify or \
+            type(made).verify_with is Coins.verify_with:
         return None
     from ..suite.kernel_exact import distances
 
-    return distances(kernel, Session(name, level))
+    return distances(made, Session(name, level))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ...types import residual
 from ...verify.typical import LossyTypical
-from ..adapters.reference import Block, Matching, Rejection, RuleKernel, Tree
+from ..adapters.reference import Rejection, RuleKernel
 from . import Control
 from .kernels import Coins
 
@@ -115,20 +115,16 @@ class Typical(RuleKernel):
 
 
 KERNEL_CONTROLS = (
-    Control("kernel: rejection", "the reference", Rejection),
-    Control("kernel: block", "another lossless rule", Block),
-    Control("kernel: sampler match", "the draw is the target's own", Matching),
-    Control("kernel: tree", "the reference, chains too", Tree),
-    Control("kernel: 1 - u", "a coin has two sides", Complement),
-    Control("kernel: coins from the end", "independent coins have no order", CoinsFromTheEnd),
-    Control("kernel: vocabulary turned round", "a sum may run either way", VocabularyTurned),
-    Control("kernel: rows turned round", "a batch has no order", RowsTurned),
-    Control("kernel: noise of 1e-6", "float32 on another machine", Noisy),
-    Control("kernel: exponential race", "the smallest of exponential times is a draw", Race),
-    Control("kernel: global generator, seeded", "the seed decides", GlobalSeeded),
-    Control("kernel: int32", "tokens are integers", Int32),
-    Control("kernel: float64", "more digits do no harm", Float64),
-    Control("kernel: q forgotten", "target-only verification is lossless however x was drawn", QForgotten),
-    Control("kernel: halves with seeds of their own", "coins may come from several generators", HalvesApart),
-    Control("kernel: typical, declared lossy", "lossy by design, and says so", Typical),
+    Control("1 - u", "a coin has two sides", Complement),
+    Control("accept_u from the end", "independent coins have no order", CoinsFromTheEnd),
+    Control("vocabulary turned round", "a sum may run either way", VocabularyTurned),
+    Control("kernel rows turned round", "a batch has no order", RowsTurned),
+    Control("noise of 1e-6", "float32 on another machine", Noisy),
+    Control("exponential race", "the smallest of exponential times is a draw", Race),
+    Control("global generator, seeded", "the seed decides", GlobalSeeded),
+    Control("int32", "tokens are integers", Int32),
+    Control("float64", "more digits do no harm", Float64),
+    Control("q forgotten", "target-only verification is lossless however x was drawn", QForgotten),
+    Control("halves with seeds of their own", "coins may come from several generators", HalvesApart),
+    Control("typical, declared lossy", "lossy by design, and says so", Typical),
 )

@@ -8,6 +8,7 @@ from ...chance import Chance
 from ...types import Draft, Verdict
 from ...verify import Rule
 from ...verify.matching import matching
+from ...verify.rejection import rejection
 from ...verify.tree import tree
 from ..adapters.reference import InjectableRule, RuleKernel, Tree
 from ..contract import Kernel
@@ -54,7 +55,8 @@ def plug(subject: Any) -> Any:
         asks_in_turn = subject.rule in (matching, tree)
         return None if subject.propose is not drawn else (Stepped if asks_in_turn else Injected)(subject.rule)
     if isinstance(subject, TreeStep):
-        return SteppedTree(subject.rule) if subject.guess in (anew, without, best) else None
+        ours = subject.guess in (anew, without, best) and subject.order is TreeStep().order
+        return SteppedTree(subject.rule) if ours and subject.rule is not rejection else None
     if isinstance(subject, type) and issubclass(subject, Kernel):
         return subject()
     if isinstance(subject, type) and issubclass(subject, Service):

@@ -1,7 +1,6 @@
-"""Checks against the zoo: what convicts each bug, how far its law is off, and what convicts a control wrongly."""
+"""Exact checks against the zoo: what convicts each bug, how far its law is off, and what convicts a control wrongly."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..exact import CHECKS, Finding, checks
@@ -65,16 +64,3 @@ def acquit(control: Control) -> Acquittal:
     found = {item.id: item(control.subject) for item in checks(level_of(control.subject))}
     return Acquittal(control, {name: findings for name, findings in found.items() if findings},
                      time.monotonic() - began)
-
-
-def run_zoo(names: Sequence[str], report: Callable[[str], None] = lambda name: None) -> tuple[list[Conviction],
-                                                                                         list[Acquittal]]:
-    """The named bugs and controls, bugs first. report: called with each name before its turn."""
-    convictions, acquittals = [], []
-    for name in names:
-        report(name)
-        if name in BUGS:
-            convictions.append(convict(BUGS[name]))
-        else:
-            acquittals.append(acquit(CONTROLS[name]))
-    return convictions, acquittals

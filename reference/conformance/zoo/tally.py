@@ -1,0 +1,125 @@
+"""What became of every planted bug and every control, in one form for all levels, and what it sums up to."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+from ..suite import checks as contract_checks
+from . import Bug, Control
+from .judged import bugs, campaign, controls, distance, trial
+from .run import BUGS, CONTROLS, acquit, convict
+
+LEVELS = ("kernel", "engine", "http", "exact")
+BINS = (("no law", None, None), ("below .001", 0.0, 1e-3), (".001 to .01", 1e-3, 1e-2), (".01 to .1", 1e-2, 0.1),
+        (".1 and more", 0.1, 2.0))
+
+
+@dataclass(frozen=True)
+class Caught:
+    """One bug at one level."""
+
+    bug: Bug
+    level: str
+    by: str  # the check that convicted it; "" for none
+    seconds: float
+    tv: float | None
+    finding: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One control at one level, under some seeds."""
+
+    control: Control
+    level: str
+    seeds: int
+    seconds: float
+    by: dict[str, str]  # the check that convicted it, and what it said
+
+
+Report = Callable[[str], None]
+
+
+def known(level: str) -> tuple[dict[str, Bug], dict[str, Control]]:
+    return (BUGS, CONTROLS) if level == "exact" else (bugs(level), controls(level))
+
+
+def everywhere() -> list[tuple[str, str]]:
+    """Every bug and control once: by the judge through the contract where it is a kernel's, else by exact checks."""
+    met = [("kernel", name) for names in known("kernel") for name in names]
+    seen = {name for _, name in met}
+    return met + [("exact", name) for names in known("exact") for name in names if name not in seen]
+
+
+def catch(level: str, name: str, budget: float | None = None) -> Caught:
+    bug = known(level)[0][name]
+    if level == "exact":
+        done = convict(bug)
+        finding = done.findings[0] if done.findings else None
+        said = "" if finding is None else f"{finding.case}: {finding.what}" if finding.case else finding.what
+        return Caught(bug, level, bug.caught_by if done.convicted else "", done.seconds, done.tv, said)
+    tried = trial(bug, level, budget=budget)
+    v = tried.verdict
+    said = "" if v is None else f"{v.case}: {v.what}" if v.case else v.what
+    return Caught(bug, level, v.id if v else "", tried.seconds, distance(name, level), said, v.cause if v else "")
+
+
+def try_control(level: str, name: str, seeds: int, budget: float | None, report: Report) -> Tried:
+    """Every check once, until it has seen a TV of .05; then one slice of every statistical check under each further seed."""
+    control = known(level)[1][name]
+    if level == "exact":
+        done = acquit(control)
+        return Tried(control, level, 1, done.seconds, {by: f"{found[0].case}: {found[0].what}" for by, found in
+                                                       done.findings.items()})
+    report(f"{name}, seed 0")
+    first = trial(control, level, budget=budget, mde=0.05 if level == "kernel" else None)
+    by = {first.verdict.id: f"seed 0: {first.verdict.what}"} if first.verdict else {}
+    seconds = first.seconds
+    statistical = [item.id for item in contract_checks(level) if item.statistical]
+    for number, tried in enumerate(campaign(level, [name], range(1, seeds), 0.0, statistical), 1):
+        seconds += tried.seconds
+        report(f"{name}, seed {number}")
+        if tried.verdict:
+            by[tried.verdict.id] = f"seed {number}: {tried.verdict.what}"
+    return Tried(control, level, seeds, seconds, by)
+
+
+def run_zoo(wanted: Sequence[tuple[str, str]], seeds: int = 1, budget: float | None = None,
+            report: Report = lambda text: None) -> Iterator[Caught | Tried]:
+    """(level, name) in turn. report: told what is at work."""
+    for level, name in wanted:
+        report(name)
+        yield catch(level, name, budget) if name in known(level)[0] else try_control(level, name, seeds, budget, report)
+
+
+def bins(caught: Sequence[Caught]) -> list[dict[str, Any]]:
+    """How many bugs were caught, by the exact TV of their law."""
+    rows = []
+    for name, low, high in BINS:
+        within = [c for c in caught if (c.tv is None if low is None else c.tv is not None and low <= c.tv < (high or 0))]
+        rows.append({"tv": name, "bugs": len(within), "killed": sum(bool(c.by) for c in within)})
+    return rows
+
+
+def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
+    """The result file, less what every result file has."""
+    seconds = sorted(c.seconds for c in caught)
+    return {
+        "bugs": len(caught), "killed": sum(bool(c.by) for c in caught), "controls": len(tried),
+        "false_alarms": sum(bool(t.by) for t in tried), "control_runs": sum(t.seeds for t in tried),
+        "seconds": {"median": median(seconds) if seconds else None,
+                    "p95": quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else
+                    seconds[0] if seconds else None, "most": max(seconds, default=None)},
+        "survivors": [c.bug.name for c in caught if not c.by], "by_tv": bins(caught),
+        "by_level": [{"level": level, "bugs": len(part), "killed": sum(bool(c.by) for c in part),
+                      "seconds": {"median": median(times), "most": max(times)}}
+                     for level in LEVELS if (part := [c for c in caught if c.level == level])
+                     for times in [[c.seconds for c in part]]],
+        "bug_table": [{"name": c.bug.name, "number": c.bug.number, "source": c.bug.source, "kind": c.bug.kind,
+                       "symptom": c.bug.symptom, "tv": c.tv, "level": c.level, "caught_by": c.by or c.bug.caught_by,
+                       "caught": bool(c.by), "seconds": c.seconds, "first_finding": c.finding, "cause": c.cause}
+                      for c in caught],
+        "control_table": [{"name": t.control.name, "why": t.control.why, "level": t.level, "seeds": t.seeds,
+                           "seconds": t.seconds, "convicted_by": t.by} for t in tried]}
