@@ -204,11 +204,11 @@ class _Told:
         if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionError):
             raise MisbehavedError(f"{self.what}: the connection closes before the answer is complete") from None
         if isinstance(error, http.client.HTTPException):
-            raise MisbehavedError(f"{self.what}: the answer is no HTTP: {type(error).__name__} {error}") from None
+            raise MisbehavedError(f"{self.what}: the answer is no HTTP: {type(error).__name__} {shown(error)}") from None
         if isinstance(error, socket.gaierror):
             raise UnreachableError(f"{self.what}: there is no such host") from None
         if isinstance(error, OSError):
-            raise MisbehavedError(f"{self.what}: {error}") from None
+            raise MisbehavedError(f"{self.what}: {shown(error)}") from None
 
 
 def shown(data: object) -> str:

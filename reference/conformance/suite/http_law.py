@@ -15,7 +15,7 @@ from ..verdict import Picture, Verdict, worst
 from .http_asks import asks, spelled
 
 LENGTH = 5  # tokens of a text: a whole draft and its bonus, for most servers
-EXPLORED = 256  # texts of each side that choose prefixes and outcomes
+EXPLORED = 96  # texts of each side that choose prefixes and outcomes
 SMALLEST, LARGEST = 64, 512  # texts of each side in a slice; it grows with the texts so far
 PROMPTS = 2
 PLAN = 0.05  # the TV to be sharpest for

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from ..dialect import Ask
-from ..prefixes import Known, Text, Together, frequent
+from ..prefixes import END, Known, Text, Together, frequent
 from ..session import MisbehavedError, Session
 from ..talk import Talk
 from ..verdict import Verdict
@@ -45,8 +45,8 @@ def logprobs(talk: Talk, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=f"token {i + 1} has the logprob {value:.4f}, without speculation {wanted:.4f}",
                               case=str(ask), n=tried, cause="the logprob is taken from another row, or left at 0")
                 return
-        yield Verdict("PASS", what=f"{tried} logprobs, off by {largest:.1e} at most" if talk.baseline else
-                      "all are possible; no baseline to compare with", n=tried)
+    yield Verdict("PASS", what=f"{tried} logprobs, off by {largest:.1e} at most" if talk.baseline else
+                  "all are possible; no baseline to compare with", n=tried)
 
 
 @asks("http.own-law", offers=("sampling", "logprobs"), law=True, statistical=True)
@@ -58,16 +58,27 @@ def own_law(talk: Talk, session: Session) -> Iterator[Verdict]:
     are wrong alike are not seen. Stops at a TV of .02, since numbers of 16 bits differ from batch to batch.
     """
     ask = Ask(talk.prompts[0])
-    explored = drawn(talk, talk.server, {"own": ask}, EXPLORED, "explored")["own"]
-    at = {prefix: Known(prefix, law) for prefix in frequent(explored) if (law := _reported(talk, ask, prefix))}
+    ends: set = set()
+    explored = _spoken(drawn(talk, talk.server, {"own": ask}, EXPLORED, "explored")["own"], ends)
+    at = {prefix: Known(prefix, law) for prefix in frequent(explored)
+          if prefix[-1:] not in ends and (law := _reported(talk, ask, prefix))}
     if () not in at:
         yield Verdict("UNSUPPORTED", "none", "no logprobs by token id come back")
         return
     test = Together(at, session.alpha())
     while not test.rejected and test.mde > max(session.goal, FINE):
         size = min(max(SMALLEST, test.n // 4), LARGEST)
-        test.update(drawn(talk, talk.server, {"own": ask}, size, test.n)["own"])
+        test.update(_spoken(drawn(talk, talk.server, {"own": ask}, size, test.n)["own"], ends))
+        if len(ends) > 1:
+            yield Verdict("UNSUPPORTED", "none", "texts end and their end token is not shown: its share is not known")
+            return
         yield verdict(test, "reported", ask.but(max_tokens=LENGTH))
+
+
+def _spoken(texts: list[Text], ends: set) -> list[Text]:
+    """The texts without END; the last tokens of those that ended go to `ends`: one, if the end token is shown."""
+    ends.update(text[-2:-1] for text in texts if text[-1] == END)
+    return [text[:-1] if text[-1] == END else text for text in texts]
 
 
 def _reported(talk: Talk, ask: Ask, prefix: Text) -> dict[int, float]:

@@ -10,7 +10,7 @@ from ..dialect import Ask
 from ..session import Session
 from ..talk import Talk
 from ..verdict import Verdict
-from .http_asks import asks
+from .http_asks import asks, so_far
 from .http_law import LENGTH, compared_together
 
 SEEDS = 8
@@ -28,7 +28,7 @@ def seeds(talk: Talk, session: Session) -> Iterator[Verdict]:
                       "the servers take no seeds, or the baseline ignores them")
         return
     tried = 0
-    for prompt in talk.prompts[:2]:
+    for part, prompt in enumerate(prompts := talk.prompts[:2], 1):
         texts = []
         for ask in talk.seeded(Ask(prompt, 12), SEEDS, "seeds", prompt):
             first, *again = (talk.server.ask(ask).text for _ in range(3))
@@ -44,7 +44,7 @@ def seeds(talk: Talk, session: Session) -> Iterator[Verdict]:
             yield Verdict("FAIL", what=f"{SEEDS} seeds give the one text {texts[0]!r}", case=f"prompt {prompt}", n=tried,
                           cause="one seed for all requests")
             return
-        yield Verdict("PASS", what=f"{SEEDS} seeds, three times each", n=tried)
+        yield so_far(part, len(prompts), f"{tried} texts of {SEEDS * part} seeds", tried)
 
 
 @asks("http.unseeded", offers=("sampling",), statistical=True)

@@ -7,7 +7,7 @@ from ..dialect import Answer, Ask
 from ..session import Session
 from ..talk import Talk
 from ..verdict import Verdict
-from .http_asks import asks, diverged, spelled, tied
+from .http_asks import asks, diverged, so_far, spelled, tied
 
 LONG = 24  # tokens of a greedy text
 MOST = 9  # a draft is at most this long
@@ -17,30 +17,29 @@ MOST = 9  # a draft is at most this long
 def greedy(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Is the text at temperature 0 the baseline's, token for token?
 
-    Prompts that the server wrote itself, some repeating themselves so that lookup drafters draft. Where the texts part, the
-    baseline draws there at temperature .1: if the server's token comes up too, it is a tie of floating-point numbers and is
-    reported apart. A difference below a gap of .1 nats is not seen.
+    All prompts in flight together: what the server wrote itself, some repeating themselves so that lookup drafters draft.
+    Where the texts part, the baseline draws there at temperature .1: if the server's token comes up too, it is a tie of
+    floating-point numbers and is reported apart. A difference below a gap of .1 nats is not seen.
     """
-    length = tokens = 0
-    ties: list[str] = []
     assert talk.baseline is not None
-    for number, prompt in enumerate(talk.prompts, 1):
-        ask = Ask(prompt, LONG, 0.0)
-        mine, right = talk.units(talk.server.ask(ask)), talk.units(talk.baseline.ask(ask))
+    asked = [Ask(prompt, LONG, 0.0) for prompt in talk.prompts]
+    tokens, ties = 0, list[str]()
+    answers = [map(talk.units, side.ask_all(asked)) for side in talk.sides]
+    for number, (ask, mine, right) in enumerate(zip(asked, *answers), 1):
         at = diverged(right, mine)
-        length = len(right) if at is None else at
-        tokens += length
-        if at is not None:
-            tie = tied(talk, ask, right, at, mine)
-            if not tie:
-                yield Verdict("FAIL", what=f"token {at + 1} is {_at(mine, at)} and the baseline's is {_at(right, at)}, "
-                                           f"after {spelled(right[:at]) or 'the prompt'}", case=str(ask), n=number,
-                              cause="the draft's token is kept where the target's argmax is another, or a rejected token "
-                                    "stays in the cache")
-                return
-            ties.append(tie)
-        yield Verdict("PASS", what=f"{tokens} tokens of {number} prompts" +
-                      (f"; {len(ties)} part at {ties[0]}" if ties else ""), n=number)
+        tokens += len(right) if at is None else at
+        if at is None:
+            continue
+        tie = tied(talk, ask, right, at, mine)
+        if not tie:
+            yield Verdict("FAIL", what=f"token {at + 1} is {_at(mine, at)} and the baseline's is {_at(right, at)}, "
+                                       f"after {spelled(right[:at]) or 'the prompt'}", case=str(ask), n=number,
+                          cause="the draft's token is kept where the target's argmax is another, or a rejected token "
+                                "stays in the cache")
+            return
+        ties.append(tie)
+    yield Verdict("PASS", what=f"{tokens} tokens of {len(asked)} prompts" +
+                  (f"; {len(ties)} part at {ties[0]}" if ties else ""), n=len(asked))
 
 
 def _at(units: tuple, at: int) -> str:
@@ -48,10 +47,11 @@ def _at(units: tuple, at: int) -> str:
 
 
 def _known(talk: Talk, length: int, what: str) -> list[tuple[Ask, Answer]]:
-    """Questions whose answers are fixed, with the server's own: greedy, and seeded where seeds work."""
-    asked = [Ask(prompt, length, 0.0) for prompt in talk.prompts[:4]]
+    """Questions whose answers are fixed, with the server's own: greedy, and seeded where seeds work; four of each."""
+    prompts = (talk.prompts * 4)[:4]
+    asked = [Ask(prompt, length, 0.0) for prompt in prompts]
     if talk.offers("seed"):
-        asked += [Ask(prompt, length, 1.0, talk.seed(what, prompt)) for prompt in talk.prompts[:4]]
+        asked += [Ask(prompt, length, 1.0, talk.seed(what, i)) for i, prompt in enumerate(prompts)]
     return [(ask, talk.server.ask(ask)) for ask in asked]
 
 
@@ -59,11 +59,12 @@ def _known(talk: Talk, length: int, what: str) -> list[tuple[Ask, Answer]]:
 def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Does a text have as many tokens as asked for, 1 to 9, and are they the same tokens?
 
-    Greedy and seeded texts of every length against the longest one's beginning, and their finish reason. Without token ids
-    lengths are seen through the server's own count.
+    Greedy texts of every length against the longest one's beginning, and their finish reason; of seeded texts the length
+    alone, since the length may change how much is drafted. Without token ids lengths are seen through the server's own
+    count.
     """
-    tried = 0
-    for ask, whole in _known(talk, MOST + 3, "max-tokens"):
+    tried, known = 0, _known(talk, MOST + 3, "max-tokens")
+    for part, (ask, whole) in enumerate(known, 1):
         full = talk.units(whole)
         most = min(MOST, len(full) - 1) if talk.ids else MOST
         for length in range(1, most + 1):
@@ -73,7 +74,7 @@ def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
             wrong = ""
             if count is not None and count != length and not (count < length and answer.finish == "stop"):
                 wrong = f"{count} tokens come back for max_tokens {length}"
-            elif answer.finish != "length" and count == length and whole.finish == "length":
+            elif ask.temperature == 0 and answer.finish != "length" and count == length and whole.finish == "length":
                 wrong = f"a text cut at max_tokens has the finish reason {answer.finish!r}"
             elif ask.temperature == 0 and units != full[:len(units)] and not tied(talk, ask, full, diverged(
                     full[:len(units)], units) or 0, units):
@@ -82,7 +83,8 @@ def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=wrong, case=case, n=tried,
                               cause="lengths are looked at once a block, not once a token")
                 return
-        yield Verdict("PASS", what=f"{tried} texts of 1 to {MOST} tokens", n=tried)
+        if part % 4 == 0:
+            yield so_far(part, len(known), f"{tried} texts of 1 to {MOST} tokens", tried)
 
 
 @asks("http.stop", offers=("stop",))
@@ -93,8 +95,8 @@ def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
     before the string's first place, with or without it, and the finish reason "stop". A stop that never comes must change
     nothing.
     """
-    tried = 0
-    for ask, whole in _known(talk, MOST + 3, "stop"):
+    tried, known = 0, _known(talk, MOST + 3, "stop")
+    for part, (ask, whole) in enumerate(known, 1):
         text = whole.text
         never = "".join(sorted({*text}, reverse=True)) + "\N{SNOWMAN}"
         for word in dict.fromkeys([text[at:at + 1 + at % 3] for at in range(len(text))] + [never]):
@@ -112,7 +114,8 @@ def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=wrong, case=str(ask), n=tried,
                               cause="stops are looked for at the end of a block, or inside one block only")
                 return
-        yield Verdict("PASS", what=f"{tried} stops", n=tried)
+        if part % 4 == 0:
+            yield so_far(part, len(known), f"{tried} stops", tried)
 
 
 @asks("http.stream")
@@ -121,7 +124,8 @@ def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
 
     Greedy and seeded; events of several tokens are put together. Times between events are not looked at.
     """
-    for tried, (ask, whole) in enumerate(_known(talk, LONG, "stream"), 1):
+    known = _known(talk, LONG, "stream")
+    for tried, (ask, whole) in enumerate(known, 1):
         try:
             answer = talk.server.stream(ask)
         except RefusedError as error:
@@ -131,4 +135,4 @@ def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
             yield Verdict("FAIL", what=f"streamed, the text is {answer.text!r}; at once it is {whole.text!r}", case=str(ask),
                           n=tried, cause="an event keeps one token of a step that gave several")
             return
-        yield Verdict("PASS", what=f"{tried} texts", n=tried)
+    yield Verdict("PASS", what=f"{len(known)} texts", n=len(known))
