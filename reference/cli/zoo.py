@@ -11,6 +11,7 @@ Example:
 """
 
 import argparse
+import sys
 from difflib import get_close_matches
 
 import torch
@@ -45,16 +46,19 @@ def run(args: argparse.Namespace) -> int:
     with Progress(TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), transient=True,
                   console=Console(stderr=True), disable=not interactive()) as bar:
         task = bar.add_task("", total=len(wanted))
-        for item in run_zoo(wanted, args.seeds, args.budget, lambda text: bar.update(task, description=text)):
-            if isinstance(item, Caught):
-                caught.append(item)
-            else:
-                tried.append(item)
-            bar.advance(task)
-    result = summary(caught, tried)
+        try:
+            for item in run_zoo(wanted, args.seeds, args.budget, lambda text: bar.update(task, description=text)):
+                if isinstance(item, Caught):
+                    caught.append(item)
+                else:
+                    tried.append(item)
+                bar.advance(task)
+        except KeyboardInterrupt:
+            print(f"interrupted: {len(caught) + len(tried)} of {len(wanted)} were tried", file=sys.stderr)
+    result = {**summary(caught, tried), "complete": len(caught) + len(tried) == len(wanted)}
     _print(caught, tried, result)
     write_result(args.json, "zoo", result)
-    return 0 if not result["survivors"] and not result["false_alarms"] else 1
+    return 0 if result["complete"] and not result["survivors"] and not result["false_alarms"] else 1
 
 
 def chosen(levels: list[str] | None, only: list[str] | None) -> list[tuple[str, str]]:

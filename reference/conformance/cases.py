@@ -151,6 +151,7 @@ def turned(count: int, size: int, table: dict[str, tuple[Row, Row]], *, equal: b
                   torch.full((len(named),), count))
 
 
+RARE: tuple[Row, Row] = ((985, *[1] * 15), (985, *[1] * 15))  # coins of few bits hit some of these and miss others
 TWOS: dict[str, tuple[Row, Row]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
 
 

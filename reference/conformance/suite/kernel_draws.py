@@ -210,7 +210,7 @@ class Draws:
         """The next slice of the group of these that has had the fewest draws a case: as many again as it has, within
         bounds."""
         group = min((self.groups[name] for name in names), key=lambda g: g.drawn / g.cases)
-        rows = min(max(FIRST * group.call // CALL, FEW, group.drawn), MOST * group.call // CALL)
+        rows = min(max(FIRST * group.call // CALL, min(FEW, 2 * group.call), group.drawn), MOST * group.call // CALL)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
         for call, begin in enumerate(range(0, rows, group.call)):

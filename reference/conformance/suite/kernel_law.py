@@ -23,7 +23,7 @@ WIDEST = 32  # cells of a joint law; longer texts are looked at window by window
 PAIRS = ("opposed", "peaked target", "zeros", "peaked draft", "disjoint", "zero draft", "ties", "certain target",
          "certain draft", "cyclic", "close")
 DISAGREE = ("pairs", "chains", "threes", "sixteen", "eight", "sixty-four")
-EQUAL = ("equal pairs", "equal chains", "none")
+EQUAL = ("equal pairs", "equal chains", "none", "rare")
 CERTAIN = ("certain pairs", "certain chains")
 
 
@@ -39,6 +39,7 @@ def groups() -> dict[str, Group]:
         Group("equal pairs", cases.chosen(("equal",))),
         Group("equal chains", cases.turned(2, 3, {"opposed": cases.CHAINS["opposed"]}, equal=True)),
         Group("none", cases.turned(0, 4, {k: cases.PAIRS[k] for k in ("opposed", "zeros")})),
+        Group("rare", cases.turned(0, 16, {"many rare": cases.RARE})),
         Group("certain pairs", cases.chosen(("opposed", "zeros", "peaked draft")), certain=True),
         Group("certain chains", cases.turned(2, 3, {"zeros": cases.CHAINS["zeros"]}), certain=True))}
 

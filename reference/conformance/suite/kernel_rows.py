@@ -117,7 +117,7 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     while True:
         number += 1
         for group, test in zip(groups, tests):
-            _one_by_one(kernel, session, group, min(20 * number, 200), number)
+            _one_by_one(kernel, session, group, min(100 * number, 300), number)
             off = test.update(group.fresh.counts[0])
             group.fresh = group.empty()
             if off:
