@@ -45,6 +45,9 @@ def logprobs(talk: Talk, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=f"token {i + 1} has the logprob {value:.4f}, without speculation {wanted:.4f}",
                               case=str(ask), n=tried, cause="the logprob is taken from another row, or left at 0")
                 return
+    if talk.baseline and not tried:
+        yield Verdict("INCONCLUSIVE", what="no two texts begin alike: http.greedy says why")
+        return
     yield Verdict("PASS", what=f"{tried} logprobs, off by {largest:.1e} at most" if talk.baseline else
                   "all are possible; no baseline to compare with", n=tried)
 
