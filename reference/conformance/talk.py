@@ -21,21 +21,28 @@ class Side:
         self.client = Client(url, server.headers, server.timeout)
         with session.calling(f"{name} at {url}: which dialect?"):
             self.dialect: Dialect = detect(self.client, server.model)
+        self.drafted: dict[str, int] = {}  # tokens drafted, by the check that asked; nothing where no answer counts them
 
     def ask(self, ask: Ask) -> Answer:
         with self.session.calling(f"POST {self.dialect.path} to {self.name}"):
-            return self._ask(ask)
+            return self._noted([self._ask(ask)])[0]
 
     def ask_all(self, asks: Iterable[Ask]) -> list[Answer]:
         """32 in flight, answers in the order of the questions; the first error is raised when all have come back."""
         with self.session.calling(f"POST {self.dialect.path} to {self.name}, {FLIGHT} in flight"):
-            return good(self.client.many(self._ask, asks))
+            return self._noted(good(self.client.many(self._ask, asks)))
 
     def stream(self, ask: Ask, events: int | None = None) -> Answer:
         """By stream; events: hang up after so many."""
         with self.session.calling(f"POST {self.dialect.path} to {self.name}, streamed"):
             return self._read(lambda: self.dialect.joined(
                 self.client.stream(self.dialect.path, {**self.dialect.body(ask), "stream": True}, events)))
+
+    def _noted(self, answers: list[Answer]) -> list[Answer]:
+        if any(answer.drafted is not None for answer in answers):
+            check = self.session.check
+            self.drafted[check] = self.drafted.get(check, 0) + sum(answer.drafted or 0 for answer in answers)
+        return answers
 
     def _ask(self, ask: Ask) -> Answer:
         return self._read(lambda: self.dialect.read(self.client.post(self.dialect.path, self.dialect.body(ask))))

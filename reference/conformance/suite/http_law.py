@@ -121,7 +121,8 @@ def temperature(talk: Talk, session: Session) -> Iterator[Verdict]:
 
     As http.law, at .6 and 1.5: a verifier that forgets the temperature on draft or bonus rows is right at 1.
     """
-    yield from compared(talk, session, {f"temperature {t}": Ask(talk.prompts[0], temperature=t) for t in (0.6, 1.5)})
+    yield from compared(talk, session, {f"temperature {t}": Ask(prompt, temperature=t) for prompt, t in
+                                        zip((talk.prompts * 2)[1::-1], (0.6, 1.5))})
 
 
 @asks("http.parameters", offers=("sampling",), baseline=True, law=True, statistical=True)
@@ -133,11 +134,12 @@ def parameters(talk: Talk, session: Session) -> Iterator[Verdict]:
     wishes: dict[str, dict[str, Any]] = {
         "top_k": {"top_k": 2}, "top_p": {"top_p": 0.6}, "min_p": {"min_p": 0.3},
         "penalties": {"frequency_penalty": 1.0, "presence_penalty": 0.5}, "logit_bias": {}}
+    prompt = (talk.prompts * 2)[1]  # one that repeats itself: lookup drafters draft after no other
     known = {name: more for name, more in wishes.items() if talk.offers(name)}
     if "logit_bias" in known:
-        best = talk.trusted.ask(Ask(talk.prompts[0], 1, 0.0)).tokens
+        best = talk.trusted.ask(Ask(prompt, 1, 0.0)).tokens
         known["logit_bias"] = {"logit_bias": {str(best[0] if best else 0): -100}}
     if not known:
         yield Verdict("UNSUPPORTED", "none", "the servers show to know none of top_k, top_p, min_p, penalties, logit_bias")
         return
-    yield from compared(talk, session, {name: Ask(talk.prompts[0], more=more) for name, more in known.items()})
+    yield from compared(talk, session, {name: Ask(prompt, more=more) for name, more in known.items()})

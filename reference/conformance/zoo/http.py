@@ -46,6 +46,7 @@ def _bug(name: str, number: int, source: str, kind: str, symptom: str, caught_by
     return Bug(f"http-{name}", number, source, kind, symptom, f"http.{caught_by}", subject)
 
 
+ALONE = type("Alone", (Service,), {"text": parts.ArgmaxDraft})
 HTTP_BUGS = (
     _bug("residual-from-p", 2, "teaching repositories", "residual", "after a rejection draws from p", "law",
          parts.FromTarget),
@@ -73,6 +74,10 @@ HTTP_BUGS = (
     _bug("mix-up", 44, "vLLM #49620", "batching", "a request gets another's text", "concurrency", parts.MixUp),
     _bug("first-row-for-all", 24, "vLLM #9441", "batching", "one temperature for a batch", "concurrency",
          parts.FirstRowForAll),
+    _bug("hot-company", 24, "vLLM #10863", "batching", "unseeded rows take each other's temperature", "concurrent-law",
+         parts.HotCompany),
+    _bug("argmax-draft-alone", 4, "transformers #33534", "verify", "as argmax-draft, and there is no baseline", "own-law",
+         ALONE),
     _bug("overloaded", 44, "vLLM #48245", "batching", "HTTP 500 with 17 requests in flight", "concurrency",
          parts.Overloaded),
     _bug("keeps-slots", 44, "vLLM #48245", "batching", "slots of clients that went away stay taken", "disconnect",
@@ -102,7 +107,8 @@ HTTP_BUGS = (
 )
 LLAMA = writes(Speculator, ("llama",))
 TEXT_ONLY = writes(Speculator, ids=False)
-BASELINES = {LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}  # baselines that are not Target
+BASELINES: dict[type[Service], type[Service] | None] = {  # where it is not Target
+    ALONE: None, LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}
 HTTP_CONTROLS = (
     Control("http right", "speculative sampling as published", Service),
     Control("http sampler match", "draws from p and accepts if the draft is that", writes(parts.Matching)),

@@ -153,6 +153,20 @@ class FirstRowForAll(Service):
         return super().write(Wish(**fields), number)
 
 
+class HotCompany(Service):
+    """An unseeded sampled request takes the temperature of the one that came before it, while both are worked on."""
+
+    pause, temperature = 0.002, 1.0
+
+    def write(self, wish: Wish, number: int) -> Written:
+        mine, before = wish.temperature, self.temperature
+        if mine and wish.seed is None:
+            self.temperature = mine
+            if self.flying > 1:
+                wish = Wish(**{**vars(wish), "temperature": before})
+        return super().write(wish, number)
+
+
 class Overloaded(Service):
     pause = 0.005
 
