@@ -88,6 +88,11 @@ class Session:
     def generator(self, *what: object) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed_for(*what))
 
+    def reproduction(self, *only: str) -> str:
+        """The command that says the same again; a check that looks at what others do gives the one of the whole run."""
+        return shlex.join(["specdec", "validate", self.engine, "--level", self.level, *only, "--seed", str(self.seed),
+                           *self.options])
+
     @contextmanager
     def calling(self, what: str) -> Iterator[None]:
         """Around every call of the engine, so that a hang is noticed and named."""
@@ -132,9 +137,7 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True
     while going:
-        unsure = [name for name in going if name in said and said[name].verdict == "INCONCLUSIVE"]
-        plain = [name for name, (item, _) in going.items() if not item.statistical]  # of finite work: never put off
-        for name in dict.fromkeys([*unsure, *plain]) if unsure else list(going):
+        for name in list(going) if first else _turn([item for item, _ in going.values()], said):
             item, run = going[name]
             if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]
@@ -153,6 +156,16 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
             tell("renewed", name, said[name])
         first = False
     return [said[item.id] for item in chosen]
+
+
+def _turn(going: Sequence["Check"], said: dict[str, Verdict]) -> list[str]:
+    """Who gets a slice in the next round: checks of finite work always; of the others those that cannot say anything yet,
+    where there are any, and none that has had more than twice its share of the time."""
+    tests = [item.id for item in going if item.statistical]
+    tests = [name for name in tests if said[name].verdict == "INCONCLUSIVE"] or tests
+    share = sum(said[name].seconds for name in tests) / max(1, len(tests))
+    return [item.id for item in going
+            if not item.statistical or (item.id in tests and said[item.id].seconds <= 2 * share)]
 
 
 def _guarded(item: "Check", plug: Any, session: Session) -> Iterator[Verdict]:
@@ -200,9 +213,4 @@ def _settled(verdict: Verdict, item: "Check", plug: Any, session: Session, secon
     if outcome == "PASS" and verdict.mde is not None and verdict.mde > session.enough:
         outcome = "INCONCLUSIVE"
     return replace(verdict, verdict=outcome, id=item.id, seed=session.seed, seconds=seconds,
-                   repro=reproduction(session.engine, session.level, item.id, session.seed, session.options))
-
-
-def reproduction(engine: str, level: str, check: str, seed: int, options: Sequence[str] = ()) -> str:
-    """The command that says the same again."""
-    return shlex.join(["specdec", "validate", engine, "--level", level, "--only", check, "--seed", str(seed), *options])
+                   repro=verdict.repro or session.reproduction("--only", item.id))

@@ -170,6 +170,24 @@ def global_coins(out, p, draft):
     return Right().verify(p, None, draft, int(torch.randint(1 << 40, ())))
 
 
+class RedrawsFromP(Kernel):
+    """Draws what replaces a rejected token from p, not from the residual."""
+
+    name = "redraws from p"
+
+    def verify(self, p, q, draft, seed):
+        generator = torch.Generator().manual_seed(seed)
+        batch, count = draft.shape
+        q = torch.nn.functional.one_hot(draft, p.shape[2]).float() if q is None else q
+        at = draft[..., None]
+        coins = torch.rand(batch, count, generator=generator)
+        kept = coins * q.gather(2, at)[..., 0] < p[:, :count].gather(2, at)[..., 0]
+        accepted = kept.long().cumprod(1).sum(1)
+        final = torch.multinomial(p[torch.arange(batch), accepted], 1, generator=generator)
+        out = torch.cat([draft, torch.zeros_like(final)], 1)
+        return out.where(torch.arange(count + 1) < accepted[:, None], -1).scatter(1, accepted[:, None], final)
+
+
 class NoConstructor(Right):
     def __init__(self):
         raise ValueError("no such device")

@@ -100,10 +100,20 @@ def test_global_coins_of_a_check_do_not_depend_on_the_others() -> None:
     assert drawn("abab")["a"] == drawn("aabb")["a"] != drawn("abab")["b"]
 
 
-@pytest.mark.parametrize("name", ["NoConstructor"])
-def test_what_cannot_be_made_is_not_loaded(name: str) -> None:
+def test_a_failure_is_the_same_when_its_check_runs_alone() -> None:
+    """What the reproduction line promises: the same draws, the same case, the same numbers."""
+    engine = f"{BEASTS}:RedrawsFromP"
+    said = verdicts(here(Job(engine, budget=10.0, only=("kernel.first-token", "kernel.joint", "kernel.directed"))))
+    assert {one["verdict"] for one in said.values()} == {"FAIL"}
+    for name, one in said.items():
+        assert one["repro"] == f"specdec validate {engine} --level kernel --only {name} --seed 0"
+        again = verdicts(here(Job(engine, budget=10.0, only=(name,))))[name]
+        assert again | {"seconds": 0} == one | {"seconds": 0}
+
+
+def test_what_cannot_be_made_is_not_loaded() -> None:
     with pytest.raises(NotLoadedError, match="cannot be made: ValueError: no such device"):
-        judged(name)
+        judged("NoConstructor")
 
 
 @pytest.mark.parametrize(("content", "said"), [

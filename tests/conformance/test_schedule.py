@@ -1,5 +1,6 @@
 """The schedule of checks: who gets the time, what a check sees of the others (nothing), and who is excused."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,25 @@ def test_a_test_that_is_never_sure_does_not_starve_a_check_of_finite_work() -> N
     unsure, found = judge(Engine(), Session("x", "kernel", budget=0.5), chosen)
     assert unsure.verdict == "INCONCLUSIVE"
     assert found.verdict == "FAIL"
+
+
+def test_slow_slices_take_no_more_than_their_share() -> None:
+    """A test whose slices are long waits while the others come to as much time."""
+    def slow(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            time.sleep(0.05)
+            yield Verdict("INCONCLUSIVE", "e-process")
+
+    def quick(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            time.sleep(0.001)
+            yield Verdict("INCONCLUSIVE", "e-process")
+
+    runs = {"kernel.slow": slow, "kernel.a": quick, "kernel.b": quick}
+    said = judge(Engine(), Session("x", "kernel", budget=1.0),
+                 [made(name, run, statistical=True) for name, run in runs.items()])
+    assert said[0].seconds < 0.8
+    assert min(said[1].seconds, said[2].seconds) > 0.08
 
 
 def test_every_check_gets_its_first_slice_without_any_time() -> None:

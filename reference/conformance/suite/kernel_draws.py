@@ -209,15 +209,50 @@ class Draws:
     def more(self, names: Sequence[str]) -> None:
         """The next slice of the group of these that has had the fewest draws a case: as many again as it has, within
         bounds."""
-        group = min((self.groups[name] for name in names), key=lambda g: g.drawn / g.cases)
+        self._draw(min((self.groups[name] for name in names), key=lambda g: g.drawn / g.cases))
+
+    def reach(self, name: str, number: int) -> Slice:
+        """A slice of a group, drawn now unless another check had it drawn."""
+        group = self.groups[name]
+        while len(group.slices) <= number:
+            self._draw(group)
+        return group.slices[number]
+
+    def _draw(self, group: Group) -> None:
         rows = min(max(FIRST * group.call // CALL, min(FEW, 2 * group.call), group.drawn), MOST * group.call // CALL)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
-        for call, begin in enumerate(range(0, rows, group.call)):
-            n = max(min(group.call, rows - begin) - (number + call) % 7, 1)  # batches of many sizes
+        size = min(group.call, -(-rows // 2))  # two calls at least: what one leaves behind shows in the next
+        for call, begin in enumerate(range(0, rows, size)):
+            n = max(min(size, rows - begin) - (number + call) % 7, 1)  # batches of many sizes
             chosen = group.rows(n, generator)
             seed = self.session.seed_for("kernel", group.name, number, call)
             group.take(chosen, group.ask(self.kernel, self.session, chosen, seed), generator)
             group.drawn += n
         group.slices.append(group.fresh)
         group.fresh = group.empty()
+
+
+class Reader:
+    """The slices as one check takes them: in an order of its own, so that it says the same whichever other checks run."""
+
+    def __init__(self, found: Draws, names: Sequence[str]):
+        self.found = found
+        self.read = dict.fromkeys(names, 0)  # slices
+        self.rows = dict.fromkeys(names, 0.0)
+
+    def _name(self, behind: Sequence[str]) -> str:
+        """Of these groups, the one that this check has read least of, a case."""
+        return min(behind, key=lambda name: self.rows[name] / self.found.groups[name].cases)
+
+    def ready(self, behind: Sequence[str]) -> bool:
+        """Whether the next slice of these groups was drawn for another check already."""
+        return bool(behind) and self.read[name := self._name(behind)] < len(self.found.groups[name].slices)
+
+    def next(self, behind: Sequence[str]) -> tuple[Group, Slice]:
+        """The next slice of these groups."""
+        name = self._name(behind)
+        part = self.found.reach(name, self.read[name])
+        self.read[name] += 1
+        self.rows[name] += float(part.accepted.sum())
+        return self.found.groups[name], part

@@ -17,7 +17,7 @@ from ..session import Session
 from ..verdict import Picture, Verdict
 from . import check
 from .kernel_cause import cause, lean
-from .kernel_draws import Draws, Group, Slice
+from .kernel_draws import Draws, Group, Reader, Slice
 
 WIDEST = 32  # cells of a joint law; longer texts are looked at window by window
 PAIRS = ("opposed", "peaked target", "zeros", "peaked draft", "disjoint", "zero draft", "ties", "certain target",
@@ -84,9 +84,10 @@ class LawTest:
     test: OneSample
     read: int = 0  # slices
 
-    def go_on(self, goal: float) -> bool:
-        """Look at every fresh slice in turn until the goal is reached; whether the law is rejected."""
-        while self.read < len(self.group.slices) and not self.test.rejected and not (self.test.n and self.mde() <= goal):
+    def go_on(self, goal: float, until: int | None = None) -> bool:
+        """Look at every slice, up to number `until`, until the goal is reached; whether the law is rejected."""
+        until = len(self.group.slices) if until is None else until
+        while self.read < until and not self.test.rejected and not (self.test.n and self.mde() <= goal):
             self.test.update(within(self.group, self.group.slices[self.read].counts[self.case], self.window))
             self.read += 1
         return self.test.rejected
@@ -110,17 +111,19 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
         ) -> Iterator[Verdict]:
     """Draw and test until every case would have shown what matters, or one is off."""
     tests = law_tests(found, names, session, look)
-    while True:
-        behind = [name for name in names if any(
+    reader = Reader(found, names)
+    def behind() -> list[str]:
+        return [name for name in names if any(
             t.test.n == 0 or t.mde() > session.goal for t in tests if t.group.name == name)]
-        if not behind:
-            return
-        found.more(behind)
+
+    while left := behind():
+        group, _ = reader.next(left)
         for test in tests:
-            if test.go_on(session.goal):
+            if test.group is group and test.go_on(session.goal, reader.read[group.name]):
                 yield failed(test)
                 return
-        yield passed(tests)
+        if not reader.ready(behind()):
+            yield passed(tests)
 
 
 def passed(tests: Sequence[LawTest]) -> Verdict:
@@ -149,7 +152,7 @@ def failed(test: LawTest) -> Verdict:
     order = (seen - expected).abs().argsort(descending=True)[:WIDEST].sort().values.tolist()
     picture = Picture(f"{place}, {group.label(case)}", tuple(outcome(group, window, i) for i in order),
                       tuple(expected[order].tolist()), tuple(seen[order].tolist()), tuple(drafted[order].tolist()))
-    counts = torch.stack([s.counts[case] for s in group.slices]).sum(0)
+    counts = torch.stack([s.counts[case] for s in group.slices[: test.read]]).sum(0)
     return Verdict("FAIL", "e-process", what, group.label(case), test.test.n, test.test.alpha, test.mde(), tv,
                    (low, high), (picture,), cause(group, case, counts))
 
@@ -220,14 +223,12 @@ def directed(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     for group in map(found.groups.__getitem__, names):
         tests.append((group, Leaning(within(group, group.target, (0, 1)), within(group, group.followed, (0, 1)),
                                      session.alpha(len(names)))))
-    read = dict.fromkeys(names, 0)
+    reader = Reader(found, names)
     while any(t.mde > session.goal for _, t in tests):
-        found.more([group.name for group, t in tests if t.mde > session.goal])
+        fresh, part = reader.next([group.name for group, t in tests if t.mde > session.goal])
         for group, test in tests:
-            for part in group.slices[read[group.name]:]:
-                if test.mde > session.goal and test.update(within(group, part.counts, (0, 1))):
-                    break
-            read[group.name] = len(group.slices)
+            if group is fresh:
+                test.update(within(group, part.counts, (0, 1)))
         off = next((test for _, test in tests if test.rejected), None)
         worst = max((test for _, test in tests if test.n), key=lambda t: t.mde)
         shown = off or worst
@@ -253,16 +254,13 @@ def accepted(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     places = [(g, case, i) for g in map(found.groups.__getitem__, names) for case in range(g.cases)
               for i in range(1, g.K + 1)]
     tests = [(g, case, i, AtMost(coupling(g, case, i), session.alpha(len(places)))) for g, case, i in places]
-    read = dict.fromkeys(names, 0)
+    reader = Reader(found, names)
     while True:
         behind = [g.name for g, _, _, t in tests if t.mde > session.goal]
         if not behind:
             return
-        found.more(behind)
-        for name in names:
-            for part in found.groups[name].slices[read[name]:]:
-                _count(part, [entry for entry in tests if entry[0].name == name and entry[3].mde > session.goal])
-            read[name] = len(found.groups[name].slices)
+        fresh, part = reader.next(behind)
+        _count(part, [entry for entry in tests if entry[0] is fresh and entry[3].mde > session.goal])
         off = next((entry for entry in tests if entry[3].rejected), None)
         if off:
             g, case, i, test = off
@@ -270,8 +268,8 @@ def accepted(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                           f"{test.hits / test.n:.3f}, and no lossless rule can with more than {test.bound:.3f}",
                           g.label(case), test.n, test.alpha, test.mde, test.hits / test.n - test.bound)
             return
-        yield Verdict("PASS" if all(found.groups[name].slices for name in names) else "INCONCLUSIVE", "e-process",
-                      _rates(found.groups["pairs"]), n=sum(t.n for _, _, i, t in tests if i == 1),
+        yield Verdict("PASS" if all(reader.read.values()) else "INCONCLUSIVE", "e-process",
+                      _rates(found.groups["pairs"], reader.read["pairs"]), n=sum(t.n for _, _, i, t in tests if i == 1),
                       alpha=tests[0][3].alpha, mde=max(t.mde for g, _, _, t in tests if t.n))
 
 
@@ -290,8 +288,8 @@ def _count(part: Slice, tests: Sequence[tuple[Group, int, int, AtMost]]) -> None
             test.update(int(counts[i:].sum()), int(counts.sum()))
 
 
-def _rates(group: Group) -> str:
-    counts = torch.stack([part.accepted for part in group.slices]).sum(0)
+def _rates(group: Group, read: int) -> str:
+    counts = sum((part.accepted for part in group.slices[:read]), torch.zeros(group.cases, group.K + 1, dtype=torch.float64))
     rule = sum(coupling(group, case, 1) for case in range(group.cases)) / group.cases
     return (f"first draft tokens are accepted {float((counts[:, 1] / counts.sum(1)).mean()):.0%} of the time, by the ratio "
             f"rule {rule:.0%}")
@@ -329,7 +327,7 @@ def _watched(kernel: Kernel, session: Session, what: str, good: str) -> Iterator
         if drawn == seen and not bad:
             return
         yield Verdict("FAIL" if bad else "INCONCLUSIVE" if waiting[1:] else "PASS", "deterministic",
-                      bad or good.format(n=drawn), n=drawn)
+                      bad or good.format(n=drawn), n=drawn, repro=session.reproduction() if bad else "")
         if bad:
             return
         seen = drawn
