@@ -8,6 +8,7 @@ of Leviathan et al.; `draft model` is the token-wise rule with the small draft m
 Example:
   specdec bench --json bench.json
   specdec bench --rounds 4 --new-tokens 64     (a quick look)
+  specdec bench --serving --json serving.json --plot serving.png
 """
 
 import argparse
@@ -39,6 +40,7 @@ from ..model.checkpoint import load
 from ..model.transformer import Transformer
 from ..types import Completion, SamplingParams, SpecdecError
 from ..verify import RULES
+from . import bench_serving
 from .bench_tables import show
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
 
@@ -55,6 +57,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-tokens", type=int, default=192, help="tokens to write after each (default: 192)")
     parser.add_argument("--gamma", type=int, default=None, help="draft length (default: the predicted best)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1, fastest for small models)")
+    parser.add_argument("--serving", action="store_true", help="measure many requests at once instead, see docs: serve")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="with --serving: draw the result here")
     add_json(parser)
 
 
@@ -69,6 +73,8 @@ class Guess:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.serving:
+        return bench_serving.run(args)
     writable(args.json)
     for name in ("rounds", "prompt_length", "new_tokens", "threads"):
         if getattr(args, name) < 1:

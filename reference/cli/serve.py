@@ -16,11 +16,12 @@ import torch
 
 from ..model.text import Tokenizer, tokenizer
 from ..serve import ServingEngine
+from ..serve.calibrate import calibrate
 from ..serve.http import Server
 from ..types import SpecdecError
 from ..verify import RULES
 from .addons import add_addons, branches
-from .common import BUNDLED, add_models, load_models
+from .common import BUNDLED, add_models, load_models, say
 from .request import DRAFTERS, make_drafter
 
 
@@ -76,9 +77,12 @@ def make_engine(args: argparse.Namespace) -> ServingEngine:
     rule = args.rule or ("tree" if branches(drafter) else "rejection")
     if branches(drafter) and rule != "tree":
         raise SpecdecError(f"the draft has branches and the rule {rule} judges chains: use --rule tree")
-    pace = None
-    return ServingEngine(target, drafter, RULES[rule], gamma=args.gamma, rows=args.rows, blocks=args.blocks,
-                         size=args.block_size, chunk=args.chunk, pace=pace)
+    engine = ServingEngine(target, drafter, RULES[rule], gamma=args.gamma, rows=args.rows, blocks=args.blocks,
+                           size=args.block_size, chunk=args.chunk)
+    if args.adaptive:
+        say("measuring what a step costs ...")
+        engine.pace = calibrate(target, drafter, RULES[rule], args.gamma, args.rows)
+    return engine
 
 
 def words(args: argparse.Namespace, engine: ServingEngine) -> Tokenizer | None:

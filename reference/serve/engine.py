@@ -142,6 +142,15 @@ class ServingEngine:
         self._leave()
         return events
 
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Tokens that the blocks held now have room for, and tokens that they hold; what is shared counts once."""
+        filled: dict[int, int] = {}
+        for table, length in zip(self.cache.tables, self.cache.lengths.tolist(), strict=True):
+            for place, block in enumerate(table):
+                filled[block] = max(filled.get(block, 0), min(self.pool.size, length - place * self.pool.size))
+        return len(filled) * self.pool.size, sum(filled.values())
+
     def abandon(self, error: str) -> list[Event]:
         """All that run end with this error: nobody knows which row is to blame, or what state the drafter is in."""
         events = [Event(one.name, one.completion(), error=error) for one in self.running]

@@ -43,10 +43,10 @@ class Pace:
     """Chooses draft depths for a batch.
 
     Args:
-        forward: tokens in the target's forward -> its time, in any unit. draft: rows -> time of one draft step.
+        forward: rows and tokens of the target's forward -> its time, in any unit. draft: rows -> time of one draft step.
     """
 
-    forward: Callable[[int], float]
+    forward: Callable[[int, int], float]
     draft: Callable[[int], float] = lambda rows: 0.0
 
     def depths(self, tracks: Mapping[int, Track], most: int) -> dict[int, int]:
@@ -59,13 +59,13 @@ class Pace:
             return {}
         likely = sorted((-track.alpha ** depth, depth, row) for row, track in tracks.items() for depth in range(1, most + 1))
         depths, rows_at = dict.fromkeys(tracks, 0), [0] * (most + 1)
-        best, fastest = dict(depths), len(tracks) / self.forward(len(tracks))
+        best, fastest = dict(depths), len(tracks) / self.forward(len(tracks), len(tracks))
         expected = float(len(tracks))
         for count, (lost, depth, row) in enumerate(likely, len(tracks) + 1):
             depths[row] = depth
             rows_at[depth] += 1
             expected -= lost
-            time = self.forward(count) + sum(self.draft(rows) for rows in rows_at if rows)
+            time = self.forward(len(tracks), count) + sum(self.draft(rows) for rows in rows_at if rows)
             if expected / time > fastest:
                 fastest, best = expected / time, dict(depths)
         return best

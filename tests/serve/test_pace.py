@@ -24,24 +24,24 @@ def tracks(*alphas) -> dict[int, Track]:
 
 
 def test_nearly_free_tokens_are_all_taken():
-    assert Pace(lambda tokens: 1 + 0.01 * tokens).depths(tracks(0.9, 0.9), 5) == {0: 5, 1: 5}
+    assert Pace(lambda rows, tokens: 1 + 0.01 * tokens).depths(tracks(0.9, 0.9), 5) == {0: 5, 1: 5}
 
 
 def test_a_large_batch_stops_drafting_by_itself():
     """The forward costs 1 until 64 tokens, and from there on in proportion: what one request may have, 64 may not."""
-    pace = Pace(lambda tokens: max(1.0, tokens / 64))
+    pace = Pace(lambda rows, tokens: max(1.0, tokens / 64))
     assert pace.depths(tracks(0.7), 5) == {0: 5}
     assert set(pace.depths(tracks(*[0.7] * 16), 5).values()) == {3}
     assert set(pace.depths(tracks(*[0.7] * 64), 5).values()) == {0}
 
 
 def test_what_is_accepted_more_often_is_drafted_deeper():
-    depths = Pace(lambda tokens: 10 + tokens).depths(tracks(0.95, 0.6, 0.05), 6)
+    depths = Pace(lambda rows, tokens: 10 + tokens).depths(tracks(0.95, 0.6, 0.05), 6)
     assert depths[0] > depths[1] > depths[2] == 0
 
 
 def test_draft_steps_cost_too():
-    free, dear = Pace(lambda tokens: 1.0), Pace(lambda tokens: 1.0, lambda rows: 0.6)
+    free, dear = Pace(lambda rows, tokens: 1.0), Pace(lambda rows, tokens: 1.0, lambda rows: 0.6)
     assert free.depths(tracks(0.5), 4)[0] == 4
     assert dear.depths(tracks(0.5), 4)[0] == 0
 
@@ -83,7 +83,7 @@ def target_law(prompt, count) -> dict:
 @pytest.mark.parametrize("rule", ["rejection", "block"])
 def test_two_requests_that_set_each_others_depth_keep_their_joint_law(rule):
     """Every outcome of all coins of both: together they have the product of the target's laws."""
-    pace = Watched(lambda tokens: 1 + 0.35 * tokens)
+    pace = Watched(lambda rows, tokens: 1 + 0.35 * tokens)
     object.__setattr__(pace, "seen", set())
     prompts, counts = [[1, 0], [0]], [3, 2]
 

@@ -1,0 +1,54 @@
+"""What a step costs on this machine, measured with the engine itself: the cost curve that `Pace` goes by."""
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+
+from ..draft.base import Drafter
+from ..model.transformer import Transformer
+from ..types import SamplingParams
+from ..verify import Rule
+from .engine import ServingEngine
+from .pace import Pace
+
+CONTEXT = 128  # tokens of each text that is timed
+
+
+def step_seconds(target: Transformer, drafter: Drafter, rule: Rule, gamma: int, rows: int, steps: int = 5) -> float:
+    """Median seconds of a step of `rows` rows that all draft gamma tokens."""
+    context = min(CONTEXT, target.config.max_position_embeddings // 2)
+    engine = ServingEngine(target, drafter, rule, gamma=gamma, rows=rows, blocks=rows * (context // 8 + 4), chunk=context)
+    prompt = torch.randint(target.config.vocab_size, (context,), generator=torch.Generator().manual_seed(0)).tolist()
+    for seed in range(rows):
+        engine.add(prompt, SamplingParams(seed=seed, max_new_tokens=context - 1))
+        if not seed:
+            engine.step()  # the prompt is read once, and shared
+    taken: list[float] = []
+    engine.step()
+    while len(taken) < steps and len(engine.running) == rows:
+        begin = time.perf_counter()
+        engine.step()
+        taken.append(time.perf_counter() - begin)
+    for name in [one.name for one in engine.by_number.values()]:
+        engine.cancel(name)
+    return median(taken)
+
+
+def calibrate(target: Transformer, drafter: Drafter, rule: Rule, gamma: int, rows: int) -> Pace:
+    """Times steps of several sizes and depths, and fits seconds = a + b rows + c tokens + d levels + e drafted tokens, none
+    of them negative, with equal weight to relative errors."""
+    sizes = sorted({1, max(1, rows // 8), max(1, rows // 2), rows})
+    depths = sorted({0, (gamma + 1) // 2, gamma})
+    cases: list[Sequence[float]] = []
+    seconds: list[float] = []
+    for size in sizes:
+        for depth in depths:
+            seconds.append(step_seconds(target, drafter, rule, depth, size))
+            cases.append((1, size, size * (1 + drafter.nodes(depth)), depth, size * depth))
+    weight = 1 / np.array(seconds)
+    a, b, c, d, e = nnls(np.array(cases) * weight[:, None], np.ones(len(seconds)))[0].tolist()
+    return Pace(lambda rows, tokens: a + b * rows + c * tokens, lambda rows: d + e * rows)
