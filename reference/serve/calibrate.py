@@ -20,13 +20,15 @@ CONTEXT = 128  # tokens of each text that is timed
 
 def step_seconds(target: Transformer, drafter: Drafter, rule: Rule, gamma: int, rows: int, steps: int = 5) -> float:
     """Median seconds of a step of `rows` rows that all draft gamma tokens."""
-    context = min(CONTEXT, target.config.max_position_embeddings // 2)
-    engine = ServingEngine(target, drafter, rule, gamma=gamma, rows=rows, blocks=rows * (context // 8 + 4), chunk=context)
-    prompt = torch.randint(target.config.vocab_size, (context,), generator=torch.Generator().manual_seed(0)).tolist()
+    context = max(1, min(CONTEXT, target.config.max_position_embeddings // 2 - 1))
+    engine = ServingEngine(target, drafter, rule, gamma=gamma, rows=rows, size=context,
+                           blocks=rows * 3 + drafter.nodes(gamma), chunk=context)
+    generator = torch.Generator().manual_seed(0)
+    prompt = torch.randint(target.config.vocab_size, (context + 1,), generator=generator).tolist()
     for seed in range(rows):
         engine.add(prompt, SamplingParams(seed=seed, max_new_tokens=context - 1))
         if not seed:
-            engine.step()  # the prompt is read once, and shared
+            engine.step()  # the prompt is read once, and found by the others
     taken: list[float] = []
     engine.step()
     while len(taken) < steps and len(engine.running) == rows:

@@ -1,0 +1,45 @@
+"""Run by torchrun on two ranks: serves a few requests with a split target; each rank prints what it wrote."""
+
+import json
+import sys
+
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+
+from reference.serve import ServingEngine
+from reference.serve.parallel import Shared, split
+from reference.types import SamplingParams
+from tests.serve.players import players, rule_of
+from tests.stub import tiny
+
+PROMPTS = [[1, 2, 3, 4], [5], [2, 2]]
+
+
+def model():
+    return tiny(seed=8, vocabulary=7, layers=2, context=48)
+
+
+def params(seeded: bool) -> list[SamplingParams]:
+    return [SamplingParams(seed=seed if seeded else None, max_new_tokens=14, top_p=0.9) for seed in range(3)]
+
+
+def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
+    rule, drafter = players(model())[name]
+    engine = ServingEngine(target, drafter(), rule_of(rule, 1), gamma=2, blocks=24, size=2, rows=2)
+    if shared:
+        own = engine.coins
+        engine.coins = lambda numbers: Shared(own(numbers))
+    return [done.tokens for done in engine.generate(PROMPTS, params(seeded))]
+
+
+if __name__ == "__main__":
+    dist.init_process_group("gloo")
+    halved = split(model(), init_device_mesh("cpu", (dist.get_world_size(),)))
+    said = {"heads": halved.blocks[0].attention.qkv.weight.to_local().shape[1],
+            **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
+            "unseeded": serve(halved, "model", False, True), "apart": serve(halved, "nothing", False, False)}
+    every = [None] * dist.get_world_size()
+    dist.all_gather_object(every, said)
+    if dist.get_rank() == 0:
+        json.dump(every, sys.stdout)
+    dist.destroy_process_group()
