@@ -71,6 +71,10 @@ def test_the_sentence_says_what_could_have_been_missed() -> None:
 def test_the_likely_cause_is_the_headline() -> None:
     cause = "tokens your draft likes come out too often"
     assert words.sentence(report(FAIL, verdict("FAIL", "kernel.law", tv=0.1, cause=cause))) == f"FAIL: {cause}"
+    seen = verdict("FAIL", "kernel.law", what="2 comes out too seldom; tokens your draft likes come out too often",
+                   cause="looks like a residual that is not p - q")
+    assert words.sentence(report(FAIL, seen)) == \
+        "FAIL: tokens your draft likes come out too often; it looks like a residual that is not p - q"
 
 
 FULL = report(
@@ -153,7 +157,7 @@ def test_the_summary_fits_the_terminal(width: int) -> None:
     assert lines[0] == "FAIL: the residual is not p - q"
     assert max(len(line.rstrip()) for line in lines if "again: " not in line) <= width
     assert [line.strip() for line in lines if line.strip().startswith("again: ")] == \
-        [f"again: specdec validate x.py:X --only kernel.{name}" for name in ("fail", "law")], "to be copied whole"
+        [f"again: specdec validate x.py:X --only kernel.{name}" for name in ("law", "fail")], "to be copied whole"
     told = " ".join(out.getvalue().split())
     for said in ("1 of 8 checks passed, 2 failed, 1 inconclusive, 1 unverified, 1 lossy by design, 1 unsupported, "
                  "1 without a verdict", "seed 0", "1e-06 at most", "note: it & that"):

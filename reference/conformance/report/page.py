@@ -15,7 +15,7 @@ def page(report: Report) -> str:
     said = words.sentence(report)
     outcome, _, rest = said.partition(": ")
     failed = {verdict.id for verdict in report.failed}
-    told = [v for v in words.ordered(report) if v.id in failed]
+    told = words.failures(report)
     drawn = [v for v in words.ordered(report) if v.id not in failed and v.pictures]
     parts = [f'<p class="run">{escape(report.name or report.engine)} · {report.level} level · seed {report.seed} · '
              f'{report.seconds:.0f} s</p><h1><span class="verdict {outcome}">{outcome}</span> {escape(rest)}</h1>',

@@ -20,7 +20,7 @@ def show(report: Report, console: Console) -> None:
     said = words.sentence(report)
     outcome, _, rest = said.partition(": ")
     console.print(f"[{COLOUR[outcome]}]{outcome}[/]: {escape(rest)}", highlight=False)
-    for verdict in report.failed[:TOLD]:
+    for verdict in words.failures(report)[:TOLD]:
         console.print()
         _failure(report, verdict, console)
     if len(report.failed) > TOLD:

@@ -17,12 +17,18 @@ def sentence(report: Report) -> str:
     return f"{report.verdict}: {said(report)}"
 
 
+def failures(report: Report) -> list[Verdict]:
+    """What failed, the most telling first: a likely cause, then a large distance."""
+    return sorted(report.failed, key=lambda v: (v.verdict == "PASS", not v.cause, -(v.tv or 0)))
+
+
 def _failure(report: Report) -> str:
-    failed = sorted(report.failed, key=lambda v: (v.verdict == "PASS", not v.cause, -(v.tv or 0)))
-    first = failed[0]
+    first = failures(report)[0]
     if first.verdict == "PASS":
         return f"{first.id} is listed as known to fail, and passes: take it off the list"
-    return first.cause or f"{first.id}: {first.what}"
+    if not first.cause.startswith("looks like"):
+        return first.cause or f"{first.id}: {first.what}"
+    return f"{first.what.rpartition('; ')[2]}; it {first.cause}"  # the pattern in words, where there is one
 
 
 def _gap(report: Report) -> str:
