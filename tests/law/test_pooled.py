@@ -83,6 +83,7 @@ def test_a_bound_is_passed_only_from_above() -> None:
 
 
 def test_what_is_stated_before_the_first_draw_and_for_certain_events() -> None:
+    assert AtMost(1.0, 1e-6).log_e() == 0
     assert AtMost(0.5, 1e-6).mde == 1
     assert AtMost(1.0, 1e-6).mde == 0
     certain = AtMost(0.0, 1e-6)
