@@ -10,13 +10,17 @@ Result = Mapping[str, Any]
 
 
 def path_of(root: Path, command: str) -> Path:
-    """`profile medusa` writes medusa.json: the last word names the file."""
-    return root / "docs" / "results" / f"{command.split()[-1]}.json"
+    """`profile medusa` writes medusa.json and `bench --serving` serving.json: the last word names the file."""
+    return root / "docs" / "results" / f"{_file(command)}.json"
 
 
 def wanting(command: str) -> str:
     """What stands where a number will be."""
-    return f"No result file is here yet: run `specdec {command} --json docs/results/{command.split()[-1]}.json`."
+    return f"No result file is here yet: run `specdec {command} --json docs/results/{_file(command)}.json`."
+
+
+def _file(command: str) -> str:
+    return command.split()[-1].lstrip("-")
 
 
 def load(root: Path, command: str) -> Result | None:
@@ -169,6 +173,43 @@ def thresholds(result: Result) -> str:
     return rows(["epsilon", "delta", "tokens per cycle", "TV of a cycle's first token", "exact TV on a toy"], body, words=2)
 
 
+def serving(result: Result) -> str:
+    """Throughput by requests at once, and where speculation of fixed depth stops paying."""
+    one = result["batches"][0]["plain"]
+    body = [[str(batch["size"]), *(f"{batch[way] / batch['plain']:.2f}×" for way in ("speculative", "adaptive")),
+             f"{batch['plain'] / one:.1f}×"] for batch in result["batches"]]
+    heads = ["requests at once", f"speculative, depth {result['gamma']}, against plain", "adaptive depth against plain",
+             "plain against one request"]
+    cross, hits = result["crossover_batch"], result["trace"]["prefix_hits"]["speculative"]
+    said = "at no batch measured" if cross is None else f"from {cross} requests at once on"
+    same = "the same tokens" if result["same_tokens"] else "**other tokens**"
+    return rows(heads, body) + (
+        f"\n\nSpeculation of fixed depth is slower than plain decoding {said}. Requests served together got {same} as each "
+        f"alone in float64, {result['same_tokens_float32']} in {result['settings']['dtype']}. {100 * hits:.0f} % of the "
+        "trace's prompt tokens were found and not read.")
+
+
+def serving_memory(result: Result) -> str:
+    """Bytes held against bytes needed."""
+    kept = result["memory"]
+    return rows(["cache", "MB", "of what is needed"], [
+        [name, f"{kept[key] / 1e6:.1f}", f"{kept[key] / kept['needed']:.2f}×"] for name, key in
+        (("needed for the tokens that are there", "needed"), ("held in pages", "paged"),
+         ("held in one stretch a row, long enough for the longest", "contiguous"))])
+
+
+def serving_latency(result: Result) -> str:
+    """Of each way, in units of plain decoding's time a token with one request."""
+    unit = result["batches"][0]["latency"]["plain"]["token_p50"]
+    ways, keys = ("plain", "speculative", "adaptive"), ("first_token_p50", "token_p50", "token_p95")
+    body = [[str(batch["size"]), *(f"{batch['latency'][way][key] / unit:.1f}" for key in keys for way in ways)]
+            for batch in result["batches"]]
+    heads = ["requests at once", *(f"{what}, {way}" for what in ("first token", "a token", "a token, p95") for way in ways)]
+    return rows(heads, body) + "\n\nIn units of the median time of a token with one request and no speculation."
+
+
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench, ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
-    ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds}
+    ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,
+    ("bench --serving", ""): serving, ("bench --serving", "memory"): serving_memory,
+    ("bench --serving", "latency"): serving_latency}

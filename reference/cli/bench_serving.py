@@ -14,6 +14,7 @@ from ..draft.model import ModelDrafter
 from ..draft.none import NoDrafter
 from ..measure.arrivals import Arrival, arrivals
 from ..measure.serving import Served, memory, serve
+from ..measure.timing import WorkClock
 from ..model.checkpoint import load
 from ..model.transformer import Transformer
 from ..serve import ServingEngine
@@ -46,18 +47,24 @@ def run(args: argparse.Namespace) -> int:
     replayed = {way: replay(engines, way, batches) for way in WAYS}
     result = {"batches": batches, "crossover_batch": crossover(batches), "gamma": gamma,
               "same_tokens": same_tokens(args, gamma), "same_tokens_float32": same_texts(replayed, engines),
-              "memory": memory(replayed["speculative"][0], token_bytes(target)),
-              "trace": {"requests": TRACE, "rows": ROWS, "seconds_between": replayed["plain"][2],
-                        **{way: replayed[way][0].summary() for way in WAYS},
-                        "prefix_hits": {way: replayed[way][1].hits / replayed[way][1].looked for way in WAYS},
-                        "preemptions": {way: replayed[way][1].preemptions for way in WAYS}},
+              "memory": memory(replayed["speculative"][0], token_bytes(target)), "trace": _trace(replayed),
               "settings": {"block_size": SIZE, "chunk": CHUNK, "temperature": 1.0, "threads": args.threads,
-                           "dtype": args.dtype, "device": args.device, "rule": "rejection"}}
+                           "clock": WorkClock(target.device).name, "dtype": args.dtype, "device": args.device,
+                           "rule": "rejection"}}
     show(result)
     write_result(args.json, "bench --serving", result)
     if args.plot:
         plot(result, args.plot)
     return 0
+
+
+def _trace(replayed: dict[str, tuple[Served, ServingEngine, float]]) -> dict[str, Any]:
+    """The recorded trace, and what each way made of it."""
+    return {"requests": TRACE, "rows": ROWS, "seconds_between": replayed["plain"][2],
+            "arrivals": [[one.at, len(one.prompt), one.new_tokens] for one in arrivals(TRACE)],
+            **{way: run.summary() for way, (run, _, _) in replayed.items()},
+            "prefix_hits": {way: engine.hits / engine.looked for way, (_, engine, _) in replayed.items()},
+            "preemptions": {way: engine.preemptions for way, (_, engine, _) in replayed.items()}}
 
 
 class Engines:

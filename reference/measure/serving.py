@@ -1,6 +1,5 @@
 """Measuring a serving engine: a closed loop of clients, and a trace that is replayed in time."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
@@ -11,6 +10,7 @@ from ..serve import ServingEngine
 from ..serve.sequence import Event
 from ..types import SamplingParams
 from .arrivals import Arrival
+from .timing import WorkClock
 
 
 @dataclass
@@ -55,11 +55,12 @@ def serve(engine: ServingEngine, work: Sequence[Arrival], params: SamplingParams
         longest: room that contiguous memory would give a row.
     """
     result, came, last = Served(), dict[int, float](), dict[int, float]()
-    begin = time.perf_counter()
+    clock = WorkClock(engine.target.device)
+    begin = clock.now()
     left = iter(enumerate(work))
     upcoming = next(left, None)
     while upcoming is not None or engine.busy:
-        now = time.perf_counter() - begin
+        now = clock.now() - begin
         while upcoming is not None and _here(upcoming[1], now, between, len(engine.by_number), clients):
             number, one = upcoming
             own = SamplingParams(temperature=params.temperature, seed=number, max_new_tokens=one.new_tokens)
@@ -68,9 +69,9 @@ def serve(engine: ServingEngine, work: Sequence[Arrival], params: SamplingParams
             upcoming = next(left, None)
         events = engine.step()
         if not events and not engine.busy and upcoming is not None:
-            time.sleep(max(0.0, upcoming[1].at * between - now))
-        _record(result, engine, events, came, last, time.perf_counter() - begin, longest)
-    result.seconds = time.perf_counter() - begin
+            clock.wait(upcoming[1].at * between - now)
+        _record(result, engine, events, came, last, clock.now() - begin, longest)
+    result.seconds = clock.now() - begin
     return result
 
 

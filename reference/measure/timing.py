@@ -26,6 +26,23 @@ class Timed:
         return self.decode / max(1, self.decoded)
 
 
+class WorkClock:
+    """Seconds of work. On one processor thread, the time that this process was at work: what a clock shows on a machine that
+    nobody else uses. Else the wall clock. Waiting is not waited for, the clock is put forward."""
+
+    def __init__(self, device: torch.device):
+        alone = device.type == "cpu" and torch.get_num_threads() == 1
+        self.name = "process" if alone else "wall"
+        self.read = time.process_time if alone else time.perf_counter
+        self.waited = 0.0
+
+    def now(self) -> float:
+        return self.read() + self.waited
+
+    def wait(self, seconds: float) -> None:
+        self.waited += max(0.0, seconds)
+
+
 class Stopwatch:
     """Times one generation: start it, tell it of the first tokens, stop it."""
 
