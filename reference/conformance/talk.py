@@ -10,6 +10,7 @@ from .prefixes import END, Text
 from .session import MisbehavedError, Session
 
 PIECES = 8  # samples that prompts are cut from
+STARTS: tuple[Prompt, ...] = ("a", "A", "The", (1,), (2,), (5,))
 SEEDS = 1 << 31  # what every server takes
 
 
@@ -116,25 +117,34 @@ class Talk:
     def _own_prompts(self) -> list[Prompt]:
         """Pieces of what the trusted side writes: in its vocabulary, and likely; some repeat themselves, so that lookup
         drafters draft."""
-        start = self._start()
-        answers = self.trusted.ask_all(self.seeded(Ask(start, 16), PIECES, "prompts"))
-        written = [answer.tokens or () if self.ids_in() else answer.text for answer in answers]
-        texts = [text for text in written if len(text) >= 4]
+        start, texts = self._beginning()
         plain = [text[:length] for length, text in zip((8, 5, 3, 12, 8, 5, 3, 12), texts)]
         again = [text[:3] * 4 for text in texts[:2]] + [text[:5] * 2 for text in texts[2:4]]
         mixed = [prompt for pair in zip(plain, again) for prompt in pair] + plain[len(again):]
         return list(dict.fromkeys([*mixed, start]))
 
+    def _beginning(self) -> tuple[Prompt, list[Prompt]]:
+        """The first beginning that both servers take, with several texts of some length that the trusted side writes
+        after it; one that its vocabulary lacks would be read as nothing."""
+        best: tuple[Prompt, list[Prompt]] = "", []
+        for start in STARTS:
+            if not all(_takes(side, Ask(start, 1, 0.0)) for side in self.sides):
+                continue
+            answers = self.trusted.ask_all(self.seeded(Ask(start, 16), PIECES, "prompts"))
+            written: list[Prompt] = [answer.tokens or () if self.ids_in() else answer.text for answer in answers]
+            texts = [text for text in written if len(text) >= 4]
+            best = max(best, (start, texts), key=lambda pair: len({*pair[1]}))
+            if len(texts) >= PIECES // 2:
+                break
+        if not best[1]:
+            raise MisbehavedError(f"{self.trusted.name} writes fewer than 4 tokens after each of "
+                                  f"{', '.join(map(repr, STARTS))}: give the adapter `prompts` after which it writes more")
+        return best
+
     def ids_in(self) -> bool:
         """Whether prompts may be ids."""
         return self.ids and bool(self.session.once("http ids in", lambda: all(
             _takes(side, Ask((1,), 1, 0.0)) for side in self.sides)))
-
-    def _start(self) -> Prompt:
-        for prompt in ("a", (1,)):
-            if all(_takes(side, Ask(prompt, 1, 0.0)) for side in self.sides):
-                return prompt
-        raise MisbehavedError("the servers take neither the prompt 'a' nor the ids [1]: give the adapter `prompts`")
 
 
 def _takes(side: Side, ask: Ask) -> bool:

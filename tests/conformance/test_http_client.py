@@ -153,3 +153,45 @@ def test_a_server_that_ignores_a_parameter_does_not_offer_it() -> None:
         talk.close()
     finally:
         toy.close()
+
+
+def test_a_beginning_that_the_vocabulary_lacks_is_passed_over() -> None:
+    """llama.cpp reads an unknown letter as no prompt at all, and answers with nothing: a judge that went on from there
+    would find every text right."""
+    class Upper(Target):
+        def wish(self, body, dialect):
+            if body.get("prompt") == "a":
+                return super().wish({**body, "prompt": [0], "max_tokens": 1, "stop": None}, dialect)
+            return super().wish(body, dialect)
+
+        def told(self, out, wish, body, dialect):
+            made = super().told(out, wish, body, dialect)
+            if body.get("prompt") == "a":
+                made["choices"][0] |= {"text": "", "token_ids": []}
+            return made
+
+    toy = Toy(Upper, Upper)
+    toy.start()
+    try:
+        talk = Talk(toy, Session("toy", "http"))
+        assert talk.prompts[-1] == (1,)
+        assert len(talk.prompts) > 8
+        talk.close()
+    finally:
+        toy.close()
+
+
+def test_servers_that_write_nothing_are_not_judged_on_nothing() -> None:
+    class Silent(Target):
+        def told(self, out, wish, body, dialect):
+            made = super().told(out, wish, body, dialect)
+            made["choices"][0] |= {"text": "", "token_ids": []}
+            return made
+
+    toy = Toy(Silent, Silent)
+    toy.start()
+    try:
+        with pytest.raises(MisbehavedError, match="give the adapter `prompts`"):
+            Talk(toy, Session("toy", "http"))
+    finally:
+        toy.close()

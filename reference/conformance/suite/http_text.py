@@ -38,7 +38,7 @@ def greedy(talk: Talk, session: Session) -> Iterator[Verdict]:
                                 "stays in the cache")
             return
         ties.append(tie)
-    yield Verdict("PASS", what=f"{tokens} tokens of {len(asked)} prompts" +
+    yield Verdict("PASS" if tokens else "INCONCLUSIVE", what=f"{tokens} tokens of {len(asked)} prompts" +
                   (f"; {len(ties)} part at {ties[0]}" if ties else ""), n=len(asked))
 
 
@@ -99,7 +99,8 @@ def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
     for part, (ask, whole) in enumerate(known, 1):
         text = whole.text
         never = "".join(sorted({*text}, reverse=True)) + "\N{SNOWMAN}"
-        for word in dict.fromkeys([text[at:at + 1 + at % 3] for at in range(len(text))] + [never]):
+        words = [word for at in range(len(text)) if "\ufffd" not in (word := text[at:at + 1 + at % 3])]  # half a letter
+        for word in dict.fromkeys([*words, never]):
             answer, tried = talk.server.ask(ask.but(stop=(word,))), tried + 1
             at = text.find(word)
             wrong = ""

@@ -78,7 +78,7 @@ HTTP_BUGS = (
          parts.HotCompany),
     _bug("argmax-draft-alone", 4, "transformers #33534", "verify", "as argmax-draft, and there is no baseline", "own-law",
          ALONE),
-    _bug("overloaded", 44, "vLLM #48245", "batching", "HTTP 500 with 17 requests in flight", "concurrency",
+    _bug("overloaded", 44, "vLLM #48245", "batching", "HTTP 500 with 9 requests in flight", "concurrency",
          parts.Overloaded),
     _bug("keeps-slots", 44, "vLLM #48245", "batching", "slots of clients that went away stay taken", "disconnect",
          parts.KeepsSlots),

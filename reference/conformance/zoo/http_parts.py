@@ -168,10 +168,10 @@ class HotCompany(Service):
 
 
 class Overloaded(Service):
-    pause = 0.005
+    pause = 0.02
 
     def write(self, wish: Wish, number: int) -> Written:
-        if self.flying > 16:
+        if self.flying > 8:
             raise RuntimeError("no free slot")
         return super().write(wish, number)
 
