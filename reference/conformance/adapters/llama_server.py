@@ -145,7 +145,7 @@ def request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
     """The server's names. Temperature comes before the filters, as in the contract."""
     stops = [(token,) for token in params.stop_ids] + list(params.stop_sequences)
     body = {"prompt": prompt, "n_predict": params.max_new_tokens, "temperature": params.temperature, "top_k": params.top_k,
-            "top_p": params.top_p, "min_p": params.min_p, "repeat_penalty": params.repetition_penalty, "repeat_last_n": -1,
+            "top_p": params.top_p, "min_p": params.min_p, "repeat_penalty": params.repetition_penalty, "repeat_last_n": 10**6,
             "presence_penalty": params.presence_penalty, "frequency_penalty": params.frequency_penalty,
             "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "return_tokens": True, "n_probs": 1,
             "logit_bias": [[token, max(bias, -1e9)] for token, bias in params.logit_bias.items()],
@@ -196,7 +196,7 @@ def converted(checkpoint: Path, file: Path) -> int:
         for part, count in (("q_proj", heads), ("k_proj", config["num_key_value_heads"])):
             if part in name:  # rotary pairs as neighbours, not as halves
                 weight = weight.reshape(count, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
-        writer.add_tensor(names.get_name(name, (".weight",)) + ".weight", weight.astype("float32"))
+        writer.add_tensor(names.get_name(name, (".weight",)), weight.astype("float32"))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
