@@ -120,7 +120,7 @@ def letters(vocabulary: int) -> Any:
 def arguments(params: SamplingParams, prompt: int, tokenizer: Any) -> dict[str, Any]:
     """What `generate` calls these parameters."""
     given: dict[str, Any] = {"max_new_tokens": params.max_new_tokens, "do_sample": params.temperature > 0,
-                             "eos_token_id": list(params.stop_ids) or None, "pad_token_id": 0,
+                             "eos_token_id": list(params.stop_ids) or None,
                              "repetition_penalty": params.repetition_penalty}
     if params.temperature > 0:
         given |= {"temperature": params.temperature, "top_k": params.top_k, "top_p": params.top_p,
