@@ -41,6 +41,9 @@ class Asked:
         """
         held: dict[tuple[str, bool], Engine] = self.session.kept.setdefault("engines", {})
         key = (self.toy.name, self.lookup)
+        if key in self.session.kept.get("raised", ()):
+            self.session.kept["raised"].remove(key)
+            _close(held.pop(key), self.session)
         if key in held:
             held[key] = held.pop(key)  # the latest comes last
             return held[key]
@@ -70,8 +73,12 @@ class Asked:
         given, biases = [list(prompt) for prompt in prompts], [dict(s.logit_bias) for s in params]
         what = f"generate, {len(rows)} prompts, {'' if speculative else 'not '}speculative, toy {self.toy.name}"
         engine = self.made()
-        with self.session.calling(what):
-            out = engine.generate(given, one or list(params), speculative=speculative)
+        try:
+            with self.session.calling(what):
+                out = engine.generate(given, one or list(params), speculative=speculative)
+        except (Exception, SystemExit):  # it may be left in any state, and the next check is to judge a whole one
+            self.session.kept.setdefault("raised", set()).add((self.toy.name, self.lookup))
+            raise
         if given != prompts or biases != [s.logit_bias for s in params]:
             raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
         done = [self._answer(answer, number) for number, answer in enumerate(self._list(out, len(rows)))]

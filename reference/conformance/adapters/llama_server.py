@@ -145,8 +145,9 @@ def request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
     """The server's names. Temperature comes before the filters, as in the contract."""
     stops = [(token,) for token in params.stop_ids] + list(params.stop_sequences)
     body = {"prompt": prompt, "n_predict": params.max_new_tokens, "temperature": params.temperature, "top_k": params.top_k,
-            "top_p": params.top_p, "min_p": params.min_p, "repeat_penalty": params.repetition_penalty, "repeat_last_n": 10**6,
-            "presence_penalty": params.presence_penalty, "frequency_penalty": params.frequency_penalty,
+            "top_p": params.top_p, "min_p": params.min_p, "repeat_penalty": params.repetition_penalty,
+            "repeat_last_n": 10**6, "presence_penalty": params.presence_penalty,
+            "frequency_penalty": params.frequency_penalty,
             "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "return_tokens": True, "n_probs": 1,
             "logit_bias": [[token, max(bias, -1e9)] for token, bias in params.logit_bias.items()],
             "stop": ["".join(map(letter, stop)) for stop in stops]}

@@ -208,13 +208,13 @@ def context_end(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             return
         for row, own, done in zip(rows, alone, one.answers(rows), strict=True):
             room = len(own.tokens)  # by the engine's own convention
-            known = CONTEXT - len(row[0]) + 1  # behind the context's end no law is known
+            known = CONTEXT - len(row[0])  # behind the context's end no law is known
             if len(done.tokens) != room:
-                yield Verdict("FAIL", what=f"toy {name}: with {known - 1} tokens left writes {len(done.tokens)} tokens, and "
+                yield Verdict("FAIL", what=f"toy {name}: with {known} tokens left writes {len(done.tokens)} tokens, and "
                               f"{room} without speculation", case=f"a prompt of {len(row[0])} tokens", n=1)
                 return
             cut = replace(params, max_new_tokens=min(room, known))
             done.tokens = done.tokens[:known]
-            readings.append((f"toy {name}, {known - 1} tokens left", read(one.toy, [(row[0], cut)], [done])))
+            readings.append((f"toy {name}, {known} tokens left", read(one.toy, [(row[0], cut)], [done])))
             count += 1
     yield said(readings, "1 to 9 tokens before the context's end", count)
