@@ -15,6 +15,7 @@ Example:
 import argparse
 import shlex
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,17 +142,16 @@ class _Shown:
         self.bar = bar
         self.task = bar.add_task("loading", total=budget)
         self.done: dict[str, str] = {}
-        self.total = 0
+        self.total, self.began = 0, time.monotonic()
 
     def take(self, event: dict[str, Any]) -> None:
         if event["event"] == "loaded":
-            self.total = len(event["checks"])
+            self.total, self.began = len(event["checks"]), time.monotonic()
         elif event["event"] in ("ended", "renewed"):
             self.done[event["check"]] = event["verdict"]["verdict"]
         elif event["event"] == "call" or not event.get("check"):
             return
         failed = sum(outcome == "FAIL" for outcome in self.done.values())
-        task = self.bar.tasks[0]
-        self.bar.update(self.task, completed=min(task.elapsed or 0.0, task.total or 0.0), description=(
+        self.bar.update(self.task, completed=time.monotonic() - self.began, description=(
             f"{len(self.done)} of {self.total} checks begun" + (f", [red]{failed} failed[/]" if failed else "")
             + f" · {event.get('check', '')}"))
