@@ -120,7 +120,7 @@ class Ranks:
     def read(self, toy: Toy, rows: Sequence[Row], answers: Sequence[Completion],
              counts_prompt: bool = False) -> reading.Fault | None:
         """Take in answers, unless one of them is wrong by itself: that fault is returned."""
-        texts = reading.restored(rows, answers)
+        texts = reading.restored(toy, rows, answers)
         tables = list(reading.laws(toy, rows, texts, counts_prompt))
         read = reading.check(rows, answers, texts, tables)
         if read.faults:

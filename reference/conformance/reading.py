@@ -65,7 +65,7 @@ class Reading:
 def read(toy: Toy, rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9,
          counts_prompt: bool = False) -> Reading:
     """As `check`, from the answers alone."""
-    texts = restored(rows, answers, room)
+    texts = restored(toy, rows, answers, room)
     return check(rows, answers, texts, list(laws(toy, rows, texts, counts_prompt)), room)
 
 
@@ -107,16 +107,22 @@ def _named(why: str, params: SamplingParams) -> str:
     return "stop" if why == "stop" else f"{params.max_new_tokens} tokens"
 
 
-def restored(rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9) -> list[list[int]]:
+def restored(toy: Toy, rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9) -> list[list[int]]:
     """The texts with their stops, which some engines leave out."""
-    return [_restored(done, params, room) for done, (_, params) in zip(answers, rows, strict=True)]
+    return [_restored(toy, prompt, params, done, room) for done, (prompt, params) in zip(answers, rows, strict=True)]
 
 
-def _restored(done: Completion, params: SamplingParams, room: int) -> list[int]:
-    if done.finish_reason == "stop" and not (done.tokens and ended(done.tokens, params, room) == "stop"):
-        for stop in (*((token,) for token in params.stop_ids), *params.stop_sequences):
-            whole = [*done.tokens, *stop]
-            ends = [ended(whole[:i], params, room) for i in range(1, len(whole) + 1)]
-            if ends[-1] == "stop" and not any(ends[:-1]):
-                return whole
-    return done.tokens
+def _restored(toy: Toy, prompt: Sequence[int], params: SamplingParams, done: Completion, room: int) -> list[int]:
+    if done.finish_reason != "stop" or (done.tokens and ended(done.tokens, params, room) == "stop"):
+        return done.tokens
+    possible = []
+    for stop in (*((token,) for token in params.stop_ids), *params.stop_sequences):
+        whole = [*done.tokens, *stop]
+        ends = [ended(whole[:i], params, room) for i in range(1, len(whole) + 1)]
+        if ends[-1] == "stop" and not any(ends[:-1]):
+            possible.append(whole)
+    if len(possible) < 2:
+        return possible[0] if possible else done.tokens
+    likely = [float(table.log_softmax(-1)[range(len(text)), text].sum()) for text, table in zip(possible, scores(
+        toy.target, [[*prompt, *text] for text in possible], [len(prompt)] * len(possible)), strict=True)]
+    return possible[likely.index(max(likely))]

@@ -18,6 +18,7 @@ from .engine_text import greedy
 
 LENGTH = 40  # of the text whose cycles are looked at
 NEAR = 1e-3  # log probability
+DRAWN = Verdict("UNSUPPORTED", "none", "drafts are drawn at temperature 0 too, so that acceptance varies")
 
 
 def metrics_of(done: Completion) -> Metrics:
@@ -25,14 +26,18 @@ def metrics_of(done: Completion) -> Metrics:
     return done.metrics
 
 
-def cycles(one: Asked, prompt: Sequence[int]) -> tuple[list[int], int]:
-    """How many tokens each cycle of a greedy text gained, and the fewest drafted tokens that went to waste.
+def cycles(one: Asked, prompt: Sequence[int]) -> tuple[list[int], int] | None:
+    """How many tokens each cycle of a greedy text gained, and the fewest drafted tokens that went to waste; None where the
+    same text is drafted in another way each time.
 
     From texts of every length up to LENGTH: one of n tokens takes as many target steps as it takes to reach n. A draft
     that is cut by the text's end is no waste, so the fewest of the last 16 lengths count.
     """
-    done = one.answers([(prompt, greedy(one.toy, most)) for most in range(1, LENGTH + 1)])
+    longest = (prompt, greedy(one.toy, LENGTH))
+    done = one.answers([*[(prompt, greedy(one.toy, most)) for most in range(1, LENGTH)], *[longest] * 4])
     counts = [metrics_of(completion) for completion in done]
+    if len({count.accepted for count in counts[-4:]}) > 1:
+        return None
     steps = [count.target_steps for count in counts if count.target_steps is not None]
     gained = [steps.count(step) for step in range(1, max(steps, default=0))]  # the last may be cut short
     return gained, min(count.drafted - count.accepted for count in counts[-16:])
@@ -52,7 +57,11 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
     one = asked(engine, session, "wide-same")
     prompts = [found.prompt for found in written("wide-same", 48)[:2]]
     for number, prompt in enumerate(prompts, 1):
-        gained, wasted = cycles(one, prompt)
+        looked = cycles(one, prompt)
+        if looked is None:
+            yield DRAWN
+            return
+        gained, wasted = looked
         shrinks = any(later < earlier for earlier, later in pairwise(gained[1:]))
         if wasted and (shrinks or not gained):
             yield Verdict("FAIL", what=f"of the target's own drafts at least {wasted} tokens are rejected; the cycles gain "
@@ -75,10 +84,14 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     once = [found for found in written("wide-near", 48)
             if sum(place < LENGTH for place in found.missed) == 1 and 2 <= found.missed[0] <= 16]
     for number, found in enumerate(once[:4], 1):
-        gained, wasted = cycles(one, found.prompt)
+        looked = cycles(one, found.prompt)
+        if looked is None:
+            yield DRAWN
+            return
+        gained, wasted = looked
         longest = max(gained, default=0)
         short = sum(count < longest for count in gained)  # one that is rejected, one that the prefill's token begins
-        if wasted > longest + 1 and (short > 2 or not gained):
+        if wasted > (longest + 1 if gained else 16) and (short > 2 or not gained):
             yield Verdict("FAIL", what=f"a draft that is wrong once is rejected again and again: the cycles gain {gained} "
                           f"tokens, at least {wasted} drafted tokens are wasted", case=f"prompt {list(found.prompt)}, draft "
                           f"wrong after {found.missed[0]} tokens", n=number * LENGTH)
@@ -117,7 +130,7 @@ def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             rows += [(some.prompt, greedy(one.toy, 24, stop_ids=(one.toy.eos, some.text[i])) if one.has("stop") else
                       greedy(one.toy, 24)) for some in found for i in range(10)]
         done = one.answers(rows)
-        texts = reading.restored(rows, done)
+        texts = reading.restored(one.toy, rows, done)
         if name == "wide-same":
             over = [(metrics_of(d).target_steps or 0) + metrics_of(d).accepted - len(text)
                     for d, text, (_, s) in zip(done, texts, rows, strict=True) if len(text) == s.max_new_tokens]

@@ -78,7 +78,7 @@ def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict
     test = Joint(p, q, toy.vocabulary, LENGTH, session.alpha())
     params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(toy.eos,))
     for rows, answers in slices(one, session, [prompt], params):
-        texts = reading.restored(rows, answers)
+        texts = reading.restored(toy, rows, answers)
         for text in texts:
             if not ended(text, params, LENGTH):
                 yield Verdict("FAIL", what=f"ends after {len(text)} of {LENGTH} tokens without a stop: {text}",

@@ -6,12 +6,12 @@ Numbers are kinds of bugs that real engines have had; `source` says where the ki
 
 from dataclasses import dataclass
 
-from ..contract import Kernel
+from ..contract import Engine, Kernel
 from ..subjects import Loop, Step
 from ..tree_subjects import Heads, TreeStep
 from .toy_server import Service
 
-Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel] | type[Service]
+Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel] | type[Engine] | type[Service]
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,7 @@ class Control:
 
 
 def level_of(subject: Subject) -> str:
-    """Of the exact checks: "rule", "greedy", "tree", "loop" or "heads"; "kernel" for what only the contract shows."""
-    return "kernel" if isinstance(subject, type) and issubclass(subject, Kernel) else str(subject.level)
+    """Of the exact checks: "rule", "greedy", "tree", "loop" or "heads"; else the contract's level that shows it."""
+    if isinstance(subject, type) and issubclass(subject, Kernel | Engine):
+        return "kernel" if issubclass(subject, Kernel) else "engine"
+    return str(subject.level)

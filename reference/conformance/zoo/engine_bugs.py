@@ -9,7 +9,9 @@ from ...decode import Cycle
 from ...types import SamplingParams
 from ..adapters.reference import Looped
 from ..contract import Completion, Metrics
-from . import Bug, loop_kinds
+from ..exact import CHECKS
+from ..subjects import Loop
+from . import Bug, Subject, loop_kinds
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
@@ -88,6 +90,14 @@ class OneAnswerForEqual(Looped):
         first: dict[tuple[int, ...], int] = {}
         return [replace(done[first.setdefault(tuple(prompt), i)]) if isinstance(params, SamplingParams) else done[i]
                 for i, prompt in enumerate(prompts)]
+
+
+def distance(subject: Subject) -> float | None:
+    """The exact TV of a loop's emitted law, over the cases of the exact checks; None where it shows in no law of one row."""
+    if not isinstance(subject, type) or not issubclass(subject, Loop) or subject.chance is not Loop.chance:
+        return None
+    found = [finding.tv for name in ("loop.joint", "loop.parameters") for finding in CHECKS[name](subject)]
+    return max(found, default=0.0) or None
 
 
 OURS = "constructed"

@@ -14,6 +14,8 @@ from ..suite import checks
 from ..verdict import Verdict
 from . import Bug, Control, level_of
 from .engine_bugs import ENGINE_BUGS
+from .engine_bugs import distance as engine_distance
+from .engine_controls import ENGINE_CONTROLS
 from .engines import engine
 from .http import HTTP_BUGS, HTTP_CONTROLS
 from .http import distance as http_distance
@@ -66,7 +68,7 @@ def bugs(level: str) -> dict[str, Bug]:
 
 def controls(level: str) -> dict[str, Control]:
     known = {"kernel": (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS), "http": HTTP_CONTROLS,
-             "engine": [control for control in EXACT_CONTROLS.values() if level_of(control.subject) == "loop"]}[level]
+             "engine": ENGINE_CONTROLS}[level]
     return {control.name: control for control in known if PLUGS[level](control.subject) is not None}
 
 
@@ -110,6 +112,8 @@ def distance(name: str, level: str) -> float | None:
         return convict(EXACT_BUGS[name]).tv
     if level == "http":
         return http_distance(bugs(level)[name].subject)
+    if level == "engine":
+        return engine_distance(bugs(level)[name].subject)
     made = PLUGS[level](bugs(level)[name].subject)
     if not isinstance(made, InjectableKernel) or type(made).verify is not Coins.verify or \
             type(made).verify_with is Coins.verify_with:
