@@ -106,6 +106,25 @@ def bench(result: Result) -> str:
     return "\n\n".join(parts)
 
 
+def limits(result: Result) -> str:
+    """What a cycle costs, and the speedup that would be left if drafts and bookkeeping cost nothing."""
+    gamma, tokens = result["gamma"], result["tokens_per_step"]
+    drafts = gamma * result["drafters"][result["drafter"]]["cost"]
+    curves = {"sampled": ("float32", "verify_curve"), "sampled_bf16": ("bfloat16", "verify_curve_bf16")}
+    heads = ["target", "tokens a cycle", f"forward over {gamma + 1} tokens", f"{gamma} drafts", "speedup were drafts free",
+             "measured"]
+    return rows(heads, [[curves[name][0], f"{tokens[name]:.2f}", f"{result[curves[name][1]][str(gamma + 1)]:.2f}",
+                         f"{drafts:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"]
+                        for name, limit in result["at_most"].items()])
+
+
+def block(result: Result) -> str:
+    """One block of the target, piece by piece, in units of its float32 work on one token."""
+    names = list(next(iter(result["block"].values())))
+    return rows(["type and tokens", *names],
+                [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result["block"].items()])
+
+
 def zoo(result: Result) -> str:
     """How many planted bugs were caught, and how many right variants were accused."""
     survivors = ", ".join(f"`{name}`" for name in result["survivors"]) or "none"
@@ -209,7 +228,8 @@ def serving_latency(result: Result) -> str:
 
 
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
-    ("bench", ""): bench, ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
+    ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
+    ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
     ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,
     ("bench --serving", ""): serving, ("bench --serving", "memory"): serving_memory,
     ("bench --serving", "latency"): serving_latency}
