@@ -108,13 +108,12 @@ def bench(result: Result) -> str:
 
 def limits(result: Result) -> str:
     """What a cycle costs, and the speedup that would be left if drafts and bookkeeping cost nothing."""
-    gamma, tokens = result["gamma"], result["tokens_per_step"]
-    drafts = gamma * result["drafters"][result["drafter"]]["cost"]
-    curves = {"sampled": ("float32", "verify_curve"), "sampled_bf16": ("bfloat16", "verify_curve_bf16")}
-    heads = ["target", "tokens a cycle", f"forward over {gamma + 1} tokens", f"{gamma} drafts", "speedup were drafts free",
+    tokens, chosen = result["tokens_per_step"], result["drafters"][result["drafter"]]
+    heads = ["target", "tokens a cycle", "forward that judges them", f"{chosen['nodes']:.1f} drafts", "were drafts free",
              "measured"]
-    return rows(heads, [[curves[name][0], f"{tokens[name]:.2f}", f"{result[curves[name][1]][str(gamma + 1)]:.2f}",
-                         f"{drafts:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"]
+    names = {"sampled": "float32", "sampled_bf16": "bfloat16"}
+    return rows(heads, [[names[name], f"{tokens[name]:.2f}", f"{tokens[name] / limit:.2f}",
+                         f"{chosen['nodes'] * chosen['cost']:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"]
                         for name, limit in result["at_most"].items()])
 
 

@@ -25,7 +25,8 @@ from ..draft.model import ModelDrafter
 from ..draft.mtp import MTPDrafter, MTPModule
 from ..draft.ngram import NGramDrafter
 from ..measure import hugging_face, timing
-from ..measure.cost import best_gamma, predicted_speedup
+from ..measure.cost import best_gamma
+from ..measure.methods import Method, calibrate
 from ..measure.precision import block_costs
 from ..measure.workload import (
     acceptance_by_position,
@@ -45,6 +46,7 @@ from .bench_tables import show
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
 
 WIDEST = 12  # draft lengths up to one less are considered
+SURE = 0.1  # where an MTP draft is given up, if that is predicted to be faster
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +68,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 class Guess:
     """One drafter as the speed model sees it."""
 
-    gamma: int
+    gamma: int  # draft length at most
+    sure: float  # where a draft is given up, 0 where it never is
     predicted: float
     by_position: list[float]
     cost: float  # of a draft step, in plain steps
+    nodes: float  # of a draft, mean over the cycles
+    verify: float  # the forward that judges it, in plain steps
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     result = _result(timed, kept, guesses[chosen].predicted) | {
         "drafter": chosen, "gamma": guesses[chosen].gamma, "drafters": {n: asdict(g) for n, g in guesses.items()},
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
-        **_account(target, narrow, kept, costs, steps, guesses[chosen].gamma, context),
+        **_account(target, narrow, kept, costs, guesses[chosen], context),
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
                      "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device}}
     show(result)
@@ -130,24 +135,35 @@ def _guess(args: argparse.Namespace, target: Transformer, drafter: Drafter, para
     at that length."""
     say("calibrating the speed model ...")
     prompts = held_out_prompts(16, args.prompt_length, skip=1)
-    gamma = args.gamma or max(1, best_gamma(acceptance_by_position(target, drafter, prompts, params, WIDEST - 1),
-                                            steps, cost))
-    by_position = acceptance_by_position(target, drafter, prompts, params, gamma, "block")
-    return Guess(gamma, predicted_speedup(by_position, gamma, steps, cost), by_position, cost)
+    rates = [] if args.gamma else acceptance_by_position(target, drafter, prompts, params, WIDEST - 1)
+    gamma = args.gamma or max(1, best_gamma(rates, steps, cost))
+    guesses = [_calibrated(target, drafter, gamma, prompts, params, steps, cost)]
+    if isinstance(drafter, MTPDrafter):  # one that gives up a lost draft may go further with the others
+        quitter = MTPDrafter(drafter.module, target, SURE)
+        guesses.append(_calibrated(target, quitter, args.gamma or WIDEST - 1, prompts, params, steps, cost))
+    return max(guesses, key=lambda guess: guess.predicted)
+
+
+def _calibrated(target: Transformer, drafter: Drafter, gamma: int, prompts: list[list[int]], params: SamplingParams,
+                steps: list[float], cost: float) -> Guess:
+    seen = calibrate(target, Method("", drafter, "block", gamma), prompts, params)
+    return Guess(gamma, getattr(drafter, "sure", 0.0), seen.tokens_per_cycle / (seen.cost(steps) + seen.nodes * cost),
+                 seen.by_depth(), cost, seen.nodes, seen.cost(steps))
 
 
 def _account(target: Transformer, narrow: Transformer | None, kept: dict[str, list[Completion]], costs: dict[str, float],
-             steps: list[float], gamma: int, context: int) -> dict[str, Any]:
+             guess: Guess, context: int) -> dict[str, Any]:
     """What the target alone allows: the speedup if drafts and bookkeeping cost nothing; and what bfloat16 does to a step.
     """
     tokens = {name: tokens_per_step(kept[name]) for name in ("sampled", "sampled bf16") if name in kept}
-    result: dict[str, Any] = {"at_most": {"sampled": tokens["sampled"] / steps[gamma]}}
+    result: dict[str, Any] = {"at_most": {"sampled": tokens["sampled"] / guess.verify}}
     if narrow is not None:
         curve = {name.split()[1]: cost / costs["verify 1"] for name, cost in costs.items() if name.startswith("narrow")}
+        several = 1 + round(guess.nodes)
         result["verify_curve_bf16"] = curve
-        result["at_most"]["sampled_bf16"] = tokens["sampled bf16"] / curve[str(gamma + 1)]
+        result["at_most"]["sampled_bf16"] = tokens["sampled bf16"] / curve[str(several)]
         if target.device.type == "cpu":
-            result["block"] = block_costs(target.config, (torch.float32, torch.bfloat16), (1, gamma + 1), context)
+            result["block"] = block_costs(target.config, (torch.float32, torch.bfloat16), (1, several), context)
     return result
 
 
@@ -166,7 +182,9 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
         ways[name] = decode_way(model, drafter, RULES[rule], prompts, how, gamma, kept[name])
 
     ways: dict[str, Any] = {"plain": plain_way(target, prompts, params), "plain greedy": plain_way(target, prompts, greedy)}
-    best, gamma = drafters[chosen], guesses[chosen].gamma
+    best, gamma, sure = drafters[chosen], guesses[chosen].gamma, guesses[chosen].sure
+    if isinstance(best, MTPDrafter):
+        best = MTPDrafter(best.module, target, sure)
     way("sampled", "block", best, gamma)
     way("sampled tokenwise", "rejection", best, gamma)
     way("greedy", "greedy", best, gamma, greedy)
@@ -174,7 +192,7 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
     way("ngram", "rejection", NGramDrafter(), 6)
     if narrow is not None:
         drafter = ModelDrafter(draft) if chosen == "draft" else \
-            MTPDrafter(MTPModule.load(args.mtp, torch.bfloat16, args.device), narrow)
+            MTPDrafter(MTPModule.load(args.mtp, torch.bfloat16, args.device), narrow, sure)
         ways["plain bf16"] = plain_way(narrow, prompts, params)
         way("sampled bf16", "block", drafter, gamma, model=narrow)
     if hugging_face.available() and args.device == "cpu" and args.dtype == "float32":

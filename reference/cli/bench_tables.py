@@ -22,7 +22,8 @@ def show(result: dict[str, Any]) -> None:
     for name, guess in result["drafters"].items():
         rates = " ".join(f"{rate:.2f}" for rate in guess["by_position"][: guess["gamma"]])
         console.print(f"{name}: a step costs {guess['cost']:.3f} plain steps, accepted by position {rates}; "
-                      f"predicted {guess['predicted']:.2f}x at draft length {guess['gamma']}")
+                      f"predicted {guess['predicted']:.2f}x at draft length {guess['gamma']}"
+                      + (f", given up below {guess['sure']:g}" if guess["sure"] else ""))
     limits = result["at_most"]
     console.print("if drafts and bookkeeping cost nothing, the target's own forward would allow "
                   + ", ".join(f"{name.replace('_', ' ')} {limit:.2f}x" for name, limit in limits.items()))

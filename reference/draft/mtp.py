@@ -101,15 +101,20 @@ def mtp_loss(module: MTPModule, target: Transformer | Teacher, depth: int = 7, a
 
 
 class MTPDrafter(Drafter):
-    """Drafts a chain with one MTP module, applied again to its own states."""
+    """Drafts a chain with one MTP module, applied again to its own states.
+
+    Args:
+        sure: a row's draft ends where the product of its laws' largest q falls below this; 0: it never does. A draft that
+            is probably lost by now costs more than it brings (EAGLE-2: Li et al. 2024, arXiv:2406.16858, section 3.1).
+    """
 
     reads_states = True
 
-    def __init__(self, module: MTPModule, target: Transformer):
+    def __init__(self, module: MTPModule, target: Transformer, sure: float = 0.0):
         if module.config.hidden_size != target.config.hidden_size:
             raise SpecdecError(f"the module is {module.config.hidden_size} wide and the target "
                                f"{target.config.hidden_size}: use the module trained on this target")
-        self.module, self.target = module, target
+        self.module, self.target, self.sure = module, target, sure
 
     def begin(self, text: Text, capacity: int) -> None:
         self.cache = self.module.new_cache(len(text.tokens), capacity)
@@ -122,10 +127,10 @@ class MTPDrafter(Drafter):
         if text.states is None or text.fresh is None:
             return none
         state = self._catch_up(text, text.states, text.fresh)  # [B,1,E]
-        budget = torch.where(text.fresh > 0, budget, 0)
+        budget, alive = torch.where(text.fresh > 0, budget, 0), torch.ones(len(budget))
         drafted: list[Tensor] = []
         laws: list[Tensor] = []
-        for i in range(int(budget.max())):
+        while (i := len(drafted)) < int(budget.max()):
             if i:
                 state = self.module(state, self.target.embedding(drafted[-1])[:, None], self.cache, (i <= budget).long())
                 self.cache.lengths += i <= budget
@@ -135,6 +140,9 @@ class MTPDrafter(Drafter):
                 past = history(rows, text.prompts, text.vocabulary, device=device)
             laws.append(probs(self.target.logits(state), text.params, past)[:, 0])
             drafted.append(chance.draw(laws[-1], (budget > i).to(device)))
+            if self.sure:
+                alive = alive * laws[-1].amax(-1).cpu()
+                budget = torch.where(alive < self.sure, budget.clamp(max=i + 1), budget)
         if not drafted:
             return none
         return Draft.chain(torch.stack(drafted, 1), torch.stack(laws, 1), budget.to(device))

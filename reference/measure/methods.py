@@ -69,8 +69,15 @@ class Calibration:
 
     def predicted(self, steps: Sequence[float], plain: float) -> float:
         """Speedup against a plain loop. steps[k-1]: a forward over k tokens in plain steps; plain: seconds of one."""
-        verify = sum(steps[width] for width in self.widths) / len(self.widths)
-        return self.tokens_per_cycle / (verify + self.seconds / len(self.widths) / plain)
+        return self.tokens_per_cycle / (self.cost(steps) + self.seconds / len(self.widths) / plain)
+
+    def cost(self, steps: Sequence[float]) -> float:
+        """The target's forward over a draft and the pending token, mean over the cycles, in plain steps."""
+        return sum(steps[width] for width in self.widths) / len(self.widths)
+
+    @property
+    def nodes(self) -> float:
+        return sum(self.widths) / len(self.widths)
 
     def by_depth(self) -> list[float]:
         """How often depth d is accepted, given that depth d - 1 was and that the draft goes there."""

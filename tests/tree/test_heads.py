@@ -45,12 +45,15 @@ DECODERS = {
     "medusa chain, block": ("block", lambda t: MedusaDrafter(heads(t), chain(2), draws=True)),
     "mtp": ("rejection", lambda t: MTPDrafter(module(t), t)),
     "mtp, block": ("block", lambda t: MTPDrafter(module(t), t)),
+    "mtp that gives up": ("rejection", lambda t: MTPDrafter(module(t), t, sure=0.3)),
+    "mtp that gives up, block": ("block", lambda t: MTPDrafter(module(t), t, sure=0.3)),
 }
 
 
-def loop_law(drafter, rule: str, params: SamplingParams):
+def loop_law(drafter, rule: str, params: SamplingParams, gamma: int = 2, watch=None):
     def program(chance, root):
-        done = generate(TARGET, drafter, RULES[rule], [[2, 0, 1]] * len(root), params, gamma=2, chance=chance)
+        done = generate(TARGET, drafter, RULES[rule], [[2, 0, 1]] * len(root), params, gamma=gamma, chance=chance,
+                        watch=watch)
         return [tuple(one.tokens) for one in done]
     return laws(program, 1)[0]
 
@@ -61,6 +64,30 @@ def test_the_joint_law_of_three_tokens_over_several_cycles_is_the_targets(name, 
     rule, make = DECODERS[name]
     params = SamplingParams(max_new_tokens=3, **settings)
     assert total_variation(loop_law(make(TARGET), rule, params), loop_law(NoDrafter(), "rejection", params)) < 1e-12
+
+
+@pytest.mark.parametrize("rule", ["rejection", "block"])
+def test_giving_up_a_draft_midway_moves_no_law(rule):
+    """How long a draft becomes depends on the tokens drawn for it; the joint law of four tokens stays the target's."""
+    params, lengths = SamplingParams(max_new_tokens=4), set()
+    ours = loop_law(MTPDrafter(module(TARGET), TARGET, sure=0.3), rule, params, 3,
+                    lambda cycle: lengths.update(cycle.draft.lengths.tolist()))
+    assert {1, 2, 3} <= lengths
+    assert total_variation(ours, loop_law(NoDrafter(), "rejection", params)) < 1e-12
+
+
+def test_a_draft_is_given_up_where_its_likeliest_continuations_have_become_unlikely():
+    prompts = [[1, 2, 3, 4], [5, 0], [0, 9, 8, 7, 1, 1], [3]]
+    drafts = []
+    generate(WIDER, MTPDrafter(module(WIDER), WIDER, sure=0.05), RULES["block"], prompts,
+             SamplingParams(seed=1, max_new_tokens=24), gamma=6, watch=lambda cycle: drafts.append(cycle.draft))
+    ends = set()
+    for draft in drafts:
+        for row, length in enumerate(draft.lengths.tolist()):
+            alive = draft.q[row].amax(-1).cumprod(0) if length else []
+            assert all(value >= 0.05 for value in alive[: max(0, length - 1)])
+            ends.add(bool(length) and bool(alive[length - 1] < 0.05))
+    assert ends == {False, True}
 
 
 @pytest.mark.parametrize("name", DECODERS)
