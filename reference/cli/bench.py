@@ -191,10 +191,8 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
     way("draft model", "rejection", drafters["draft"], guesses["draft"].gamma)
     way("ngram", "rejection", NGramDrafter(), 6)
     if narrow is not None:
-        drafter = ModelDrafter(draft) if chosen == "draft" else \
-            MTPDrafter(MTPModule.load(args.mtp, torch.bfloat16, args.device), narrow, sure)
         ways["plain bf16"] = plain_way(narrow, prompts, params)
-        way("sampled bf16", "block", drafter, gamma, model=narrow)
+        way("sampled bf16", "block", best, gamma, model=narrow)  # the draft stays in float32, where its steps are cheapest
     if hugging_face.available() and args.device == "cpu" and args.dtype == "float32":
         ways |= hugging_face.ways(args.target, args.draft or BUNDLED / "draft", prompts, args.new_tokens,
                                   guesses["draft"].gamma)

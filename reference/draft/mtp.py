@@ -104,6 +104,7 @@ class MTPDrafter(Drafter):
     """Drafts a chain with one MTP module, applied again to its own states.
 
     Args:
+        target: whose embedding and head it uses: the one that judges, or a copy of it in the module's type.
         sure: a row's draft ends where the product of its laws' largest q falls below this; 0: it never does. A draft that
             is probably lost by now costs more than it brings (EAGLE-2: Li et al. 2024, arXiv:2406.16858, section 3.1).
     """
@@ -153,7 +154,7 @@ class MTPDrafter(Drafter):
         behind = [tokens[len(tokens) - n:] + [0] * (width - n) for tokens, n in
                   zip(text.tokens, fresh.tolist(), strict=True)]
         embedded = self.target.embedding(torch.tensor(behind, device=self.target.device))
-        states = self.module(target_states[:, :width], embedded, self.cache, fresh)
+        states = self.module(target_states[:, :width].to(self.module.dtype), embedded, self.cache, fresh)
         self.cache.lengths += fresh
         self.base = self.cache.lengths.clone()
         return states[torch.arange(len(fresh)), (fresh - 1).clamp(min=0)][:, None]

@@ -129,6 +129,13 @@ def test_an_mtp_module_drafts_from_the_same_states_as_one_that_reads_the_whole_t
         assert torch.allclose(WIDER.logits(states)[0, -1].softmax(-1), q, atol=1e-10)
 
 
+def test_a_module_may_draft_in_another_type_than_its_target():
+    narrow, text = tiny(seed=6, vocabulary=11, dtype=torch.float32), SamplingParams(temperature=0, max_new_tokens=16)
+    done = generate(narrow, MTPDrafter(module(WIDER), WIDER), RULES["greedy"], [[1, 2, 3], [5]], text, gamma=3)
+    assert [one.tokens for one in done] == [greedy_text(narrow, prompt, 16) for prompt in ([1, 2, 3], [5])]
+    assert sum(one.accepted for one in done) > 0
+
+
 def test_drawn_siblings_differ_and_their_q_leaves_out_the_earlier_ones():
     drafter = MedusaDrafter(heads(WIDER), best_first(2, 3), draws=True)
     text = Text([[1, 2, 3]] * 4, [3] * 4, [SamplingParams()] * 4, 11, torch.randn(4, 2, 16, dtype=torch.float64),
