@@ -46,7 +46,7 @@ from .bench_tables import show
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
 
 WIDEST = 12  # draft lengths up to one less are considered
-SURE = 0.1  # where an MTP draft is given up, if that is predicted to be faster
+SURE = 0.03  # where an MTP draft is given up, if that is predicted to be faster
 
 
 def add(parser: argparse.ArgumentParser) -> None:
