@@ -30,10 +30,6 @@ class RefusedError(MisbehavedError):
         self.status = status
 
 
-class UnreachableError(MisbehavedError):
-    """Nothing listens at the address."""
-
-
 class Client:
     """Keeps one connection a thread open, so that a request costs no handshake.
 
@@ -200,13 +196,13 @@ class _Told:
         if isinstance(error, TimeoutError):
             raise MisbehavedError(f"{self.what}: no answer within {self.timeout:g} s") from None
         if isinstance(error, ConnectionRefusedError):
-            raise UnreachableError(f"{self.what}: nothing listens there") from None
+            raise MisbehavedError(f"{self.what}: nothing listens there") from None
         if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionError):
             raise MisbehavedError(f"{self.what}: the connection closes before the answer is complete") from None
         if isinstance(error, http.client.HTTPException):
             raise MisbehavedError(f"{self.what}: the answer is no HTTP: {type(error).__name__} {shown(error)}") from None
         if isinstance(error, socket.gaierror):
-            raise UnreachableError(f"{self.what}: there is no such host") from None
+            raise MisbehavedError(f"{self.what}: there is no such host") from None
         if isinstance(error, OSError):
             raise MisbehavedError(f"{self.what}: {shown(error)}") from None
 

@@ -2,12 +2,14 @@
 
 import importlib
 import importlib.util
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..types import SpecdecError
 from . import contract
@@ -86,9 +88,22 @@ def opened(plug: Plug) -> Iterator[Plug]:
             raise NotLoadedError(f"{plug.name} cannot be started: {type(error).__name__}: {error}") from error
         if not str(plug.subject.url).startswith(URL):
             raise NotLoadedError(f"{plug.name} has the url {plug.subject.url!r}: set http://HOST:PORT in start() or above")
+        for url in (plug.subject.url, plug.subject.baseline):
+            _listens(str(url))
         yield plug
     finally:
         plug.subject.close()
+
+
+def _listens(url: str) -> None:
+    """Whether somebody listens at a server's address, "" for none."""
+    parts = urlsplit(url)
+    try:
+        if url:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), 10).close()
+    except (OSError, ValueError) as error:
+        raise NotLoadedError(f"nothing listens at {url} ({error}): start the server first") from None
 
 
 def has(subject: Any, need: str) -> bool:

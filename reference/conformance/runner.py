@@ -77,7 +77,7 @@ class Runner:
                     self._convict(ended)
                     if deaths == DEATHS:
                         self._crash(f"{ended}; the process ended {DEATHS} times in a row, so the run ends here")
-                    elif {*todo} - self.done:
+                    elif not report.crashed and {*todo} - self.done:
                         self.load()
         except KeyboardInterrupt:
             report.interrupted = True

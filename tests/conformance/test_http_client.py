@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
-from reference.conformance.client import Client, RefusedError, UnreachableError
+from reference.conformance import contract
+from reference.conformance.client import Client, RefusedError
 from reference.conformance.dialect import Ask, LlamaCpp, OpenAI, detect
+from reference.conformance.plug import NotLoadedError, Plug, opened
 from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite.http_asks import reached
 from reference.conformance.talk import Talk
@@ -69,8 +71,12 @@ def test_a_refusal_keeps_its_status_and_nobody_there_is_another_error() -> None:
     assert error.value.status == 429
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-    with pytest.raises(UnreachableError, match="nothing listens there"):
+    with pytest.raises(MisbehavedError, match="nothing listens there"):
         Client(f"http://127.0.0.1:{port}").get("/")
+    adapter = contract.Server()
+    adapter.url = f"http://127.0.0.1:{port}"
+    with pytest.raises(NotLoadedError, match="start the server first"), opened(Plug(adapter, "http", "nobody")):
+        pass
 
 
 def test_a_server_that_says_nothing_is_given_up() -> None:

@@ -105,7 +105,7 @@ def errors(talk: Talk, session: Session) -> Iterator[Verdict]:
     No JSON, no prompt, a length and a temperature that are words, a token id that no vocabulary has.
     """
     side, good = talk.server, Ask(talk.prompts[0], 4, 0.0)
-    path, body, wanted = side.dialect.path, side.dialect.body(good), side.ask(good).text
+    path, body = side.dialect.path, side.dialect.body(good)
     length = "max_tokens" if "max_tokens" in body else "n_predict"
     bad: dict[str, Any] = {"no JSON": b"{\"prompt\": ", "no prompt": {k: v for k, v in body.items() if k != "prompt"},
                            f"{length} 'many'": {**body, length: "many"}, "temperature 'hot'": {**body, "temperature": "hot"}}
@@ -123,7 +123,5 @@ def errors(talk: Talk, session: Session) -> Iterator[Verdict]:
         if said:
             yield Verdict("FAIL", what=f"a request with {name} {said}: refuse it with 4xx", n=number)
             return
-        if side.ask(good).text != wanted:
-            yield Verdict("FAIL", what=f"after a request with {name} a good one gets another text", n=number)
-            return
+        side.ask(good)  # or raises
     yield Verdict("PASS", what=f"{len(bad)} bad requests refused, and good ones served after them", n=len(bad))

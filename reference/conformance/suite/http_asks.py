@@ -4,10 +4,8 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ..client import UnreachableError
 from ..contract import Server
 from ..dialect import Ask
-from ..plug import NotLoadedError
 from ..prefixes import Text
 from ..session import MisbehavedError, Session
 from ..talk import Talk
@@ -22,14 +20,12 @@ def reached(server: Server, session: Session) -> Talk:
     """Both servers, spoken to once for all checks.
 
     Errors:
-        MisbehavedError where one of them does not answer; NotLoadedError where nothing listens.
+        MisbehavedError where one of them does not answer.
     """
 
     def make() -> Talk | MisbehavedError:
         try:
             return Talk(server, session)
-        except UnreachableError as error:
-            raise NotLoadedError(str(error)) from None
         except MisbehavedError as error:
             return error
 
