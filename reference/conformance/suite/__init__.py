@@ -59,4 +59,6 @@ def checks(level: str) -> list[Check]:
     """The checks of one level, in the order in which they begin."""
     for module in MODULES[level]:
         importlib.import_module(f".{module}", __name__)
-    return [item for item in CHECKS.values() if item.level == level]
+    order = [f"{__name__}.{module}" for module in MODULES[level]]  # and not that of whoever imported one of them earlier
+    mine = (item for item in CHECKS.values() if item.level == level)
+    return sorted(mine, key=lambda item: order.index(item.run.__module__))
