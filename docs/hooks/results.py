@@ -128,7 +128,7 @@ def zoo(result: Result) -> str:
     """How many planted bugs were caught, and how many right variants were accused."""
     survivors = ", ".join(f"`{name}`" for name in result["survivors"]) or "none"
     return rows(["what", "count"], [
-        ["planted bugs", str(result["bugs"])], ["caught, each by the check it names", str(result["killed"])],
+        ["planted bugs", str(result["bugs"])], ["caught", str(result["killed"])],
         ["not caught", survivors], ["right variants that look wrong", str(result["controls"])],
         ["of these accused", str(result["false_alarms"])]])
 
@@ -146,6 +146,15 @@ def zoo_bugs(result: Result) -> str:
         [f"`{bug['name']}`", cell(bug["symptom"]), cell(bug["source"]), f"`{bug['caught_by']}`" if bug["caught"] else
          "**nothing**", distance(bug["tv"])]
         for bug in result["bug_table"]], words=4)
+
+
+def zoo_by_tv(result: Result) -> str:
+    """Kill rate by the exact distance of the emitted law, and seconds to conviction."""
+    seconds = result["seconds"]
+    table = rows(["exact TV of the bug's law", "planted", "caught"],
+                 [[row["tv"], str(row["bugs"]), str(row["killed"])] for row in result["by_tv"] if row["bugs"]])
+    return (f"{table}\n\nSeconds to catch one: median {seconds['median']:.2f}, 95 % within {seconds['p95']:.2f}. "
+            f"{result['false_alarms']} false alarms in {result['control_runs']:,} runs of right variants.")
 
 
 def zoo_controls(result: Result) -> str:
@@ -229,6 +238,7 @@ def serving_latency(result: Result) -> str:
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
     ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
+    ("zoo", "by_tv"): zoo_by_tv,
     ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,
     ("bench --serving", ""): serving, ("bench --serving", "memory"): serving_memory,
     ("bench --serving", "latency"): serving_latency}

@@ -74,7 +74,8 @@ BENCH: dict[str, Any] = {
     "block": {"float32 1": {"norms": 1.0, "all": 1.0}, "bfloat16 1": {"norms": 1.5, "all": 1.5}}}
 ZOO: dict[str, Any] = {
     "command": "zoo", "commit": None, "machine": {"cpu": "a cpu", "gpu": None}, "versions": {}, "bugs": 3, "killed": 2,
-    "controls": 4, "false_alarms": 1, "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
+    "controls": 4, "false_alarms": 1, "control_runs": 4000,
+    "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}], "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
     "bug_table": [{"name": "tiny", "symptom": "a|b <c>", "source": "x #1", "caught_by": "rule.joint", "caught": True,
                    "tv": 0.00001}, {"name": "loose", "symptom": "s", "source": "y", "caught_by": "rule.joint",
                                     "caught": False, "tv": 0.25}],
@@ -102,6 +103,10 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     bugs = results.table(tmp_path, "zoo", "bugs")
     assert r"| `tiny` | a\|b &lt;c&gt; | x #1 | `rule.joint` | 1e-05 |" in bugs
     assert "| `loose` | s | y | **nothing** | 0.250 |" in bugs
+    kills = results.table(tmp_path, "zoo", "by_tv")
+    assert "| .1 and more | 3 | 2 |" in kills
+    assert "no law" not in kills
+    assert "median 0.50, 95 % within 2.00. 1 false alarms in 4,000 runs" in kills
     assert "| sampler match | draws from p | nothing |" in results.table(tmp_path, "zoo", "controls")
     assert results.number(tmp_path, "bench", "speedup.greedy", "{:.2f}") == "1.75"
     with pytest.raises(KeyError, match=r"speedup\.nothing"):
