@@ -8,7 +8,7 @@ from typing import Any
 
 from ..contract import InjectableKernel, Kernel
 from ..plug import Plug, opened
-from ..session import Session, judge
+from ..session import MisbehavedError, Session, judge
 from ..subjects import Step
 from ..suite import checks
 from ..verdict import Verdict
@@ -118,6 +118,9 @@ def distance(name: str, level: str) -> float | None:
     if not isinstance(made, InjectableKernel) or type(made).verify is not Coins.verify or \
             type(made).verify_with is Coins.verify_with:
         return None
-    from ..suite.kernel_exact import distances
+    from ..suite.kernel_exact import NoBoxesError, distances
 
-    return distances(made, Session(name, level))
+    try:
+        return distances(made, Session(name, level))
+    except (MisbehavedError, NoBoxesError):  # ids outside the vocabulary are in no law
+        return None

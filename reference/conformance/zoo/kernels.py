@@ -142,8 +142,9 @@ class StaleDraftLaw(Coins):
 
     kept = torch.zeros(0)
 
-    def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
-        out = super().verify_with(p, q, draft, accept_u, final_u)
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        u = self.uniforms(len(p), p.shape[1], seed)
+        out = self.verify_with(p, q, draft, u[:, :-1], u[:, -1])
         if q is None or not draft.shape[1]:
             return out
         stale, self.kept = self.kept, q.clone()
@@ -152,7 +153,7 @@ class StaleDraftLaw(Coins):
         count = (out >= 0).sum(1) - 1
         rows, at = torch.arange(len(p)), count.clamp(max=draft.shape[1] - 1)
         law = (p[rows, at] - stale[rows, at]).clamp(min=0).double().cumsum(-1)
-        token = torch.searchsorted(law, final_u[:, None] * law[:, -1:], right=True)
+        token = torch.searchsorted(law, u[:, -1:] * law[:, -1:], right=True)
         swap = (count < draft.shape[1])[:, None] & (law[:, -1:] > 0)
         return torch.where(swap, out.scatter(1, count[:, None], token.clamp(max=p.shape[2] - 1)), out)
 
