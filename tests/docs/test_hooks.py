@@ -75,7 +75,8 @@ BENCH: dict[str, Any] = {
 ZOO: dict[str, Any] = {
     "command": "zoo", "commit": None, "machine": {"cpu": "a cpu", "gpu": None}, "versions": {}, "bugs": 3, "killed": 2,
     "controls": 4, "false_alarms": 1, "control_runs": 4000,
-    "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}], "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
+    "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}],
+    "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
     "bug_table": [{"name": "tiny", "symptom": "a|b <c>", "source": "x #1", "caught_by": "rule.joint", "caught": True,
                    "tv": 0.00001}, {"name": "loose", "symptom": "s", "source": "y", "caught_by": "rule.joint",
                                     "caught": False, "tv": 0.25}],

@@ -117,6 +117,8 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     while True:
         number += 1
         for group, test in zip(groups, tests):
+            if test.n and detectable(test.n, test.cells, alpha, ENOUGH_SMALL) <= goal:
+                continue
             _one_by_one(kernel, session, group, min(100 * number, 300), number)
             off = test.update(group.fresh.counts[0])
             group.fresh = group.empty()
