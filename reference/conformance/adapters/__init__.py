@@ -7,7 +7,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "reference-matching": {"engine": f"{_HERE}.reference:LoopedMatching",
                            "kernel": f"{_HERE}.reference:Matching"},
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
-    "reference-serving": {"engine": f"{_HERE}.reference:Serving"},
+    "reference-serving": {"engine": f"{_HERE}.serving:Serving"},
     "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
     "transformers": {"engine": f"{_HERE}.transformers:Assisted", "kernel": f"{_HERE}.transformers:Step"},

@@ -8,11 +8,7 @@ from torch import Tensor
 
 from ...chance import Chance, Uniforms
 from ...decode import Cycle
-from ...draft.model import ModelDrafter
-from ...draft.ngram import NGramDrafter
-from ...draft.none import NoDrafter
 from ...model.checkpoint import load
-from ...serve import ServingEngine
 from ...types import Draft, SamplingParams, SpecdecError, Verdict
 from ...verify.block import block
 from ...verify.matching import matching
@@ -154,23 +150,6 @@ class Looped(Engine):
         """Add the logarithms of the probabilities of what a cycle emits, by the laws it was drawn from."""
         for request, law, tokens in zip(cycle.rows, cycle.laws(), cycle.emitted, strict=True):
             logprobs[request] += law[range(len(tokens)), tokens].log().tolist()
-
-
-class Serving(Looped):
-    """The serving engine: rows join and leave at every step, over one paged cache."""
-
-    name = "reference: serving"
-
-    def __init__(self, target: Path, draft: Path | None):
-        super().__init__(target, draft)
-        drafter = NGramDrafter(2, 1) if draft is None else ModelDrafter(self.draft)
-        self.engines = {speculative: ServingEngine(self.target, drafter if speculative else NoDrafter(), rejection,
-                                                   gamma=self.gamma, rows=64) for speculative in (False, True)}
-
-    def generate(self, prompts: list[list[int]], params: SamplingParams | list[SamplingParams], *,
-                 speculative: bool) -> list[Completion]:
-        return [Completion(one.tokens, one.finish_reason, one.logprobs, Metrics(one.target_steps, one.drafted, one.accepted))
-                for one in self.engines[speculative].generate(prompts, params)]
 
 
 class LoopedBlock(Looped):
