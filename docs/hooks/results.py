@@ -235,10 +235,35 @@ def serving_latency(result: Result) -> str:
     return rows(heads, body) + "\n\nIn units of the median time of a token with one request and no speculation."
 
 
+def engine_matrix(level: str) -> Callable[[Result], str]:
+    """Check by engine, of one level."""
+    words = {"PASS": "pass", "FAIL": "**FAIL**", "INCONCLUSIVE": "few", "UNVERIFIED": "unseen", "UNSUPPORTED": "–",
+             "LOSSY-BY-DESIGN": "lossy"}
+
+    def table_of(result: Result) -> str:
+        found = [one for one in result["engines"] if one["level"] == level and one["checks"]]
+        said = [{check["id"]: words[check["verdict"]] for check in one["checks"]} for one in found]
+        names = list(dict.fromkeys(name for one in said for name in one))
+        body = [[f"`{name}`", *(one.get(name, "") for one in said)] for name in names]
+        absent = [f"Not here: {one['engine']}, {cell(one['absent'])}." for one in result["engines"] if one["absent"]]
+        return "\n\n".join([rows([f"{level} level", *(one["engine"] for one in found)], body, len(found) + 1), *absent])
+
+    return table_of
+
+
+def engine_findings(result: Result) -> str:
+    """Every failure, with what was seen and the command that shows it again."""
+    return rows(["engine", "check", "what was seen", "again"], [
+        [one["engine"], f"`{check['id']}`", cell(check["what"]), f"`{check['repro']}`"]
+        for one in result["engines"] for check in one["checks"] if check["verdict"] == "FAIL"], words=4)
+
+
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
     ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
     ("zoo", "by_tv"): zoo_by_tv,
+    ("engines", ""): engine_matrix("engine"), ("engines", "kernel"): engine_matrix("kernel"),
+    ("engines", "findings"): engine_findings,
     ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,
     ("bench --serving", ""): serving, ("bench --serving", "memory"): serving_memory,
     ("bench --serving", "latency"): serving_latency}
