@@ -20,6 +20,8 @@ class Mine(Server):
     baseline = "http://127.0.0.1:8001"  # "" where there is none: then fewer laws can be judged
     model = ""  # the name to send in requests; "": the first that the server lists
     # headers = {"Authorization": "Bearer ..."}  # better from os.environ than in a file
+    # timeout = 60.0  # seconds that one answer may take
+    # prompts = ["def area("]  # texts or lists of ids to start from, where the server writes nothing after "a"
 
     def start(self) -> None:
         """Nothing to do for servers that run. Otherwise, for example:
