@@ -93,6 +93,29 @@ def test_an_answer_that_does_not_fall_into_boxes_is_noticed() -> None:
     assert "sampling alone" in said.what
 
 
+def test_coins_of_the_kernels_own_are_noticed_where_the_judge_chose_them() -> None:
+    class Own(Coins):
+        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
+            return super().verify_with(p, q, draft, torch.rand(accept_u.shape, dtype=torch.float64), final_u)
+
+    (said,) = judge(Own(), Session("x", "kernel"), [c for c in checks("kernel") if c.id == "kernel.exact-law"])
+    assert said.verdict == "FAIL"
+    assert "no coin of its own" in said.what
+
+
+def test_windows_of_one_stream_that_overlap_between_rows_are_noticed() -> None:
+    """A row begins four coins behind the one before: with four draft tokens it needs five. No law of one row shows it."""
+    class Overlapping(Coins):
+        def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
+            stream = super().uniforms(1, 4 * batch + width, seed)[0]
+            return stream.unfold(0, width, 4)[:batch]
+
+    (said,) = judge(Overlapping(), Session("x", "kernel", budget=30),
+                    [c for c in checks("kernel") if c.id == "kernel.independence"])
+    assert said.verdict == "FAIL"
+    assert "K = 4" in said.case
+
+
 def test_the_exact_distance_of_a_planted_kernel() -> None:
     """One coin for both tokens of a row is off by what enumeration over that coin says; shared rows show in no row."""
     assert distance("coins-shared-by-rows", "kernel") is None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import cases
 from ..contract import InjectableKernel
-from ..session import Session
+from ..session import MisbehavedError, Session
 from ..verdict import Picture, Verdict
 from . import check
 from .kernel_call import answer, calling
@@ -201,6 +201,10 @@ def exact_law(kernel: InjectableKernel, session: Session) -> Iterator[Verdict]:
     known = draws(kernel, session).groups
     for name in GROUPS:
         group = known[name]
+        rows = group.rows(64, session.generator("twice", name))
+        u = torch.rand(64, group.K + 1, dtype=torch.float64, generator=session.generator("coins", name))
+        if not torch.equal(ask(kernel, session, group, rows, u), ask(kernel, session, group, rows, u)):
+            raise MisbehavedError("verify_with gives another answer for the same uniforms: it must draw no coin of its own")
         try:
             laws, boxes = exact_laws(Cube(kernel, session, group))
         except NoBoxesError as error:

@@ -22,7 +22,7 @@ from .kernel_draws import Draws, Group, Reader, Slice
 WIDEST = 32  # cells of a joint law; longer texts are looked at window by window
 PAIRS = ("opposed", "peaked target", "zeros", "peaked draft", "disjoint", "zero draft", "ties", "certain target",
          "certain draft", "cyclic", "close")
-DISAGREE = ("pairs", "chains", "threes", "sixteen", "eight", "sixty-four")
+DISAGREE = ("pairs", "chains", "threes", "sixteen", "five", "eight", "sixty-four")
 EQUAL = ("equal pairs", "equal chains", "none", "rare")
 CERTAIN = ("certain pairs", "certain chains")
 
@@ -34,6 +34,7 @@ def groups() -> dict[str, Group]:
                                      cases.weighed())),
         Group("threes", cases.turned(3, 2, cases.TWOS)),
         Group("sixteen", cases.chosen(("close of 16",))),
+        Group("five", cases.turned(5, 2, {"opposed": cases.TWOS["opposed"]})),
         Group("eight", cases.turned(8, 2, {"likely": cases.TWOS["likely"]})),
         Group("sixty-four", cases.wide(64)),
         Group("equal pairs", cases.chosen(("equal",))),

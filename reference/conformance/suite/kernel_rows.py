@@ -21,11 +21,13 @@ SMALL = (1, 5)  # rows of small batches
 ENOUGH_SMALL = 0.02  # small batches and large vocabularies are slow to draw: their tests end here
 
 
-def _twos() -> list[Group]:
-    """Two tokens: an empty draft, a draft with its q, and one without."""
+def _alike() -> list[Group]:
+    """An empty draft, drafts of one token and of four, and one without its q. The residual has two tokens, so that a last
+    coin shows in the first token."""
+    cyclic = {"cyclic": cases.CHAINS["cyclic"]}
     return [Group("empty", cases.turned(0, 2, {"opposed": cases.TWOS["opposed"]})),
-            Group("drawn", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})),
-            Group("certain", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]}), certain=True)]
+            Group("drawn", cases.turned(1, 3, cyclic)), Group("four", cases.turned(4, 3, cyclic)),
+            Group("certain", cases.turned(1, 3, cyclic), certain=True)]
 
 
 Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
@@ -40,11 +42,11 @@ CALLS_APART: tuple[Pair, ...] = (("a row and itself in the next call", lambda a,
 
 def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str) -> Iterator[Verdict]:
     """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent."""
-    groups = _twos()
+    groups = _alike()
     alpha = session.alpha(len(groups) * len(pairs))
     tests = {}
     for group in groups:
-        p = group.target[0].view(2, -1).sum(1)
+        p = group.target[0].view(group.V, -1).sum(1)
         for name, _ in pairs:
             tests[group.name, name] = OneSample((p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal)
     number = 0
@@ -56,16 +58,16 @@ def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str)
             for name, split in pairs:
                 x, y = split(a, b)
                 test = tests[group.name, name]
-                if test.update(torch.bincount(2 * x + y, minlength=4)):
+                if test.update(torch.bincount(group.V * x + y, minlength=group.V**2)):
                     tv, low, high = test.region(0.95)
-                    same, right = (float(t[0] + t[3]) for t in (test.counts[0] / test.n, test.p))
+                    same, right = (float(t.view(group.V, -1).trace()) for t in (test.counts[0] / test.n, test.p))
                     yield Verdict("FAIL", "e-process", f"{told}: {name} get the same first token with probability "
                                   f"{same:.3f} instead of {right:.3f}", group.label(0), test.n, alpha,
-                                  detectable(test.n, 4, alpha, session.goal), tv, (low, high))
+                                  detectable(test.n, test.cells, alpha, session.goal), tv, (low, high))
                     return
         if number < len(groups):
             continue
-        mde = max(detectable(test.n, 4, alpha, session.goal) for test in tests.values())
+        mde = max(detectable(test.n, test.cells, alpha, session.goal) for test in tests.values())
         odd = max(tests.values(), key=lambda t: t.log_e())
         tv, low, high = odd.region(0.95)
         yield Verdict("PASS", "e-process", f"{len(pairs)} kinds of pairs", n=sum(t.n for t in tests.values()), alpha=alpha,
