@@ -49,10 +49,11 @@ def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str)
         p = group.target[0].view(group.V, -1).sum(1)
         for name, _ in pairs:
             tests[group.name, name] = OneSample((p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal)
-    number = 0
+    turn = number = 0
     while True:
-        group = groups[number % len(groups)]
-        for _ in range(1 + min(number // 3, 31)):
+        group = groups[turn % len(groups)]
+        turn += 1
+        for _ in range(min(turn, 32)):
             number += 1
             a, b = _twice(kernel, session, group, number)
             for name, split in pairs:
@@ -65,7 +66,7 @@ def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str)
                                   f"{same:.3f} instead of {right:.3f}", group.label(0), test.n, alpha,
                                   detectable(test.n, test.cells, alpha, session.goal), tv, (low, high))
                     return
-        if number < len(groups):
+        if turn < len(groups):
             continue
         mde = max(detectable(test.n, test.cells, alpha, session.goal) for test in tests.values())
         odd = max(tests.values(), key=lambda t: t.log_e())
@@ -127,7 +128,8 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
             if off:
                 tv, low, high = test.region(0.95)
                 yield Verdict("FAIL", "e-process", f"the law is off in {group.name} row{'s' * (group.call > 1)}",
-                              group.label(0), test.n, alpha, detectable(test.n, 4, alpha, ENOUGH_SMALL), tv, (low, high))
+                              group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, ENOUGH_SMALL), tv,
+                              (low, high))
                 return
         mde = max(detectable(test.n, test.cells, alpha, ENOUGH_SMALL) for test in tests)
         tv, low, high = tests[0].region(0.95)

@@ -68,7 +68,7 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
 
 
 def try_control(level: str, name: str, seeds: int, budget: float | None, report: Report) -> Tried:
-    """Every check once, until it has seen a TV of .05; then one slice of every statistical check under each further seed,
+    """Every check once, until it has seen a TV of .1; then one slice of every statistical check under each further seed,
     but for SLOW ones."""
     control = known(level)[1][name]
     if level == "exact":
@@ -76,7 +76,7 @@ def try_control(level: str, name: str, seeds: int, budget: float | None, report:
         return Tried(control, level, 1, done.seconds, {by: f"{found[0].case}: {found[0].what}" for by, found in
                                                        done.findings.items()})
     report(f"{name}, seed 0")
-    first = trial(control, level, budget=budget, mde=0.05 if level == "kernel" else None)
+    first = trial(control, level, budget=budget, mde=0.1 if level == "kernel" else None)
     by = {first.verdict.id: f"seed 0: {first.verdict.what}"} if first.verdict else {}
     seconds = first.seconds
     statistical = [item.id for item in contract_checks(level) if item.statistical and item.id not in SLOW]
