@@ -1,5 +1,6 @@
 """Run by torchrun on two ranks: serves a few requests with a split target; each rank prints what it wrote."""
 
+import gc
 import json
 import sys
 
@@ -32,8 +33,7 @@ def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
     return [done.tokens for done in engine.generate(PROMPTS, params(seeded))]
 
 
-if __name__ == "__main__":
-    dist.init_process_group("gloo")
+def main() -> None:
     halved = split(model(), init_device_mesh("cpu", (dist.get_world_size(),)))
     said = {"heads": halved.blocks[0].attention.qkv.weight.to_local().shape[1],
             **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
@@ -42,4 +42,11 @@ if __name__ == "__main__":
     dist.all_gather_object(every, said)
     if dist.get_rank() == 0:
         json.dump(every, sys.stdout)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    dist.init_process_group("gloo")
+    main()
+    gc.collect()  # the model's hooks hold the group, and a group that outlives the interpreter's end aborts the process
     dist.destroy_process_group()
