@@ -77,11 +77,10 @@ def acceptance_by_position(target: Transformer, drafter: Drafter, prompts: Seque
 
 @torch.inference_mode()
 def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, context: int, widths: Sequence[int],
-               rounds: int = 40, module: MTPModule | None = None, heads: MedusaHeads | None = None,
-               narrow: Transformer | None = None) -> dict[str, float]:
+               rounds: int = 40, module: MTPModule | None = None, heads: MedusaHeads | None = None) -> dict[str, float]:
     """Median microseconds, measured in turn: "plain" one plain step, "draft" one draft step, "mtp" one of the module
     (each with its law and its draw), "heads" one tree proposed by Medusa heads, and "verify k" the target's forward over k
-    tokens with their laws; "narrow k" that of the same target in another type."""
+    tokens with their laws."""
     chance, rows = Streams([0]), [params]
 
     def step(model: Transformer, width: int, draw: bool) -> Callable[[], object]:
@@ -118,8 +117,6 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
     if heads is not None:
         ways["heads"] = tree(heads)
     ways |= {f"verify {width}": step(target, width, False) for width in widths}
-    if narrow is not None:
-        ways |= {f"narrow {width}": step(narrow, width, False) for width in widths}
     return microseconds(ways, rounds)
 
 
