@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
         **_account(target, narrow, kept, costs, guesses[chosen], context),
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
-                     "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device}}
+                     "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device,
+                     "clock": timing.WorkClock(target.device).name}}
     show(result)
     write_result(args.json, "bench", result)
     return 0

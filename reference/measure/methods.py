@@ -4,10 +4,10 @@ The estimate: tokens a cycle, over what a cycle costs: the drafter's own time an
 its drafts, all measured on the calibration texts; it leaves out the rule, the commit and the loop's bookkeeping.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from ..chance import Chance, Streams
@@ -16,6 +16,7 @@ from ..draft.base import Drafter, Text
 from ..model.transformer import Transformer
 from ..types import Draft, SamplingParams
 from ..verify import RULES
+from .timing import WorkClock
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Method:
 class Clocked(Drafter):
     """A drafter with a clock on it."""
 
-    def __init__(self, inner: Drafter):
-        self.inner, self.seconds = inner, 0.0
+    def __init__(self, inner: Drafter, device: torch.device):
+        self.inner, self.seconds, self.clock = inner, 0.0, WorkClock(device)
 
     def nodes(self, gamma: int) -> int:
         return self.inner.nodes(gamma)
@@ -39,15 +40,15 @@ class Clocked(Drafter):
         self.inner.begin(text, capacity)
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        begin = time.perf_counter()
+        begin = self.clock.now()
         draft = self.inner.propose(text, budget, chance)
-        self.seconds += time.perf_counter() - begin
+        self.seconds += self.clock.now() - begin
         return draft
 
     def commit(self, accepted: Tensor) -> None:
-        begin = time.perf_counter()
+        begin = self.clock.now()
         self.inner.commit(accepted)
-        self.seconds += time.perf_counter() - begin
+        self.seconds += self.clock.now() - begin
 
     def rows(self, index: list[int]) -> None:
         self.inner.rows(index)
@@ -98,7 +99,7 @@ def levels_judged(cycle: Cycle) -> list[int]:
 
 def calibrate(target: Transformer, method: Method, prompts: Sequence[list[int]], params: SamplingParams) -> Calibration:
     """Decode every prompt once, one at a time."""
-    seen, clock = Calibration(), Clocked(method.drafter)
+    seen, clock = Calibration(), Clocked(method.drafter, target.device)
     for number, prompt in enumerate(prompts):
         def watch(cycle: Cycle, number: int = number) -> None:
             seen.widths.extend(cycle.draft.lengths.tolist())

@@ -45,7 +45,7 @@ def block_costs(config: Config, dtypes: Sequence[torch.dtype], rows: Sequence[in
     """
     ways = {(f"{dtype}".removeprefix("torch.") + f" {count}", piece): work for dtype in dtypes for count in rows
             for piece, work in pieces(config, dtype, count, context).items()}
-    costs = microseconds({" ".join(name): work for name, work in ways.items()}, rounds)
+    costs = microseconds({" ".join(name): work for name, work in ways.items()}, torch.device("cpu"), rounds)
     table: dict[str, dict[str, float]] = {}
     for name, piece in ways:
         table.setdefault(name, {})[piece] = costs[f"{name} {piece}"]

@@ -47,7 +47,7 @@ class Stopwatch:
     """Times one generation: start it, tell it of the first tokens, stop it."""
 
     def __init__(self, device: torch.device):
-        self.device = device
+        self.device, self.clock = device, WorkClock(device)
         self.begin = self._now()
         self.first: float | None = None
         self.first_tokens = 0
@@ -55,7 +55,7 @@ class Stopwatch:
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return self.clock.now()
 
     def emitted(self, tokens: int) -> None:
         """Called at every emission; only the first counts."""
@@ -87,17 +87,18 @@ def speedup(baseline: list[Timed], other: list[Timed], decode_only: bool = False
     return median(each(a) / each(b) for a, b in zip(baseline, other, strict=True))
 
 
-def microseconds(ways: Mapping[str, Callable[[], object]], rounds: int = 40) -> dict[str, float]:
-    """Median microseconds of each short piece of work, measured in turn."""
+def microseconds(ways: Mapping[str, Callable[[], object]], device: torch.device, rounds: int = 40) -> dict[str, float]:
+    """Median microseconds of each short piece of work on `device`, measured in turn."""
+    clock = WorkClock(device)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(3):
         for way in ways.values():
             way()
     for _ in range(rounds):
         for name, way in ways.items():
-            begin = time.perf_counter()
+            begin = clock.now()
             way()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            taken[name].append(time.perf_counter() - begin)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            taken[name].append(clock.now() - begin)
     return {name: median(values) * 1e6 for name, values in taken.items()}

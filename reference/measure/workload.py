@@ -117,7 +117,7 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
     if heads is not None:
         ways["heads"] = tree(heads)
     ways |= {f"verify {width}": step(target, width, False) for width in widths}
-    return microseconds(ways, rounds)
+    return microseconds(ways, target.device, rounds)
 
 
 def in_plain_steps(costs: Mapping[str, float]) -> list[float]:
