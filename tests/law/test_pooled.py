@@ -4,6 +4,8 @@ Seeds are fixed. The runs under the null have a false-alarm rate of .05 each: 40
 probability 1e-3 were the rate exactly .05; Ville's bound is not tight, so far fewer are seen.
 """
 
+import math
+
 import pytest
 import torch
 
@@ -97,3 +99,20 @@ def test_what_is_stated_before_the_first_draw_and_for_certain_events() -> None:
 def test_laws_must_match() -> None:
     with pytest.raises(SpecdecError, match="one q for each p"):
         Leaning(P, Q[:2], 0.05)
+
+
+def test_the_effect_is_that_of_a_normal_law_of_the_evidence() -> None:
+    """At r = 2^(-1/4), the worse misfit, (r - r^2/2) x^2 - 3.09 r x = log(24/alpha) gives x."""
+    r, needed = 2**-0.25, math.log(24 / 1e-6)
+    x = effect(1e6, 24, 1e-6) * 1000
+    high = 2**0.25
+    assert (r - r * r / 2) * x**2 - 3.09 * r * x >= needed - 1e-9
+    assert (high - high * high / 2) * x**2 - 3.09 * high * x == pytest.approx(needed)
+
+
+def test_the_lean_is_the_share_of_the_way_to_the_draft() -> None:
+    for w in (0.0, 0.25, 0.5):
+        test = Leaning(P[:1], Q[:1], 1e-6)
+        test.update(1e6 * ((1 - w) * P[:1] + w * Q[:1]))
+        assert test.lean == pytest.approx(w, abs=1e-6)
+        assert test.n == 1_000_000
