@@ -181,3 +181,14 @@ def test_siblings_without_replacement_never_repeat_and_the_best_are_certain() ->
     assert best.certain
     assert not apart.certain
     assert apart.q[0, :, 0].sum(-1).tolist() == pytest.approx([1.0] * apart.drafts)
+
+
+def test_laws_depend_on_every_token_before_them() -> None:
+    """Of the first two tokens each changes the law of the third, in p; a judge without that would miss a wrong row."""
+    for name in ("chains", "threes", "five", "eight"):
+        group = groups()[name]
+        third = group.tables.p[2][0].view(group.V, group.V, -1)
+        assert not torch.equal(third[0], third[1])
+        assert not torch.equal(third[:, 0], third[:, 1])
+    last = groups()["chains"].tables.p[2][0]
+    assert len({tuple(row) for row in last.tolist()}) == 3
