@@ -156,7 +156,9 @@ def show(result: dict[str, Any]) -> None:
     console.print(table)
     kept = result["memory"]
     trace = result["trace"]
-    console.print(f"speculation of fixed depth {result['gamma']} is slower from a batch of {result['crossover_batch']} on; "
+    crossover = result["crossover_batch"]
+    slower = "at no batch that was measured" if crossover is None else f"from a batch of {crossover} on"
+    console.print(f"speculation of fixed depth {result['gamma']} is slower {slower}; "
                   f"same tokens as alone: {'yes' if result['same_tokens'] else 'NO'} in float64, "
                   f"{result['same_tokens_float32']} in {result['settings']['dtype']}", soft_wrap=True)
     console.print(f"memory, mean: {kept['paged'] / 1e6:.1f} MB in pages, {kept['contiguous'] / 1e6:.1f} MB in one stretch a "
