@@ -45,7 +45,8 @@ SAMPLED = ("rejection", "block")
 HEADINGS = ("way", "tokens per\ntarget\nforward", "accepted", "speedup", "decode\nonly", "distinct\n8-grams")
 NEXT = (("trace --rule block", "watch every coin of one generation"),
         ("generate --prompt 'class Point:'", "go on from a text of your own"),
-        ("bench", "measure the speed, and predict it"))
+        ("bench", "measure the speed, and predict it"),
+        ("validate --init kernel my_adapter.py", "begin to judge an engine of yours"))
 
 
 def add(parser: argparse.ArgumentParser) -> None:
