@@ -58,19 +58,23 @@ class Request:
         return shown if shown.startswith("<") else shown[1:-1].replace("\\n", "\\n\n")
 
 
-def add_request(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prompt", metavar="TEXT", help="the text to continue")
-    parser.add_argument("--prompt-file", metavar="FILE", help="read the prompt from a file; - is standard input")
-    parser.add_argument("--prompt-ids", metavar="IDS", help="the prompt as token ids, with commas or spaces between")
+def add_decoder(parser: argparse.ArgumentParser, rule: str) -> None:
+    """The models, who proposes and who decides; rule: which one by default, in words."""
     add_models(parser)
     parser.add_argument("--drafter", choices=DRAFTERS, default=None,
                         help="who proposes (default: model where there is a draft)")
     parser.add_argument("--layers", type=int, default=None, metavar="N",
                         help="layers of an early exit (default: a quarter of the target's)")
     add_addons(parser)
-    parser.add_argument("--rule", choices=tuple(RULES), default=None,
-                        help="who decides (default: rejection; greedy at temperature 0; tree for medusa)")
+    parser.add_argument("--rule", choices=tuple(RULES), default=None, help=f"who decides (default: {rule})")
     parser.add_argument("--gamma", type=int, default=5, help="tokens proposed a cycle at most (default: 5)")
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompt", metavar="TEXT", help="the text to continue")
+    parser.add_argument("--prompt-file", metavar="FILE", help="read the prompt from a file; - is standard input")
+    parser.add_argument("--prompt-ids", metavar="IDS", help="the prompt as token ids, with commas or spaces between")
+    add_decoder(parser, "rejection; greedy at temperature 0; tree for medusa")
     add_sampling(parser)
     parser.set_defaults(temperature=None)
     parser.add_argument("--repetition-penalty", type=float, default=1.0)

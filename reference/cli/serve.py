@@ -20,21 +20,13 @@ from ..serve.calibrate import calibrate
 from ..serve.http import Server
 from ..types import SpecdecError
 from ..verify import RULES
-from .addons import add_addons, branches
-from .common import BUNDLED, add_models, load_models, say
-from .request import DRAFTERS, make_drafter
+from .addons import branches
+from .common import BUNDLED, load_models, say
+from .request import add_decoder, make_drafter
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    add_models(parser)
-    parser.add_argument("--drafter", choices=DRAFTERS, default=None,
-                        help="who proposes (default: model where there is a draft)")
-    parser.add_argument("--layers", type=int, default=None, metavar="N",
-                        help="layers of an early exit (default: a quarter of the target's)")
-    add_addons(parser)
-    parser.add_argument("--rule", choices=tuple(RULES), default=None,
-                        help="who decides (default: rejection; tree for medusa)")
-    parser.add_argument("--gamma", type=int, default=5, help="tokens proposed a cycle at most (default: 5)")
+    add_decoder(parser, "rejection; tree for medusa")
     parser.add_argument("--adaptive", action="store_true", help="draft as deep as it pays in each batch, gamma at most; a "
                         "seed then gives the same tokens again only in the same company")
     add_memory(parser)

@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     writable(args.json)
     if args.seeds < 1:
         raise SpecdecError(f"--seeds {args.seeds} tries nothing: give 1 or more")
+    if args.budget is not None and not 0 < args.budget < float("inf"):
+        raise SpecdecError(f"--budget {args.budget:g} is no time: give seconds, above 0")
     torch.set_num_threads(1)
     wanted = chosen(args.level, args.only)
     caught: list[Caught] = []

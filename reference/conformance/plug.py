@@ -43,6 +43,9 @@ def load(engine: str, level: str | None = None, baseline: str | None = None) -> 
     """
     if baseline is not None and not baseline.startswith(URL):
         raise SpecdecError(f"--baseline {baseline} is no URL: give http://HOST:PORT of the same target without speculation")
+    for url in (engine, baseline or ""):
+        if url.startswith(URL) and not urlsplit(url).hostname:
+            raise SpecdecError(f"{url} names no host: give http://HOST:PORT")
     if engine.startswith(URL):
         server = contract.Server()
         server.url = server.name = engine.rstrip("/")

@@ -54,6 +54,8 @@ def test_init_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture
     (["x.py:X", "--known-failing", "no-such-file"], "cannot read no-such-file"),
     (["x.py:X", "--report", "/dev/null/x"], "cannot make the folder /dev/null/x"),
     (["x.py:X", "--json", "no/such/x.json"], "the folder no/such does not exist"),
+    (["http://"], "http:// names no host"),
+    (["http://127.0.0.1:1", "--baseline", "http://"], "http:// names no host"),
 ])
 def test_bad_use_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", *words]) == 2

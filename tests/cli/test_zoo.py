@@ -49,7 +49,11 @@ def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
     assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--json", str(file)]) == 0
     result = json.loads(file.read_text())
     assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (0, 1, 3, 0)
-    assert main(["zoo", "--seeds", "0"]) == 2
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "0"], ["--budget", "nan"], ["--budget", "inf"]])
+def test_no_work_is_bad_use(words: list[str]) -> None:
+    assert main(["zoo", *words]) == 2
 
 
 def test_kill_rates_are_told_by_distance() -> None:

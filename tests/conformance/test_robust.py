@@ -146,7 +146,6 @@ def validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: str, *words:
     return code, json.loads((tmp_path / "out.json").read_text())
 
 
-@pytest.mark.skipif(len(LISTED) < 4, reason="needs four checks")
 def test_a_hang_and_a_death_cost_one_check_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks that ran when the process hung or died fail; the others are judged, and the report is complete."""
     code, result = validate(tmp_path, monkeypatch, "hang segfault")
@@ -163,7 +162,6 @@ def test_a_hang_and_a_death_cost_one_check_each(tmp_path: Path, monkeypatch: pyt
     assert result["checks"][0]["repro"].endswith(f"--only {LISTED[0]} --seed 0 --call-timeout 1.0")
 
 
-@pytest.mark.skipif(len(LISTED) < 4, reason="needs four checks")
 def test_three_deaths_in_a_row_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, result = validate(tmp_path, monkeypatch, "leave " * 9)
     assert code == 3

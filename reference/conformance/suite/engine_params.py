@@ -4,7 +4,7 @@ Settings are such that all engines agree on their law: one filter at a time, at 
 may miss are left out, place by place. The judge's law of the parameters is its own (`params_oracle`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ...types import SamplingParams
@@ -13,7 +13,7 @@ from ..contract import Engine
 from ..ranks import LIKELY, PLAIN, Ranks
 from ..reading import read
 from ..session import Session
-from ..toys import written
+from ..toys import Toy, written
 from ..verdict import Verdict
 from .engine_law import direction, ranked, slices
 from .engine_text import greedy, said
@@ -74,15 +74,10 @@ def logit_bias(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     that are always taken and drafts that are often right; the text must be the target's own under that bias. Then, where
     the engine samples, the law of tokens with one banned and one favoured: a single banned token fails at once.
     """
-    readings, tried = [], 0
-    for name in ("wide-same", "wide"):
-        one = asked(engine, session, name)
-        rows: list[Row] = [(found.prompt, greedy(one.toy, 12, logit_bias={token: -100.0}))
-                           for found in written(name, 48)[:3] for token in dict.fromkeys(found.text[:8])]
-        readings.append((f"toy {name}", read(one.toy, rows, one.answers(rows))))
-        tried += len(rows)
-    verdict = said(readings, "a token banned", tried)
-    if verdict.verdict == "FAIL" or not one.has("sampling"):
+    verdict = greedily(engine, session, ("wide-same", "wide"), "a token banned", lambda name, toy: [
+        (found.prompt, greedy(toy, 12, logit_bias={token: -100.0}))
+        for found in written(name, 48)[:3] for token in dict.fromkeys(found.text[:8])])
+    if verdict.verdict == "FAIL" or not asked(engine, session, "wide").has("sampling"):
         yield verdict
         return
     favourite = max(range(8), key=written("small", 48)[0].text.count)
@@ -98,18 +93,24 @@ def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     samples, the law of tokens under presence and frequency penalties, which engines count over the output or over prompt
     and output: one of the two conventions has to hold.
     """
-    readings, tried = [], 0
-    for name in ("wide-same", "wide", "wide-opposed"):
-        one = asked(engine, session, name)
-        params = greedy(one.toy, 24, repetition_penalty=1.4)
-        rows: list[Row] = [(found.prompt, params) for found in written(name, 48)[:6]]
-        readings.append((f"toy {name}", read(one.toy, rows, one.answers(rows))))
-        tried += len(rows)
-    verdict = said(readings, "a repetition penalty", tried)
-    if verdict.verdict == "FAIL" or not one.has("sampling"):
+    verdict = greedily(engine, session, ("wide-same", "wide", "wide-opposed"), "a repetition penalty", lambda name, toy: [
+        (found.prompt, greedy(toy, 24, repetition_penalty=1.4)) for found in written(name, 48)[:6]])
+    if verdict.verdict == "FAIL" or not asked(engine, session, "wide").has("sampling"):
         yield verdict
         return
     yield from _counting(engine, session)
+
+
+def greedily(engine: type[Engine], session: Session, names: Sequence[str], what: str,
+             rows: Callable[[str, Toy], list[Row]]) -> Verdict:
+    """Texts at temperature 0 on each of the toys, against the target's own under the same parameters."""
+    readings, tried = [], 0
+    for name in names:
+        one = asked(engine, session, name)
+        wanted = rows(name, one.toy)
+        readings.append((f"toy {name}", read(one.toy, wanted, one.answers(wanted))))
+        tried += len(wanted)
+    return said(readings, what, tried)
 
 
 def _counting(engine: type[Engine], session: Session) -> Iterator[Verdict]:
