@@ -92,7 +92,7 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any lossless rule. Neighbours,
     and the two halves of a batch. A stream shared by rows that stand otherwise apart is missed.
     """
-    yield from _pairs(kernel, session, ROWS_APART, "rows of one batch share coins")
+    yield from _pairs(kernel, session, ROWS_APART, "rows of one batch share coins, or the law of each is off")
 
 
 @check("kernel.seeds", law=True, statistical=True, needs=("verify",))
@@ -102,7 +102,7 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent. Seeds made of
     seed + row fail here.
     """
-    yield from _pairs(kernel, session, CALLS_APART, "calls with different seeds share coins")
+    yield from _pairs(kernel, session, CALLS_APART, "calls with different seeds share coins, or the law of each is off")
 
 
 @check("kernel.small-batches", law=True, statistical=True, needs=("verify",))
