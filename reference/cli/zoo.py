@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", choices=LEVELS, action="append",
                         help="where the judge meets them; may be repeated; default: every bug once, no engines or servers")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="try every control with N seeds; default: 1")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="for one bug; default: the level's own")
+    parser.add_argument("--budget", type=float, metavar="SECONDS",
+                        help="for one bug, or for the first seed of a control; default: the level's own")
     add_json(parser)
 
 
@@ -55,12 +56,19 @@ def run(args: argparse.Namespace) -> int:
                 else:
                     tried.append(item)
                 bar.advance(task)
+                _keep(args, caught, tried, len(wanted))
         except KeyboardInterrupt:
             print(f"interrupted: {len(caught) + len(tried)} of {len(wanted)} were tried", file=sys.stderr)
-    result = {**summary(caught, tried), "complete": len(caught) + len(tried) == len(wanted)}
+    result = _keep(args, caught, tried, len(wanted))
     _print(caught, tried, result)
-    write_result(args.json, "zoo", result)
     return 0 if result["complete"] and not result["survivors"] and not result["false_alarms"] else 1
+
+
+def _keep(args: argparse.Namespace, caught: list[Caught], tried: list[Tried], wanted: int) -> dict:
+    """The result so far, written at once: a campaign of hours may be killed."""
+    result = {**summary(caught, tried), "complete": len(caught) + len(tried) == wanted}
+    write_result(args.json, "zoo", result)
+    return result
 
 
 def chosen(levels: list[str] | None, only: list[str] | None) -> list[tuple[str, str]]:

@@ -1,11 +1,12 @@
 """specdec zoo: the table, the result file, the exit code."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reference.cli import main
+from reference.cli import main, zoo
 from reference.conformance.subjects import Step
 from reference.conformance.zoo import Bug, run, tally
 from reference.verify.rejection import rejection
@@ -64,3 +65,18 @@ def test_kill_rates_are_told_by_distance() -> None:
     assert rows == {"no law": (1, 1), "below .001": (1, 2), ".001 to .01": (1, 1), ".01 to .1": (0, 1),
                     ".1 and more": (2, 2)}
     assert tally.summary(caught, [])["survivors"] == ["b", "b"]
+
+
+def test_a_campaign_that_dies_leaves_what_it_had_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = tally.catch("exact", "residual-softmax")
+
+    def dies(*_: object) -> Iterator[tally.Caught]:
+        yield first
+        raise MemoryError
+
+    monkeypatch.setattr(zoo, "run_zoo", dies)
+    with pytest.raises(MemoryError):
+        main(["zoo", "--json", str(tmp_path / "zoo.json")])
+    result = json.loads((tmp_path / "zoo.json").read_text())
+    assert result["bug_table"][0]["name"] == "residual-softmax"
+    assert not result["complete"]

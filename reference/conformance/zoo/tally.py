@@ -12,6 +12,7 @@ from .run import BUGS, CONTROLS, acquit, convict
 
 LEVELS = ("kernel", "engine", "http", "exact")
 SLOW = ("kernel.large-vocabulary",)  # a second a slice
+FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}  # seconds for a control's first seed; None: the level's own
 BINS = (("no law", None, None), ("below .001", 0.0, 1e-3), (".001 to .01", 1e-3, 1e-2), (".01 to .1", 1e-2, 0.1),
         (".1 and more", 0.1, 2.0))
 
@@ -68,15 +69,15 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
 
 
 def try_control(level: str, name: str, seeds: int, budget: float | None, report: Report) -> Tried:
-    """Every check once, until it has seen a TV of .1; then one slice of every statistical check under each further seed,
-    but for SLOW ones."""
+    """Every check once, until it has seen a TV of .1 or its time is up; then one slice of every statistical check under each
+    further seed, but for SLOW ones."""
     control = known(level)[1][name]
     if level == "exact":
         done = acquit(control)
         return Tried(control, level, 1, done.seconds, {by: f"{found[0].case}: {found[0].what}" for by, found in
                                                        done.findings.items()})
     report(f"{name}, seed 0")
-    first = trial(control, level, budget=budget, mde=0.1 if level == "kernel" else None)
+    first = trial(control, level, budget=FIRST[level] if budget is None else budget, mde=0.1 if level == "kernel" else None)
     by = {first.verdict.id: f"seed 0: {first.verdict.what}"} if first.verdict else {}
     seconds = first.seconds
     statistical = [item.id for item in contract_checks(level) if item.statistical and item.id not in SLOW]
