@@ -5,31 +5,21 @@ Both are e-processes as in `sequential.py`: a mixture of fixed alternatives, who
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..types import SpecdecError
+from .sequential import binary_lower
 
-STEP, STEPS = math.sqrt(2), 24  # shares of the alternatives: 1, 1/sqrt(2) .. 1/3400, a factor apart that hides little
+STEP, STEPS = math.sqrt(2), 24  # shares of the alternatives: 1, 1/sqrt(2) .. 1/2900, a factor apart that hides little
+POWER = 0.999
+TILT = 1 / 3  # t of Chernoff's bound P(L < x) <= e^(t x) E e^(-t L): best where alpha is 1e-6, costs 2% where it is .05
 
 
 def shares() -> Tensor:
     return STEP ** -torch.arange(STEPS, dtype=torch.float64)
-
-
-def effect(information: float, alternatives: int, alpha: float, normal: float = 3.09) -> float:
-    """The share that is found with power .999 (normal 3.09): log E is about normal, with the mean (r - r^2/2) x^2 and the
-    deviation r x at an alternative r times the truth, x^2 = share^2 information. r is off by a factor of 2^(1/4) at most.
-    """
-    if information <= 0:
-        return 1.0
-    needed = math.log(alternatives / alpha)
-    worst = 0.0
-    for r in (2**-0.25, 2**0.25):
-        mean = r - r * r / 2
-        worst = max(worst, (normal * r + math.sqrt((normal * r) ** 2 + 4 * mean * needed)) / (2 * mean))
-    return min(worst / math.sqrt(information), 1.0)
 
 
 class Leaning:
@@ -49,10 +39,10 @@ class Leaning:
         self.q = torch.where(mass > 0, within / mass, self.p)  # every alternative is then a law
         self.counts = torch.zeros_like(self.p)
         self.largest = 0.0
-        ratio = torch.where(self.p > 0, self.q / self.p, 1.0)  # [C,K]
-        least = 1 / (ratio.amax().clamp(min=1 + 1e-9) - 1)  # no alternative may be negative
-        w = torch.cat((shares() * (1 - 1e-9), -shares() * least.clamp(max=1) * (1 - 1e-9)))
-        self.logs = torch.log1p(w[:, None, None] * (ratio - 1))  # [W,C,K]
+        self.gain = ((self.q - self.p) / self.p).nan_to_num()  # [C,K]; both are 0 where p is
+        self.away = 1 / max(float(self.gain.amax()), 1.0)  # the largest -w: no alternative may be negative
+        w = torch.cat((shares(), -shares() * self.away)) * (1 - 1e-9)
+        self.logs = torch.log1p(w[:, None, None] * self.gain)  # [W,C,K]
 
     @property
     def rejected(self) -> bool:
@@ -75,21 +65,26 @@ class Leaning:
     @property
     def lean(self) -> float:
         """The w that fits best, to first order: 0 where the samples have their laws, 1 where they have the draft's."""
-        gain = torch.where(self.p > 0, self.q / self.p, 1.0) - 1
-        size = (self.counts.sum(1, keepdim=True) * self.p * gain.square()).sum()
-        return float((self.counts * gain).sum() - (self.counts.sum(1, keepdim=True) * self.p * gain).sum()) / max(
-            float(size), 1e-300)
+        size = float((self.counts.sum(1, keepdim=True) * self.p * self.gain.square()).sum())
+        return float((self.counts * self.gain).sum()) / size if size else 0.0  # under p the gain has mean 0
 
     @property
     def mde(self) -> float:
-        """The mean TV over the samples of a leaning that is found with power .999."""
+        """The mean TV over the samples of a leaning, towards q or away from it, that is found with power .999 at least;
+        1 where not even q in the place of p is."""
         n = self.counts.sum(1)
-        if not self.n:
+        powers = (-TILT * self.logs).exp()  # [W,C,K]
+        under_p, under_q = (powers * self.p).sum(2), (powers * self.q).sum(2)
+        enough = math.log(len(self.logs) / self.alpha)  # for one alternative
+
+        def found(w: float) -> bool:
+            missed = TILT * enough + (n * ((1 - w) * under_p + w * under_q).log()).sum(1)  # [W]
+            return float(missed.amin()) <= math.log(1 - POWER)
+
+        if not found(1.0):
             return 1.0
-        chi = torch.where(self.p > 0, (self.q - self.p).square() / self.p, 0).sum(1)
-        distance = (self.p - self.q).abs().sum(1) / 2
-        share = effect(float((n * chi).sum()), len(self.logs), self.alpha)
-        return min(share * float((n * distance).sum()) / self.n, 1.0)
+        share = max(_least(found, 1.0), -_least(found, -self.away))
+        return share * float((n * (self.p - self.q).abs().sum(1)).sum()) / (2 * self.n)
 
 
 class AtMost:
@@ -113,18 +108,33 @@ class AtMost:
     def log_e(self) -> float:
         if self.bound >= 1:
             return 0.0
-        if self.bound <= 0:
-            return math.inf if self.hits else 0.0
-        up = self.bound + (1 - self.bound) * shares() * (1 - 1e-9)
+        up = self._up()
         hits, misses = torch.tensor(self.hits).double(), torch.tensor(self.n - self.hits).double()
         each = torch.xlogy(hits, up / self.bound) + torch.xlogy(misses, (1 - up) / (1 - self.bound))
         return float(torch.logsumexp(each, 0)) - math.log(len(each))
 
     @property
     def mde(self) -> float:
-        """How far above the bound is found with power .999."""
-        if self.bound >= 1 or not self.n:
-            return float(self.bound < 1)
-        surely = 1 - 0.001 ** (1 / self.n)  # one hit is enough where the bound is 0
-        spread = self.bound * (1 - self.bound)
-        return max(surely, effect(self.n / spread, STEPS, self.alpha) if spread else 0.0)
+        """How far above the bound is found with power .999 at least, by Chernoff's bound; 1 where nothing is."""
+        if self.bound >= 1:
+            return 0.0
+        up = self._up()
+        win, lose = (up / self.bound).log(), ((1 - up) / (1 - self.bound)).log()
+        needed = math.log(STEPS / self.alpha)
+        hits = max(math.ceil(float(((needed - self.n * lose) / (win - lose)).amin())), 1)  # enough for one alternative
+        if hits > self.n:
+            return 1.0
+        misses = torch.tensor(1 - (hits - 1) / self.n, dtype=torch.float64)
+        return 1 - float(binary_lower(misses, -math.log(1 - POWER) / self.n)) - self.bound
+
+    def _up(self) -> Tensor:
+        return self.bound + (1 - self.bound) * shares() * (1 - 1e-9)
+
+
+def _least(found: Callable[[float], bool], far: float) -> float:
+    """The w nearest to 0, on the side of `far`, from where on everything is found."""
+    near = 0.0
+    for _ in range(24):
+        middle = (near + far) / 2
+        near, far = (near, middle) if found(middle) else (middle, far)
+    return far

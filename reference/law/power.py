@@ -17,10 +17,13 @@ import math
 from collections.abc import Callable
 
 import torch
+from scipy.optimize import brentq
+from scipy.special import chdtri, chndtrinc
 from torch import Tensor
 
 from ..types import SpecdecError
 
+FAR = 1e12  # more than any chi-square statistic in question
 PLAN = 0.01  # the TV that a test is sharpest for unless told otherwise
 EFFECTS = tuple(2.0**-i for i in range(1, 11))  # the others it is ready for, 1/2 to 1/1024
 # Prior weight of the alternatives: spread over all outcomes at the planned size and at every size, in one outcome
@@ -40,26 +43,15 @@ def concentrations(cells: int, plan: float, arms: int) -> tuple[Tensor, Tensor]:
     return max(cells - 1, 1) / (_information(arms) * effects.square()), weights.log()
 
 
-def chi_square_tail(x: float, df: int, noncentrality: float = 0.0) -> float:
-    """P(X >= x) of the (noncentral) chi-square law: a Poisson mixture of central ones. torch has no such function."""
-    half = noncentrality / 2
-    reach = 12 * math.sqrt(half) + 50  # the mixture outside it weighs less than 1e-16
-    j = torch.arange(max(math.floor(half - reach), 0), math.ceil(half + reach), dtype=torch.float64)
-    log_weight = torch.xlogy(j, torch.tensor(half, dtype=torch.float64)) - half - torch.lgamma(j + 1)
-    tails = torch.special.gammaincc(df / 2 + j, torch.full_like(j, x / 2))
-    return float((log_weight.exp() * tails).sum())
-
-
 def fixed_mde(n: int, cells: int, alpha: float, power: float = 0.999, arms: int = 1) -> float:
     """Smallest TV that a chi-square test of n draws (a sample) finds with this power, by the noncentral law.
 
     Args: as `mde`. Planning only: at small expected counts the test's own level is off.
     """
     _refuse(n, cells, alpha, power, arms)
-    if cells == 1:
+    if n == 0 or cells == 1:
         return _certain(n, power)
-    critical = _root(lambda x: alpha - chi_square_tail(x, cells - 1), 1.0)
-    return _effect(critical, n, cells, power, arms)
+    return _effect(chdtri(cells - 1, alpha), n, cells, power, arms)
 
 
 def fixed_samples(tv: float, cells: int, alpha: float, power: float = 0.999, arms: int = 1) -> int:
@@ -89,7 +81,7 @@ def mde(n: int, cells: int, alpha: float, power: float = 0.999, arms: int = 1, p
     def evidence(x: float) -> float:
         return float(torch.logsumexp(log_weight + x / 2 * n / (n + s) - penalty, 0)) + math.log(alpha)
 
-    return _effect(_root(evidence, 1.0), n, cells, power, arms)
+    return _effect(brentq(evidence, 0.0, FAR), n, cells, power, arms)
 
 
 def samples(tv: float, cells: int, alpha: float, power: float = 0.999, arms: int = 1, plan: float | None = None) -> int:
@@ -112,30 +104,19 @@ def _certain(n: int, power: float) -> float:
 
 def _effect(critical: float, n: int, cells: int, power: float, arms: int) -> float:
     """The TV whose worst-case statistic passes the critical value with this power."""
-    noncentrality = _root(lambda value: chi_square_tail(critical, cells - 1, value) - power, 1.0)
+    noncentrality = float(chndtrinc(critical, cells - 1, 1 - power))
     return min(math.sqrt(noncentrality / (_information(arms) * n)), 1.0)
 
 
 def _samples(detected: Callable[[int], float], tv: float) -> int:
     if not 0 < tv < 1:
         raise SpecdecError(f"a TV of {tv} cannot be planned for: give a number between 0 and 1")
-    low, high = 0, 1
+    low = high = 1
     while detected(high) > tv:
         low, high = high, 2 * high
-    while high - low > max(1, low // 10_000):
+    while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if detected(middle) > tv else (low, middle)
-    return high
-
-
-def _root(rising: Callable[[float], float], high: float) -> float:
-    """Where a rising function of x >= 0 passes zero, by bisection."""
-    low = 0.0
-    while rising(high) < 0:
-        low, high = high, 2 * high
-    while high - low > 1e-8 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
     return high
 
 

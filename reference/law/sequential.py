@@ -31,7 +31,7 @@ class EProcess:
 
     method, arms = "", 1
 
-    def __init__(self, cells: int, alpha: float, plan: float):
+    def __init__(self, cells: int, alpha: float, plan: float = PLAN):
         if not 0 < alpha < 1:
             raise SpecdecError(f"alpha = {alpha} is not a false-alarm rate: give one between 0 and 1")
         self.alpha, self.plan = alpha, plan
@@ -134,12 +134,11 @@ class OneSample(EProcess):
         if not self.n:
             return 0.0, 0.0, 1.0
         sample = self.counts[0] / self.n
-        radius = float(torch.xlogy(self.counts[0], sample).sum()) - self._log_marginal() - math.log(1 - level)
-        radius = max(radius, 0.0) / self.n
+        radius = (float(torch.xlogy(self.counts[0], sample).sum()) - self._log_marginal() - math.log(1 - level)) / self.n
         tv = float((sample - self.p).clamp(min=0).sum())
         order = (sample / self.p.clamp(min=1e-300)).argsort(descending=True)
         inside, p = sample[order].cumsum(0).clamp(max=1), self.p[order].cumsum(0)
-        low = float((_binary_lower(inside, radius) - p).amax().clamp(min=0))
+        low = float((binary_lower(inside, radius) - p).amax().clamp(min=0))
         return tv, low, min(tv + math.sqrt(radius / 2), 1.0)
 
 
@@ -151,9 +150,6 @@ class TwoSample(EProcess):
     """
 
     method, arms = "e-process, two samples", 2
-
-    def __init__(self, cells: int, alpha: float, plan: float = PLAN):
-        super().__init__(cells, alpha, plan)
 
     def update(self, first: Tensor, second: Tensor) -> bool:
         """Add a batch's counts [K] of each arm, equal in total; returns whether the laws are known to differ by now."""
@@ -183,7 +179,7 @@ class TwoSample(EProcess):
             return 0.0, 0.0, 1.0
         tv = float((self.counts[0] - self.counts[1]).abs().sum()) / (2 * self.n)
         k = math.floor(math.log(self.n) / math.log(1.1))
-        m = min(math.ceil(1.1**k), self.n)
+        m = math.ceil(1.1**k)
         error = math.sqrt((self.cells - 1) / (2 * m)) + math.sqrt(math.log((k + 1) * (k + 2) / (1 - level)) / m)
         return tv, max(tv - error, 0.0), min(tv + error, 1.0)
 
@@ -208,7 +204,7 @@ def _law(name: str, law: Tensor, cells: int) -> Tensor:
     return law / law.sum()
 
 
-def _binary_lower(x: Tensor, radius: float) -> Tensor:
+def binary_lower(x: Tensor, radius: float) -> Tensor:
     """The least y with KL(x, y) <= radius between coins, elementwise, by bisection."""
     low, high = torch.zeros_like(x), x.clone()
     for _ in range(60):

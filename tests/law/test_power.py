@@ -1,25 +1,19 @@
 """Sample sizes and minimum detectable effects are what the noncentral chi-square law says.
 
-Protects: the worst-case noncentrality, our own chi-square tail against scipy's, the inverse, and the figures that
-verdicts and plans are read by.
+Protects: the worst-case noncentrality, the e-process's critical value, the inverse, and the figures that verdicts and plans
+are read by.
 """
+
+import math
 
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
-from reference.law.power import chi_square_tail, concentrations, fixed_mde, fixed_samples, mde, samples
+from reference.law.power import concentrations, fixed_mde, fixed_samples, mde, samples
 from reference.types import SpecdecError
 from tests.laws import a_law
-
-
-@given(x=st.floats(0.01, 400), df=st.integers(1, 600), noncentrality=st.floats(0, 300))
-def test_chi_square_tail_equals_scipys(x: float, df: int, noncentrality: float) -> None:
-    expected = stats.ncx2.sf(x, df, noncentrality) if noncentrality > 0 else stats.chi2.sf(x, df)
-    assert chi_square_tail(x, df, noncentrality) == pytest.approx(expected, abs=1e-8)
-    assert chi_square_tail(x, df) == pytest.approx(stats.chi2.sf(x, df), rel=1e-7, abs=1e-300)
 
 
 @given(p=a_law(6).filter(lambda p: min(p) > 0), other=a_law(6))
@@ -74,6 +68,60 @@ def test_one_possible_outcome_is_seen_by_support() -> None:
     assert (1 - fixed_mde(100, 1, 1e-6)) ** 100 == pytest.approx(0.001)
 
 
+@pytest.mark.parametrize(("arms", "worst"), [(1, 4), (2, 2)])
+def test_two_outcomes_are_a_question_of_the_normal_law(arms: int, worst: int) -> None:
+    """A coin's chi-square is the square of a normal variable: sqrt(worst n) e = z(alpha/2) + z(1 - power)."""
+    for alpha, power in ((1e-6, 0.999), (0.01, 0.9)):
+        z = stats.norm.isf(alpha / 2) + stats.norm.isf(1 - power)
+        assert fixed_mde(10_000, 2, alpha, power, arms) == pytest.approx(z / math.sqrt(worst * 10_000), rel=1e-6)
+
+
+@pytest.mark.parametrize("cells", [2, 3, 40])
+@pytest.mark.parametrize("arms", [1, 2])
+def test_at_the_critical_value_the_evidence_is_one_over_alpha(cells: int, arms: int) -> None:
+    """Back from the effect: its noncentrality, the statistic that passes it with the power, and there the mean over the
+    sizes s of exp(x/2 n/(n+s)) (1 + n/s)^(-df/2), where two unknown laws lose one more degree of freedom."""
+    n, alpha, power, plan, worst = 5000, 1e-4, 0.9, 0.07, (4, 2)[arms - 1]
+    effect = mde(n, cells, alpha, power, arms, plan)
+    x = stats.ncx2.isf(power, cells - 1, worst * n * effect**2)
+    evidence = 0.0
+    for weight, size in ((0.5, plan), *((0.025, 1 / 2**i) for i in range(1, 11))):
+        s = (cells - 1) / (worst * size**2)
+        evidence += weight * math.exp(x / 2 * n / (n + s)) * (1 + n / s) ** (-(cells - 1 if arms == 1 else cells) / 2)
+    assert evidence == pytest.approx(1 / alpha, rel=1e-6)
+
+
+def test_what_is_not_said_is_power_999_one_sample_and_a_plan_of_01() -> None:
+    assert fixed_mde(3000, 4, 1e-6) == fixed_mde(3000, 4, 1e-6, 0.999, 1)
+    assert fixed_samples(0.1, 4, 1e-6) == fixed_samples(0.1, 4, 1e-6, 0.999, 1)
+    assert mde(3000, 4, 1e-6) == mde(3000, 4, 1e-6, 0.999, 1, 0.01)
+    assert samples(0.1, 4, 1e-6) == samples(0.1, 4, 1e-6, 0.999, 1, 0.1)
+    assert samples(0.1, 4, 1e-6, plan=0.01) > samples(0.1, 4, 1e-6)
+
+
+@pytest.mark.parametrize("tv", [0.9995, 0.999, 0.99, 0.9, 0.5, 0.01, 0.0003])
+def test_samples_are_the_fewest(tv: float) -> None:
+    """One possible outcome: the smallest n with (1 - tv)^n <= 1 - power, which is 1 draw above .999."""
+    n = samples(tv, 1, 1e-6)
+    assert (1 - tv) ** n <= 0.001 * (1 + 1e-9)
+    assert n == 1 or (1 - tv) ** (n - 1) > 0.001
+
+
+def test_nothing_is_seen_in_no_draws() -> None:
+    for cells in (1, 4):
+        for arms in (1, 2):
+            assert mde(0, cells, 1e-6, arms=arms) == fixed_mde(0, cells, 1e-6, arms=arms) == 1
+    assert mde(1, 4, 1e-6) == fixed_mde(1, 4, 1e-6) == 1
+
+
+def test_the_sizes_are_the_plan_and_halves_down_to_a_1024th() -> None:
+    """With half of the weight for the plan. A coin and a single outcome have the same ones."""
+    for cells in (1, 2):
+        s, log_weight = concentrations(cells, 0.5, 1)
+        assert s.tolist() == [1.0, *(4.0**i / 4 for i in range(1, 11))]
+        assert log_weight.exp().tolist() == pytest.approx([0.5] + [0.025] * 10)
+
+
 def test_the_mixture_is_a_law_over_effects() -> None:
     """Its weights, with those of the other alternatives, add up to 1: more would raise false alarms."""
     for arms in (1, 2):
@@ -83,10 +131,16 @@ def test_the_mixture_is_a_law_over_effects() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"n": -1}, {"cells": 0}, {"alpha": 0.0}, {"alpha": 1.0}, {"power": 1.0}, {"power": 1e-9},
-                                 {"arms": 3}, {"plan": 0.0}])
+                                 {"arms": 0}, {"arms": 3}, {"plan": 0.0}, {"plan": 1.5}])
 def test_impossible_plans_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(SpecdecError, match="give"):
         mde(**({"n": 100, "cells": 4, "alpha": 1e-6} | bad))  # type: ignore[arg-type]
     for tv in (0.0, 1.0, float("nan")):
         with pytest.raises(SpecdecError, match="cannot be planned"):
             samples(tv, 4, 1e-6)
+
+
+def test_plans_at_the_edge_of_what_is_possible_are_made() -> None:
+    assert 0 < mde(1000, 1, 1e-6, plan=1.0) < 1
+    assert 0 < mde(1000, 2, 0.5, power=0.5 + 1e-9) < 1
+    assert 0 < mde(1000, 2, 1e-300, power=1 - 1e-9) < 1
