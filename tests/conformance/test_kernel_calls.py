@@ -9,8 +9,8 @@ from reference.conformance.session import MisbehavedError, Session, judge
 from reference.conformance.suite import checks, kernel_tree
 from reference.conformance.suite.kernel_call import answer, called
 from reference.conformance.suite.kernel_cause import lean
-from reference.conformance.suite.kernel_draws import Group
 from reference.conformance.suite.kernel_exact import impossible
+from reference.conformance.suite.kernel_group import Group
 from reference.conformance.suite.kernel_law import CERTAIN, detectable, failed, groups, law_tests, windows
 from reference.conformance.verdict import Verdict
 from reference.law import power

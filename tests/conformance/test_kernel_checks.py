@@ -11,9 +11,10 @@ from reference.conformance import cases
 from reference.conformance.adapters.reference import Block, Matching, Rejection, Tree
 from reference.conformance.session import Session, judge
 from reference.conformance.suite import checks
-from reference.conformance.suite.kernel_draws import Group
-from reference.conformance.suite.kernel_exact import Boxes, Cube, NoBoxesError, exact_laws
-from reference.conformance.suite.kernel_law import coupling, groups, windows, within
+from reference.conformance.suite.kernel_boxes import Boxes, Cube, NoBoxesError, exact_laws
+from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_law import groups, windows, within
+from reference.conformance.suite.kernel_pooled import coupling
 from reference.conformance.suite.kernel_tree import groups as trees
 from reference.conformance.verdict import Verdict
 from reference.conformance.zoo.judged import bugs, controls, distance, trial

@@ -13,7 +13,7 @@ from ...chance import Chance
 from ...law.sequential import OneSample
 from ..cases import Tables
 from ..subjects import Step, drawn
-from .kernel_draws import Group
+from .kernel_group import Group
 
 LARGEST = 100  # outcomes of a case that is enumerated for every planted bug
 LIKELY = 1e-4  # a bug whose own law the counts exclude at this rate is not named
@@ -39,9 +39,7 @@ def cause(group: Group, case: int, counts: Tensor) -> str:
     """The planted bugs under whose laws the counts [V^(K+1)] are likeliest, if they are likely enough."""
     named = []
     for name, law in laws(group, case):
-        if float(counts[law <= 0].sum()) or float((law - group.target[case]).abs().sum()) < LIKELY:
-            continue
-        if not OneSample(law, LIKELY).update(counts):
+        if float((law - group.target[case]).abs().sum()) >= LIKELY and not OneSample(law, LIKELY).update(counts):
             named.append((name, float(torch.xlogy(counts, law).sum())))
     best = max((value for _, value in named), default=0.0)
     return told([name for name, value in named if value > best - math.log(20)])
@@ -64,13 +62,9 @@ def told(names: list[str]) -> str:
 
 
 @lru_cache(maxsize=32)
-def _all(group: Group, case: int) -> tuple[tuple[str, Tensor], ...]:
-    return tuple(_laws(group, case))
-
-
 def laws(group: Group, case: int) -> tuple[tuple[str, Tensor], ...]:
-    """Every planted bug of a step with its law of K + 1 tokens."""
-    return _all(group, case)
+    """Every planted bug of a step with its law of K + 1 tokens [V^(K+1)]."""
+    return tuple(_laws(group, case))
 
 
 def _laws(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:

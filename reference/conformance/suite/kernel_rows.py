@@ -13,7 +13,8 @@ from ..session import Session
 from ..verdict import Verdict
 from . import check
 from .kernel_call import answer, called
-from .kernel_draws import Draws, Group
+from .kernel_draws import Draws
+from .kernel_group import Group
 from .kernel_law import detectable, failed, law_tests, passed, windows
 
 ROWS = 4096  # of a call

@@ -16,7 +16,8 @@ from ..tree_subjects import Parents, TreeStep, anew, best, untried, without
 from ..verdict import Verdict
 from . import check
 from .kernel_call import answer, calling
-from .kernel_draws import Draws, Group
+from .kernel_draws import Draws
+from .kernel_group import Group
 from .kernel_law import first, law, windows
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}

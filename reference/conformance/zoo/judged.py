@@ -118,7 +118,8 @@ def distance(name: str, level: str) -> float | None:
     if not isinstance(made, InjectableKernel) or type(made).verify is not Coins.verify or \
             type(made).verify_with is Coins.verify_with:
         return None
-    from ..suite.kernel_exact import NoBoxesError, distances
+    from ..suite.kernel_boxes import NoBoxesError
+    from ..suite.kernel_exact import distances
 
     try:
         return distances(made, Session(name, level))

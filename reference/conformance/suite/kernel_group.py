@@ -1,0 +1,196 @@
+"""Cases as rows of mixed batches, and what came of them, counted.
+
+The judge draws the draft tokens from q with a generator of its own, calls the kernel once for many rows of different
+cases, and continues every answer with the target's own law to K + 1 tokens. A right kernel's K + 1 tokens then have the
+target's law, however many it accepts: nothing is ever conditioned on acceptance.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cases import Tables
+from ..contract import Kernel
+from ..session import Session
+from .kernel_call import called
+
+CALL = 16_384  # rows of one call
+
+
+@dataclass
+class Slice:
+    """What came out of some rows: counts of K + 1 tokens [C,V^(K+1)], of accepted tokens [C,K+1]."""
+
+    counts: Tensor
+    accepted: Tensor
+
+
+@dataclass(eq=False)
+class Group:
+    """Cases of one shape. ids: where the V tokens of the tables stand in a larger vocabulary, all else of probability 0."""
+
+    name: str
+    tables: Tables
+    certain: bool = False  # the kernel is not told q
+    ids: Tensor | None = None
+    size: int = 0  # the larger vocabulary
+    call: int = CALL
+    planted: Callable[[Tables], Iterator[tuple[str, dict[Any, float]]]] | None = None  # bugs, when not a chain's
+
+    def __post_init__(self) -> None:
+        t = self.tables
+        self.cases, self.V, self.K = len(t.names), t.vocabulary, t.draft_tokens
+        self.drafts, self.leaves = self.V**self.K, self.V ** (self.K + 1)
+        self.slices: list[Slice] = []
+        self.fresh = self.empty()
+        self.drawn = 0
+        self.impossible = self.stray = ""
+
+    def empty(self) -> "Slice":
+        return Slice(torch.zeros(self.cases, self.leaves, dtype=torch.float64),
+                     torch.zeros(self.cases, self.K + 1, dtype=torch.float64))
+
+    def _along(self, law: Sequence[Tensor]) -> Tensor:
+        """[C,V^K,len(law),V] float32: the rows along every draft."""
+        number = torch.arange(self.drafts)
+        rows = [table[:, number // self.V ** (self.K - i)] for i, table in enumerate(law)]
+        return torch.stack(rows, 2).float() if rows else torch.zeros(self.cases, self.drafts, 0, self.V)
+
+    @cached_property
+    def p(self) -> Tensor:
+        return self._along(self.tables.p)
+
+    @cached_property
+    def q(self) -> Tensor:
+        return self._along(self.tables.q)
+
+    def _joint(self, rows: Tensor) -> Tensor:
+        """The law of the tokens [C,V^len]: rows [C,V^K,L,V] float32, taken as they are given and normalised."""
+        rows = rows.double() / rows.double().sum(-1, keepdim=True)
+        law = torch.ones(self.cases, 1, dtype=torch.float64)
+        for i in range(rows.shape[2]):
+            step = rows[:, :: self.V ** (self.K - i), i]  # [C,V^i,V]
+            law = (law[..., None] * step).flatten(1)
+        return law
+
+    @cached_property
+    def target(self) -> Tensor:
+        """[C,V^(K+1)] the law of K + 1 tokens."""
+        return self._joint(self.p)
+
+    @cached_property
+    def draft(self) -> Tensor:
+        """[C,V^K] the law of the draft."""
+        return self._joint(self.q)
+
+    @cached_property
+    def followed(self) -> Tensor:
+        """[C,V^(K+1)] the law of a draft that is always accepted."""
+        last = self.p[:, :, self.K].double()
+        return (self.draft[..., None] * last / last.sum(-1, keepdim=True)).flatten(1)
+
+    @cached_property
+    def _draft_sums(self) -> Tensor:
+        return self.draft.flatten().cumsum(0)
+
+    @cached_property
+    def _target_sums(self) -> Tensor:
+        sums = self.target.flatten().cumsum(0)
+        return torch.cat((torch.zeros(1, dtype=torch.float64), sums))
+
+    @cached_property
+    def _back(self) -> Tensor:
+        """[size] a token of the larger vocabulary -> its number in the tables, V where it has none."""
+        assert self.ids is not None
+        return torch.full((self.size,), self.V).scatter_(0, self.ids, torch.arange(self.V))
+
+    def rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n rows: [n] numbers of a case and its draft, in no order."""
+        u = torch.rand(n, dtype=torch.float64, generator=generator) * self._draft_sums[-1]
+        return torch.searchsorted(self._draft_sums, u, right=True)
+
+    @property
+    def nodes(self) -> int:
+        """Draft tokens of a row."""
+        return self.K
+
+    @cached_property
+    def _tokens(self) -> Tensor:
+        number = torch.arange(self.drafts)
+        return number[:, None] // self.V ** torch.arange(self.nodes - 1, -1, -1) % self.V
+
+    def tokens(self, rows: Tensor) -> Tensor:
+        """[n,nodes] the drafts of rows."""
+        return self._tokens[rows % self.drafts]
+
+    def inputs(self, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What the kernel gets: p, q, draft."""
+        p, q, draft = self.p.flatten(0, 1)[rows], self.q.flatten(0, 1)[rows], self.tokens(rows)
+        if self.ids is not None:
+            wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(2, self.ids, t) for t in (p, q)]
+            p, q, draft = wide[0], wide[1], self.ids[draft]
+        return p, None if self.certain else q, draft
+
+    def inside(self, answer: Tensor) -> Tensor:
+        """Tokens of the larger vocabulary as the tables number them, V for one that they do not have; -1 stays."""
+        return answer if self.ids is None else torch.where(answer >= 0, self._back[answer.clamp(min=0)], -1)
+
+    def take(self, rows: Tensor, answer: Tensor, generator: torch.Generator) -> None:
+        """Count the kernel's answer [n,K+1], continued to K + 1 tokens."""
+        emitted = (answer >= 0).sum(1)
+        foreign = torch.zeros_like(emitted, dtype=torch.bool)
+        if self.ids is not None:
+            answer = self.inside(answer)
+            foreign = (answer == self.V).any(1)
+            self._note_foreign(rows, foreign)
+            answer = answer.clamp(max=self.V - 1)
+        place = self.V ** torch.arange(self.K, -1, -1)
+        low = rows // self.drafts * self.leaves + (answer.clamp(min=0) * place).sum(1)
+        high = low + self.V ** (self.K + 1 - emitted)
+        sums = self._target_sums
+        a, b = sums[low], sums[high]
+        u = a + (b - a) * torch.rand(len(rows), dtype=torch.float64, generator=generator)
+        u = torch.minimum(u, torch.nextafter(b, torch.zeros_like(b)))  # rounding must not reach the next prefix
+        leaf = torch.searchsorted(sums[1:], u, right=True)
+        leaf = torch.where(b > a, leaf, low)
+        self._note(rows, answer, emitted, (self.target.flatten()[leaf] <= 0) & ~foreign)
+        leaf = leaf[~foreign]
+        self.fresh.counts += torch.bincount(leaf, minlength=self.cases * self.leaves).view(self.cases, -1)
+        kept = rows // self.drafts * (self.K + 1) + emitted - 1
+        self.fresh.accepted += torch.bincount(kept, minlength=self.cases * (self.K + 1)).view(self.cases, -1)
+
+    def _note_foreign(self, rows: Tensor, foreign: Tensor) -> None:
+        if bool(foreign.any()) and not self.impossible:
+            self.impossible = f"{self.label(int(rows[foreign][0]) // self.drafts)}: a token of probability 0 comes out"
+
+    def _note(self, rows: Tensor, answer: Tensor, emitted: Tensor, impossible: Tensor) -> None:
+        if not self.impossible and bool(impossible.any()):
+            row = int(impossible.nonzero()[0])
+            said = [token for token in answer[row].tolist() if token >= 0]
+            self.impossible = (f"{self.label(int(rows[row]) // self.drafts)}: emits {said} after the draft "
+                               f"{self.tokens(rows[row:row + 1])[0].tolist()}, to which the target gives probability 0")
+        off = self.astray(self.tokens(rows), answer, emitted)
+        if not self.stray and bool(off.any()):
+            row = int(off.nonzero()[0])
+            self.stray = (f"{self.label(int(rows[row]) // self.drafts)}: emits {answer[row].tolist()} for the draft "
+                          f"{self.tokens(rows[row:row + 1])[0].tolist()}: {self.wanted}")
+
+    wanted = "what stands before the last token is not the draft's beginning"
+
+    def astray(self, drafted: Tensor, answer: Tensor, emitted: Tensor) -> Tensor:
+        """[n] whether the accepted tokens of an answer are not the draft's."""
+        kept = torch.arange(self.K) < emitted[:, None] - 1
+        return (kept & (answer[:, : self.K] != drafted)).any(1)
+
+    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int) -> Tensor:
+        """One call: the answers [n,K+1]."""
+        return called(kernel, session, *self.inputs(rows), seed)
+
+    def label(self, case: int) -> str:
+        what = self.tables.names[case].split(",")[0]
+        size = self.size or self.V
+        return f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''})"
