@@ -29,17 +29,20 @@ import torch
 from tests.mutants import ROOT, Changed, Mutant, mutants
 
 Rooms = tuple[Sequence[str], ...]  # tests, each room of them in a process of its own: the quick ones first
-LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power", "validity", "detection")]
-KERNEL = ["tests/conformance/test_kernel_calls.py", "tests/conformance/test_kernel_checks.py"]
+LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
+    f"tests/law/test_{name}.py" for name in ("validity", "detection")]
+KERNEL = ["tests/conformance/test_kernel_checks.py"]
 PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_group": "group",
          "kernel_draws": "draws", "kernel_boxes": "boxes", "kernel_exact": "exact", "kernel_law": "laws",
          "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tree": "trees"}
+QUICK = [f"tests/conformance/test_kernel_{part}.py" for part in dict.fromkeys(PARTS.values())]
 FILES: dict[str, Rooms] = {  # and the tests that must notice
-    "law/sequential.py": (LAW,), "law/power.py": (["tests/law/test_power.py", *LAW],), "law/finding.py": (LAW,),
-    "law/pooled.py": (["tests/law/test_pooled.py"],), "law/enumerate.py": (["tests/chance", "tests/conformance/test_oracle.py"], KERNEL),
+    "law/sequential.py": LAW, "law/power.py": (["tests/law/test_power.py"], *LAW), "law/finding.py": LAW,
+    "law/pooled.py": (["tests/law/test_pooled.py"],),
+    "law/enumerate.py": (["tests/chance", "tests/conformance/test_oracle.py"], KERNEL),
     "conformance/oracle.py": (["tests/conformance/test_oracle.py"],),
-    "conformance/cases.py": (["tests/conformance/test_oracle.py"], KERNEL),
-    **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], KERNEL)
+    "conformance/cases.py": (["tests/conformance/test_oracle.py"], QUICK, KERNEL),
+    **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], QUICK, KERNEL)
        for name, part in PARTS.items()}}
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons
 ENOUGH = 0.95

@@ -7,14 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference.conformance import cases
 from reference.conformance.adapters.reference import Block, Matching, Rejection, Tree
 from reference.conformance.session import Session, judge
 from reference.conformance.suite import checks
-from reference.conformance.suite.kernel_boxes import Boxes, Cube, NoBoxesError, exact_laws
 from reference.conformance.suite.kernel_group import Group
-from reference.conformance.suite.kernel_law import groups, windows, within
-from reference.conformance.suite.kernel_pooled import coupling
+from reference.conformance.suite.kernel_law import groups
 from reference.conformance.suite.kernel_tree import groups as trees
 from reference.conformance.verdict import Verdict
 from reference.conformance.zoo.judged import bugs, controls, distance, trial
@@ -67,43 +64,6 @@ def test_a_check_says_the_same_alone() -> None:
         assert (alone.verdict, alone.n, alone.tv, alone.what) == (among.verdict, among.n, among.tv, among.what)
 
 
-def test_a_law_is_known_exactly_from_its_uniforms() -> None:
-    """A coin with the wrong threshold: P(accept) = (p/q)^2 where p < q, so the law is known by hand."""
-    class Squared(Coins):
-        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
-            return super().verify_with(p, q, draft, accept_u.sqrt(), final_u)
-
-    group = Group("two", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]}))  # p = (.7, .3), q = (.2, .8)
-    (law,), _ = exact_laws(Cube(Squared(), Session("x", "kernel"), group))
-    kept = 0.8 * (0.3 / 0.8) ** 2
-    assert law.view(2, 2).sum(1).tolist() == pytest.approx([1 - kept, kept], abs=1e-7)
-    (law,), _ = exact_laws(Cube(Rejection(), Session("x", "kernel"), group))
-    assert law.tolist() == pytest.approx(group.target[0].tolist(), abs=1e-6)
-
-
-def test_an_answer_that_does_not_fall_into_boxes_is_noticed() -> None:
-    class Slanted(Coins):
-        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
-            return super().verify_with(p, q, draft, (accept_u + final_u[:, None]) % 1, final_u)
-
-    group = groups()["pairs"]
-    with pytest.raises(NoBoxesError, match="more ways than boxes"):
-        Boxes(Cube(Slanted(), Session("x", "kernel"), group), torch.arange(4))
-    (said,) = judge(Slanted(), Session("x", "kernel"), [c for c in checks("kernel") if c.id == "kernel.exact-law"])
-    assert said.verdict == "INCONCLUSIVE"
-    assert "sampling alone" in said.what
-
-
-def test_coins_of_the_kernels_own_are_noticed_where_the_judge_chose_them() -> None:
-    class Own(Coins):
-        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
-            return super().verify_with(p, q, draft, torch.rand(accept_u.shape, dtype=torch.float64), final_u)
-
-    (said,) = judge(Own(), Session("x", "kernel"), [c for c in checks("kernel") if c.id == "kernel.exact-law"])
-    assert said.verdict == "FAIL"
-    assert "no coin of its own" in said.what
-
-
 def test_windows_of_one_stream_that_overlap_between_rows_are_noticed() -> None:
     """A row begins four coins behind the one before: with four draft tokens it needs five. No law of one row shows it."""
     class Overlapping(Coins):
@@ -134,38 +94,6 @@ def test_cases_hold_laws_and_what_is_drawn_has_them(group: Group) -> None:
     seen = torch.bincount(rows, minlength=group.draft.numel()) / 4000
     off = float((seen - group.draft.flatten() / group.cases).abs().sum()) / 2
     assert off < 0.4 * (group.draft.numel() / 2000) ** 0.5 + 0.05
-
-
-def test_an_answer_is_continued_by_the_target() -> None:
-    """What emits nothing but a draw from p, and never accepts, has the target's law of all K + 1 tokens."""
-    group = groups()["chains"]
-    generator = torch.Generator().manual_seed(0)
-    rows = group.rows(60_000, generator)
-    p, _, _ = group.inputs(rows)
-    answer = torch.full((len(rows), 3), -1)
-    answer[:, 0] = torch.multinomial(p[:, 0], 1, generator=generator)[:, 0]
-    group.take(rows, answer, generator)
-    counts = group.fresh.counts
-    assert int(counts.sum()) == 60_000
-    assert not group.impossible
-    assert not group.stray
-    assert float((counts / counts.sum(1, keepdim=True) - group.target).abs().sum(1).max()) / 2 < 0.02
-
-
-def test_windows_cover_all_tokens_and_sum_up() -> None:
-    for group in groups().values():
-        looks = windows(group)
-        assert [first for first, _ in looks] == [0, *[end for _, end in looks[:-1]]]
-        assert looks[-1][1] == group.K + 1
-        for window in looks:
-            assert within(group, group.target, window).sum(1).tolist() == pytest.approx([1] * group.cases)
-
-
-def test_no_rule_accepts_more_than_the_overlap() -> None:
-    group = groups()["pairs"]
-    names = list(group.tables.names)
-    assert coupling(group, names.index("opposed"), 1) == pytest.approx(0.6)
-    assert coupling(group, names.index("disjoint"), 1) == pytest.approx(0)
 
 
 def test_a_cause_is_named_from_the_zoo() -> None:

@@ -9,7 +9,9 @@ from torch import Tensor
 from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite import kernel_exact
 from reference.conformance.suite.kernel_draws import Draws
+from reference.conformance.suite.kernel_exact import impossible
 from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_law import groups
 from tests.conformance.by_hand import Given, empty, pair
 
 
@@ -141,3 +143,13 @@ def test_what_is_impossible_is_told_by_the_target_alone() -> None:
     rows = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 0, 0])
     assert kernel_exact.impossible(group, rows, said).tolist() == [
         False, True, False, False, True, True, False, True, True, True]
+
+
+def test_impossible_answers_are_seen_to_their_last_token() -> None:
+    group = groups()["pairs"]
+    zeros = group.tables.names.index("zeros") * group.drafts  # p = (5, 3, 0, 2), then (2, 5, 3, 0)
+    said = torch.tensor([[2, -1], [0, -1], [0, 1], [0, 2], [1, 3], [3, 0]])
+    assert impossible(group, torch.full((6,), zeros), said).tolist() == [True, False, False, False, True, False]
+    wide = Group("wide", group.tables, ids=torch.tensor([5, 6, 7, 9]), size=12)
+    assert wide.inside(torch.tensor([[5, -1], [9, 8], [0, 11]])).tolist() == [[0, -1], [3, 4], [4, 4]]
+    assert impossible(wide, torch.full((1,), zeros), torch.tensor([[3, 4]])).tolist() == [True]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reference.conformance.cases import Tables
 from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_law import groups
 
 V, K, CASES = 3, 2, 2
 DRAFTS = list(itertools.product(range(V), repeat=K))
@@ -178,3 +179,10 @@ def test_an_answer_that_leaves_its_draft_before_the_last_token_is_noted() -> Non
     assert group.stray == "one (V = 3, K = 2): emits [1, 1, 2] for the draft [1, 0]: what stands before the last token is " \
         "not the draft's beginning"
     assert "emits [1, 1, 2]" in taken(group, [9], [[1, 1, -1]]).stray
+
+
+def test_answers_astray_are_told_from_those_that_follow_the_draft() -> None:
+    group = groups()["threes"]
+    draft = torch.tensor([[0, 1, 1]] * 5)
+    said = torch.tensor([[1, -1, -1, -1], [0, 0, -1, -1], [1, 1, -1, -1], [0, 1, 1, 0], [0, 1, 0, 1]])
+    assert group.astray(draft, said, (said >= 0).sum(1)).tolist() == [False, False, True, False, True]

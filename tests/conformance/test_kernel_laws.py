@@ -228,3 +228,41 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_laws_by_chance() -
         "independence", "seeds", "small-batches", "large-vocabulary"}
     assert {name for name, item in known.items() if item.law} == {
         "exact-law", *(name for name, item in known.items() if item.statistical)}
+
+
+def test_a_law_that_is_off_is_told_with_its_place_its_numbers_and_its_pictures() -> None:
+    session = Session("x", "kernel")
+    group = groups()["chains"]
+    for window, place in (((0, 1), "the first token"), ((1, 2), "token 2:"), ((0, 3), "tokens 1 to 3")):
+        (test, *_) = law_tests(type("D", (), {"groups": {"chains": group}})(), ["chains"], session, lambda g, w=window: [w])
+        counts = torch.zeros_like(test.test.p)
+        counts[-1] = 500
+        counts[0] = 500
+        test.test.update(counts)
+        group.slices, test.read = [group.empty()], 1
+        said = failed(test)
+        assert said.what.startswith(place)
+        assert said.n == 1000
+        assert said.tv is not None
+        assert said.interval is not None
+        assert said.interval[0] <= said.tv <= said.interval[1]
+        (picture,) = said.pictures
+        assert len(picture.outcomes) == min(len(counts), 32) == len(picture.expected) == len(picture.observed)
+        assert picture.observed[-1] == 0.5
+        assert sum(picture.draft) == pytest.approx(1)
+
+
+def test_what_can_be_detected_is_never_said_to_be_less_than_it_is() -> None:
+    for n in (7, 99, 1234, 98_765):
+        assert power.mde(n, 8, 1e-8, plan=0.01) <= detectable(n, 8, 1e-8, 0.01) <= 1.1 * power.mde(n, 8, 1e-8, plan=0.01)
+
+
+def test_laws_depend_on_every_token_before_them() -> None:
+    """Of the first two tokens each changes the law of the third, in p; a judge without that would miss a wrong row."""
+    for name in ("chains", "threes", "five", "eight"):
+        group = groups()[name]
+        third = group.tables.p[2][0].view(group.V, group.V, -1)
+        assert not torch.equal(third[0], third[1])
+        assert not torch.equal(third[:, 0], third[:, 1])
+    last = groups()["chains"].tables.p[2][0]
+    assert len({tuple(row) for row in last.tolist()}) == 3

@@ -1,10 +1,11 @@
 """What the statistical checks of a kernel share: one set of draws, which every check reads in an order of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..contract import Kernel
 from ..session import Session
+from ..verdict import Verdict
 from .kernel_group import CALL, Group, Slice
 
 FIRST, MOST = 2_000, 131_072  # rows of a first slice, of a large one
@@ -70,3 +71,20 @@ class Reader:
         self.read[name] += 1
         self.rows[name] += float(part.accepted.sum())
         return self.found.groups[name], part
+
+
+def watched(found: Draws, marks: Sequence[str], good: str) -> Iterator[Verdict]:
+    """Draw from every group once, then look at what others draw: has one of these marks been set on any group?"""
+    seen: int | None = None
+    while True:
+        waiting = [name for name, group in found.groups.items() if not group.slices]
+        if waiting:
+            found.more(waiting[:1])
+        drawn = sum(group.drawn for group in found.groups.values())
+        bad = next((str(text) for group in found.groups.values() for mark in marks if (text := getattr(group, mark))), "")
+        if bad:
+            yield Verdict("FAIL", what=bad, n=drawn, repro=found.session.reproduction())  # another check may have drawn it
+        if bad or drawn == seen:
+            return
+        yield Verdict("INCONCLUSIVE" if waiting[1:] else "PASS", what=good.format(n=drawn), n=drawn)
+        seen = drawn

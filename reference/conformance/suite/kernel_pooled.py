@@ -9,9 +9,9 @@ from ..contract import Kernel
 from ..session import Session
 from ..verdict import Verdict
 from . import check
-from .kernel_draws import Reader
+from .kernel_draws import Reader, watched
 from .kernel_group import Group, Slice
-from .kernel_law import CERTAIN, DISAGREE, EQUAL, draws, within
+from .kernel_law import draws, within
 
 POOLED = ("pairs", "chains", "threes")
 
@@ -100,7 +100,7 @@ def support(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     One is enough, whatever the number of draws. What happens once in ten million coins is seen only where the coins can be
     chosen (kernel.edges).
     """
-    yield from _watched(kernel, session, "impossible", "no token of probability 0 in {n:,} rows")
+    yield from watched(draws(kernel, session), ["impossible"], "no token of probability 0 in {n:,} rows")
 
 
 @check("kernel.prefix", needs=("verify",))
@@ -109,23 +109,4 @@ def prefix(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
     A row that gets another row's tokens, or a token that nobody drafted before the last place, shows here at once.
     """
-    yield from _watched(kernel, session, "stray", "all tokens but the last are the draft's, in {n:,} rows")
-
-
-def _watched(kernel: Kernel, session: Session, what: str, good: str) -> Iterator[Verdict]:
-    found = draws(kernel, session)
-    names = (*DISAGREE, *EQUAL, *CERTAIN)
-    seen = 0
-    while True:
-        waiting = [name for name in names if not found.groups[name].slices]
-        if waiting:
-            found.more(waiting[:1])
-        drawn = sum(group.drawn for group in found.groups.values())
-        bad = next((text for g in found.groups.values() if (text := str(getattr(g, what)))), "")
-        if drawn == seen and not bad:
-            return
-        yield Verdict("FAIL" if bad else "INCONCLUSIVE" if waiting[1:] else "PASS", "deterministic",
-                      bad or good.format(n=drawn), n=drawn, repro=session.reproduction() if bad else "")
-        if bad:
-            return
-        seen = drawn
+    yield from watched(draws(kernel, session), ["stray"], "all tokens but the last are the draft's, in {n:,} rows")

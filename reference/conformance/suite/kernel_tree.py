@@ -16,7 +16,7 @@ from ..tree_subjects import Parents, TreeStep, anew, best, untried, without
 from ..verdict import Verdict
 from . import check
 from .kernel_call import answer, calling
-from .kernel_draws import Draws
+from .kernel_draws import Draws, watched
 from .kernel_group import Group
 from .kernel_law import first, law, windows
 
@@ -159,13 +159,4 @@ def tree_path(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
         if not torch.equal(group.ask(kernel, session, rows, seed), group.ask(kernel, session, rows, seed)):
             yield Verdict("FAIL", what="the same seed gives another answer the second time", case=group.label(0), n=64)
             return
-    seen = -1
-    while seen < (drawn := sum(group.drawn for group in found.groups.values())):
-        waiting = [name for name, group in found.groups.items() if not group.slices]
-        if waiting:
-            found.more(waiting[:1])
-        bad = next((text for g in found.groups.values() if (text := g.stray or g.impossible)), "")
-        yield Verdict("FAIL" if bad else "INCONCLUSIVE" if waiting[1:] else "PASS", what=bad or f"{drawn:,} trees", n=drawn)
-        if bad:
-            return
-        seen = drawn
+    yield from watched(found, ["stray", "impossible"], "{n:,} trees")

@@ -1,0 +1,316 @@
+"""Whether rows, calls and small batches are independent: which rows are held against which, and under which law."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference.conformance import cases
+from reference.conformance.session import MisbehavedError, Session
+from reference.conformance.suite import kernel_rows
+from reference.conformance.suite.kernel_call import answer
+from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_rows import CALLS_APART, ROWS, ROWS_APART
+from reference.law.sequential import OneSample
+from tests.conformance.by_hand import Mixed
+
+
+def test_which_rows_are_held_against_each_other() -> None:
+    a, b = torch.arange(ROWS), ROWS + torch.arange(ROWS)  # one call's rows, and those of the next
+    pairs = {name: [{*zip(*(side.tolist() for side in split(a, b)), strict=True)}, len(split(a, b)[0])]
+             for name, split in (*ROWS_APART, *CALLS_APART)}
+    each = [*range(ROWS), *range(ROWS, 2 * ROWS)]
+    assert pairs == {
+        "neighbours": [{(i, i + 1) for i in each if i % 2 == 0}, ROWS],
+        "halves of a batch": [{(i, i + ROWS // 2) for i in each if i % ROWS < ROWS // 2}, ROWS],
+        "a row and itself in the next call": [{(i, i + ROWS) for i in range(ROWS)}, ROWS],
+        "a row and the one before it in the next call": [{(i + 1, i + ROWS) for i in range(ROWS - 1)}, ROWS - 1]}
+
+
+class Draw:
+    """Keeps nothing; the first token comes from p by coins of the test's making."""
+
+    def __init__(self, coins: Callable[[int, torch.Generator, int], Tensor]):
+        self.coins = coins
+        self.calls: list[tuple[int, int, int, bool]] = []  # rows, draft tokens, seed, whether q is told
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.calls.append((len(draft), draft.shape[1], seed, q is not None))
+        u = self.coins(len(draft), torch.Generator().manual_seed(seed), seed)
+        token = torch.searchsorted(p[:, 0].double().cumsum(-1), u[:, None], right=True).clamp(max=p.shape[2] - 1)
+        return torch.nn.functional.pad(token, (0, draft.shape[1]), value=-1)
+
+
+def own(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return torch.rand(batch, dtype=torch.float64, generator=generator)
+
+
+def paired(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own(batch, generator, seed)[: (batch + 1) // 2].repeat_interleave(2)[:batch]
+
+
+def halved(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own((batch + 1) // 2, generator, seed).repeat(2)[:batch]
+
+
+def even_seeds(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own(batch, torch.Generator().manual_seed(seed // 2), seed)
+
+
+def three_seeds(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    """Two seeds of three that follow each other share their coins."""
+    return own(batch, torch.Generator().manual_seed(seed // 3), seed)
+
+
+def shifted(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    """Row i of the next call has the coins of row i + 1: the second of two calls looks back by one."""
+    return own(batch + 1, torch.Generator().manual_seed(seed // 2), seed)[seed % 2: batch + seed % 2]
+
+
+def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]:
+    kernel, session = Draw(coins), Session("x", "kernel", mde=mde)
+    session.check = f"kernel.{check}"
+    return list(getattr(kernel_rows, check.replace("-", "_"))(kernel, session)), kernel
+
+
+@pytest.mark.parametrize(("check", "coins", "told"), [
+    ("independence", paired, "neighbours"), ("independence", halved, "halves of a batch"),
+    ("seeds", three_seeds, "a row and itself in the next call")])
+def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, told: str) -> None:
+    (*_, said), _kernel = verdicts(check, coins)
+    assert said.verdict == "FAIL"
+    kind = "rows of one batch share coins" if check == "independence" else "calls with different seeds share coins"
+    assert said.what.startswith(f"{kind}, or the law of each is off: {told} get the same first token with probability ")
+    same, right = (float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of "))
+    # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09 of p = (.1, .6, .3)
+    assert right == pytest.approx(0.58 if "K = 0" in said.case else 0.46, abs=1e-3)
+    assert same > right + 0.2
+    assert said.interval[0] <= said.tv <= said.interval[1]
+    assert said.alpha == pytest.approx(1e-6 / 8)
+
+
+def test_coins_that_move_on_by_one_row_with_the_seed_are_seen() -> None:
+    kernel = Draw(shifted)
+    session = Session("x", "kernel", mde=0.1)
+    session.check = "kernel.seeds"
+    said = [v for v in kernel_rows.seeds(kernel, session) if v.verdict == "FAIL"]
+    seeds = [seed for *_, seed, _ in kernel.calls[:2]]
+    assert seeds[1] == seeds[0] + 1
+    assert len(said) == 1
+    assert "a row and the one before it in the next call" in said[0].what
+
+
+@pytest.mark.parametrize("check", ["independence", "seeds"])
+def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str) -> None:
+    said, kernel = verdicts(check, own)
+    assert {v.verdict for v in said} == {"PASS"}
+    assert said[-1].mde <= 0.1
+    assert all(v.mde > 0.1 for v in said[:-1])
+    assert {(count, told) for _, count, _, told in kernel.calls} == {(0, True), (1, True), (4, True), (1, False)}
+    assert {rows for rows, *_ in kernel.calls} == {ROWS}
+    assert said[-1].what == "2 kinds of pairs"
+    assert said[-1].n == ROWS * len(kernel.calls) - (len(kernel.calls) // 2 if check == "seeds" else 0)
+    assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
+
+
+def test_nothing_is_said_before_every_kind_of_draft_was_tried() -> None:
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.9)
+    session.check = "kernel.seeds"
+    next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
+    assert len({(count, told) for _, count, _, told in kernel.calls}) == 4
+
+
+def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(kernel_rows, "OneSample", lambda *given: made.append(given) or OneSample(*given))
+    verdicts("independence", own, mde=0.3)
+    assert len(made) == 8
+    for law, alpha, toward, plan in made:
+        p = [0.7, 0.3] if len(law) == 4 else [0.1, 0.6, 0.3]
+        assert law.tolist() == pytest.approx([a * b for a in p for b in p], abs=1e-7)
+        assert torch.stack(toward).tolist() == [pytest.approx([a if i == j else 0 for i, a in enumerate(p)
+                                                               for j in range(len(p))], abs=1e-7)]
+        assert (alpha, plan) == (pytest.approx(1e-6 / 8), 0.3)
+
+
+def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() -> None:
+    class Keeps(Draw):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            drafts.append(draft)
+            return super().verify(p, q, draft, seed)
+
+    drafts: list[Tensor] = []
+    group = kernel_rows._alike()[1]
+    kernel, session = Keeps(own), Session("x", "kernel")
+    session.check = "kernel.seeds"
+    for number in (1, 2, 1):
+        kernel_rows._twice(kernel, session, group, number)  # type: ignore[arg-type]
+    assert not torch.equal(drafts[0], drafts[1])
+    assert not torch.equal(drafts[0], drafts[2])
+    assert torch.equal(drafts[0], drafts[4])
+    assert kernel.calls[0] == kernel.calls[4] != kernel.calls[2]
+
+
+class OneWrong(Mixed):
+    """Right, but in batches of one size."""
+
+    def __init__(self, size: int):
+        super().__init__(0)
+        self.size, self.asked = size, []  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.asked.append((len(p), seed))
+        out = super().verify(p, q, draft, seed)
+        if len(p) == self.size:
+            out[:, 0] = p[:, 0].argmax(-1)
+        return out
+
+
+@pytest.mark.parametrize(("size", "what"), [(1, "the law is off in batches of 1 row"),
+                                            (5, "the law is off in batches of 5 rows")])
+def test_a_law_that_is_off_in_small_batches_alone_is_told_with_their_size(size: int, what: str) -> None:
+    *_, said = kernel_rows.small_batches(OneWrong(size), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
+    assert (said.verdict, said.what, said.case) == ("FAIL", what, "opposed (V = 2, K = 1)")
+    assert said.alpha == 5e-7
+    assert said.interval[0] <= said.tv <= said.interval[1]
+    assert said.tv == pytest.approx(0.3, abs=0.1)
+
+
+def test_small_batches_end_where_the_goal_is_reached_and_no_finer_than_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_rows, "ENOUGH_SMALL", 0.2)
+    for mde, end in ((0.001, 0.2), (0.3, 0.3)):
+        kernel = OneWrong(0)
+        said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+        assert {v.verdict for v in said} == {"PASS"}
+        assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
+        assert said[-1].n == sum(rows for rows, _ in kernel.asked)
+        assert {rows for rows, _ in kernel.asked} == {1, 5}
+        ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
+        assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99  # seeds that follow each other, as a loop's do
+    assert said[-1].alpha == 5e-7
+
+
+def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_theirs() -> None:
+    """All drafts kept: then what is counted is the drafts."""
+    class KeepsAll:
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            assert len(p) == len(draft) == 3 and (q is None or len(q) == 3)  # noqa: PT018
+            return torch.cat((draft, p[:, 1].argmax(-1, keepdim=True)), 1)
+
+    for certain in (False, True):
+        group = Group("three", cases.turned(1, 2, cases.TWOS), certain, call=3)
+        kernel_rows._one_by_one(KeepsAll(), Session("x", "kernel"), group, 40, 1)  # type: ignore[arg-type]
+        assert int(group.fresh.counts.sum()) == 120
+        assert group.fresh.accepted[:, 0].tolist() == [0, 0]
+        assert (group.stray, group.impossible) == ("", "")
+        counts = group.fresh.counts.view(2, 2, 2)
+        assert bool((counts.sum(1) > 0).any())
+        # p after token t is p turned: (.3, .7) and (.7, .3), (.1, .9) and (.9, .1)
+        assert counts[:, 0, 0].tolist() == counts[:, 1, 1].tolist() == [0, 0] or bool((counts > 0).sum() == 4)
+
+
+def test_what_is_no_answer_in_a_small_batch_is_named() -> None:
+    class Short:
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            return draft
+
+    with pytest.raises(MisbehavedError, match=r"verify returns the shape \[1, 1\]: return \[1, 2\]"):
+        list(kernel_rows.small_batches(Short(), Session("x", "kernel")))  # type: ignore[arg-type]
+    with pytest.raises(MisbehavedError, match="emits no token"):
+        answer(torch.tensor([[-1, -1]]), 1, 2, 2)
+
+
+def near(monkeypatch: pytest.MonkeyPatch, kernel: object, rows: int) -> list:
+    monkeypatch.setattr(kernel_rows, "NEAR", rows)
+    return list(kernel_rows.near_equal(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+
+
+def test_enough_nearly_equal_rows_are_drawn_to_see_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One case of three rejects 9e-5 of its rows: nine are expected, and none comes with a probability of e^-9."""
+    assert pytest.approx(9) == kernel_rows.NEAR * 9e-5 / 3
+    said = near(monkeypatch, Mixed(0), 20_000)
+    assert [v.verdict for v in said] == ["INCONCLUSIVE"] * (len(said) - 1) + ["PASS"]
+    assert [v.n >= 20_000 for v in said] == [False] * (len(said) - 1) + [True]
+    assert said[-1].what == f"{said[-1].n:,} rows"
+
+
+def test_nearly_equal_laws_that_break_a_kernel_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(Mixed):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            out[p[:, 0, 1] == 0] = self.told  # type: ignore[has-type]
+            return out
+
+    for told, what in ((torch.tensor([1, -1]), "probability 0"), (torch.tensor([1, 0]), "probability 0")):
+        kernel = Odd(0)
+        kernel.told = told  # type: ignore[attr-defined]
+        (said,) = near(monkeypatch, kernel, 20_000)
+        assert said.verdict == "FAIL"
+        assert what in said.what
+        assert "one token certain" in said.what
+
+
+def test_the_tokens_of_a_large_vocabulary_stand_at_the_ends_of_tiles() -> None:
+    """Both sides of 32 and of 1,024, both ends of 4,097; a tail of zeros behind 32,500."""
+    assert kernel_rows.ids(4096).tolist() == [4096, 0, 31, 32, 1023, 1024, 2047, 4000]
+    assert [(size, last) for _, size, last, _ in kernel_rows.LARGE] == [(4097, 4096), (32_768, 32_500)]
+    assert [name for name, *_ in kernel_rows.LARGE] == [f"{size:,} tokens" for _, size, *_ in kernel_rows.LARGE]
+
+
+def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float = 0.3) -> list:
+    """Vocabularies of 20 and 30 in place of the large ones."""
+    monkeypatch.setattr(kernel_rows, "LARGE", (("first", 20, 19, 64), ("second", 30, 18, 16)))
+    monkeypatch.setattr(kernel_rows, "ids", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6]))
+    monkeypatch.setattr(kernel_rows, "FEW", 200)
+    return list(kernel_rows.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+
+
+class Wide(Mixed):
+    def __init__(self, size: int = 0, token: int | None = None):
+        super().__init__(0)
+        self.size, self.token, self.sizes = size, token, []  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.sizes.append(p.shape[2])
+        out = super().verify(p, q, draft, seed)
+        if p.shape[2] == self.size:
+            out[:, 0] = p[:, 0].argmax(-1) if self.token is None else self.token
+        return out
+
+
+def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Wide()
+    said = large(monkeypatch, kernel)
+    assert {*kernel.sizes} == {20, 30}
+    assert said[-1].verdict == "PASS"
+    rows = said[-1].what.replace(",", "").split()
+    first, second = int(rows[0]), int(rows[5])
+    assert said[-1].what == f"{first:,} rows of 4,097 tokens, {second:,} of 32,768"
+    assert second >= 200
+    assert first >= 200
+    assert second < 800  # the largest vocabulary is slow: its support is seen in few rows
+    assert said[-1].n == first
+    assert said[-1].mde <= 0.3
+    assert said[-2].mde > 0.3
+    assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
+
+
+@pytest.mark.parametrize("size", [20, 30])
+def test_tokens_of_no_probability_in_a_large_vocabulary_are_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    said = large(monkeypatch, Wide(size, 10))[-1]
+    assert said.verdict == "FAIL"
+    assert said.what == f"reversed of 8 (V = {size}, K = 1): a token of probability 0 comes out"
+
+
+def test_a_law_that_is_off_in_a_large_vocabulary_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = large(monkeypatch, Wide(20))[-1]
+    assert said.verdict == "FAIL"
+    assert said.what.startswith("the first token: 0 comes out with probability 1.000 instead of 0.222")
+    assert said.case == "reversed of 8 (V = 20, K = 1)"
+
+
+def test_large_vocabularies_end_at_their_own_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_rows, "ENOUGH_SMALL", 0.25)
+    assert 0.2 < large(monkeypatch, Wide(), mde=0.001)[-1].mde <= 0.25
