@@ -185,8 +185,7 @@ def _verify(target: Transformer, cache: Cache, rule: Rule, text: Text, draft: Dr
 
 def _rooted(draft: Draft) -> Tensor | None:
     """Parents with the pending token as node 0; None for a chain, which needs no tree mask."""
-    count = draft.tokens.shape[1]
-    if bool((draft.parents == torch.arange(-1, count - 1, device=draft.parents.device)).all()):
+    if not draft.branches:
         return None
     root = torch.full_like(draft.parents[:, :1], -1)
     return torch.cat((root, draft.parents + 1), 1)

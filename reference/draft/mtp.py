@@ -64,10 +64,14 @@ class MTPModule(Stack):
             else:
                 mine[name].copy_(value)
 
-    def forward(self, states: Tensor, embedded: Tensor, cache: Cache | None = None, counts: Tensor | None = None) -> Tensor:
-        """states [B,N,E] and embeddings of the tokens one place further on [B,N,E] -> states [B,N,E]. counts [B]: how many
-        of the N each row has; None: all."""
-        joined = self.join(torch.cat((self.state_norm(states), self.token_norm(embedded)), -1))
+    def brought(self, embedded: Tensor) -> Tensor:
+        """Embeddings [..,E] -> what these tokens add to a state that is read with them, [..,E]: the same for every state."""
+        return self.token_norm(embedded) @ self.join.weight[self.config.hidden_size:]
+
+    def forward(self, states: Tensor, brought: Tensor, cache: Cache | None = None, counts: Tensor | None = None) -> Tensor:
+        """states [B,N,E] and what the tokens one place further on bring [B,N,E] -> states [B,N,E]. counts [B]: how many of
+        the N each row has; None: all."""
+        joined = self.state_norm(states) @ self.join.weight[: self.config.hidden_size] + brought
         return self.run(joined.to(self.dtype), cache, None, counts)  # mixed-precision training multiplies in bfloat16
 
 
@@ -86,14 +90,15 @@ def mtp_loss(module: MTPModule, target: Transformer | Teacher, depth: int = 7, a
             output = target(rows[:, :-1])
             p = output.logits.float().softmax(-1)  # p[:, i]: after token i
             embedded = target.embedding(rows)
+        brought = module.brought(embedded)
         offset = int(rows.sum()) % apart  # another one in every batch, the same one when a run is resumed
         anchors = torch.arange(offset, rows.shape[1] - depth - 1, apart)
         cache = Unrolled(len(module.blocks), anchors)
-        states = module(output.hidden[:, :-1], embedded[:, 1:-1], cache)
+        states = module(output.hidden[:, :-1], brought[:, 1:-1], cache)
         total = hangs[0] * distance(p[:, 1:], target.logits(states))
         states = states[:, anchors]
         for k in range(1, depth):  # a chain's state has read the tokens up to its anchor + k, and guesses the next but one
-            states = module(states, embedded[:, anchors + k + 1], cache)
+            states = module(states, brought[:, anchors + k + 1], cache)
             total = total + hangs[k] * distance(p[:, anchors + k + 1], target.logits(states))
         return total / sum(hangs)
 
@@ -116,6 +121,8 @@ class MTPDrafter(Drafter):
             raise SpecdecError(f"the module is {module.config.hidden_size} wide and the target "
                                f"{target.config.hidden_size}: use the module trained on this target")
         self.module, self.target, self.sure = module, target, sure
+        with torch.inference_mode():
+            self.brought = module.brought(target.embedding.weight.to(module.dtype))  # [V,E]
 
     def begin(self, text: Text, capacity: int) -> None:
         self.cache = self.module.new_cache(len(text.tokens), capacity)
@@ -129,18 +136,21 @@ class MTPDrafter(Drafter):
             return none
         state = self._catch_up(text, text.states, text.fresh)  # [B,1,E]
         budget, alive = torch.where(text.fresh > 0, budget, 0), torch.ones(len(budget))
+        looks_back = needs_history(text.params)
+        past = None
         drafted: list[Tensor] = []
         laws: list[Tensor] = []
         while (i := len(drafted)) < int(budget.max()):
+            going = None if int(budget.min()) > i else budget > i  # None: every row
             if i:
-                state = self.module(state, self.target.embedding(drafted[-1])[:, None], self.cache, (i <= budget).long())
-                self.cache.lengths += i <= budget
-            past = None
-            if needs_history(text.params):
+                counts = None if going is None else going.long()
+                state = self.module(state, self.brought[drafted[-1]][:, None], self.cache, counts)
+                self.cache.lengths += 1 if counts is None else counts
+            if looks_back:
                 rows = [t + [int(d[b]) for d in drafted] for b, t in enumerate(text.tokens)]
                 past = history(rows, text.prompts, text.vocabulary, device=device)
             laws.append(probs(self.target.logits(state), text.params, past)[:, 0])
-            drafted.append(chance.draw(laws[-1], (budget > i).to(device)))
+            drafted.append(chance.draw(laws[-1], None if going is None else going.to(device)))
             if self.sure:
                 alive = alive * laws[-1].amax(-1).cpu()
                 budget = torch.where(alive < self.sure, budget.clamp(max=i + 1), budget)
@@ -153,8 +163,8 @@ class MTPDrafter(Drafter):
         width = int(fresh.max())
         behind = [tokens[len(tokens) - n:] + [0] * (width - n) for tokens, n in
                   zip(text.tokens, fresh.tolist(), strict=True)]
-        embedded = self.target.embedding(torch.tensor(behind, device=self.target.device))
-        states = self.module(target_states[:, :width].to(self.module.dtype), embedded, self.cache, fresh)
+        brought = self.brought[torch.tensor(behind, device=self.target.device)]
+        states = self.module(target_states[:, :width].to(self.module.dtype), brought, self.cache, fresh)
         self.cache.lengths += fresh
         self.base = self.cache.lengths.clone()
         return states[torch.arange(len(fresh)), (fresh - 1).clamp(min=0)][:, None]

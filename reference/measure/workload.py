@@ -96,11 +96,12 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
     def guess(module: MTPModule) -> Callable[[], object]:
         cache = module.new_cache(1, context + 1)
         cache.lengths += context
+        brought = module.brought(target.embedding.weight)
         token = torch.zeros(1, 1, dtype=torch.int64, device=target.device)
         state = torch.zeros(1, 1, target.config.hidden_size, dtype=target.dtype, device=target.device)
 
         def work() -> object:
-            law = probs(target.logits(module(state, target.embedding(token), cache)), rows)
+            law = probs(target.logits(module(state, brought[token], cache)), rows)
             return int(chance.draw(law[:, -1]))
         return work
 

@@ -64,17 +64,17 @@ def test_every_pass_of_training_sees_what_a_draft_of_that_depth_sees(layers):
 def test_the_loss_of_a_module_is_the_distance_at_every_depth_by_hand():
     """Depth 1 counts over all places, deeper ones over the anchors; weights are 1 + .85, then .85."""
     made, rows = module(), TEXT
-    hidden, embedded = TARGET.states(rows[:, :-1]), TARGET.embedding(rows)
+    hidden, brought = TARGET.states(rows[:, :-1]), made.brought(TARGET.embedding(rows))
     p = TARGET.logits(hidden).softmax(-1)
-    first = made(hidden[:, :-1], embedded[:, 1:-1])
+    first = made(hidden[:, :-1], brought[:, 1:-1])
     one = distance(p[:, 1:], TARGET.logits(first))
     anchors = range(int(rows.sum()) % 5, rows.shape[1] - 3, 5)
     parts = []
     for anchor in anchors:
         cache = made.new_cache(len(rows), 20)
-        state = made(hidden[:, : anchor + 1], embedded[:, 1: anchor + 2], cache)[:, -1:]
+        state = made(hidden[:, : anchor + 1], brought[:, 1: anchor + 2], cache)[:, -1:]
         cache.lengths += anchor + 1
-        state = made(state, embedded[:, anchor + 2][:, None], cache)
+        state = made(state, brought[:, anchor + 2][:, None], cache)
         parts.append(distance(p[:, anchor + 2][:, None], TARGET.logits(state)))
     assert len(parts) > 1
     want = ((1 + 0.85) * one + 0.85 * torch.stack(parts).mean()) / (1 + 2 * 0.85)
@@ -92,7 +92,8 @@ def test_a_module_that_got_wider_says_what_it_said():
     made, wide = module(), MTPModule.of(TARGET, units=40).eval()
     wide.begin_with(made)
     hidden, embedded = TARGET.states(TEXT), TARGET.embedding(TEXT)
-    torch.testing.assert_close(wide(hidden[:, :-1], embedded[:, 1:]), made(hidden[:, :-1], embedded[:, 1:]))
+    said = [each(hidden[:, :-1], each.brought(embedded[:, 1:])) for each in (wide, made)]
+    torch.testing.assert_close(*said)
     assert wide.blocks[0].mlp.down.weight.shape[0] == 40
     mtp_loss(wide, TARGET)(TEXT).backward()
     assert bool(wide.blocks[0].mlp.down.weight.grad[made.config.intermediate_size:].any()), "and can learn more"

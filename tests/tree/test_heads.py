@@ -125,7 +125,7 @@ def test_an_mtp_module_drafts_from_the_same_states_as_one_that_reads_the_whole_t
     assert len(seen) > 4
     for text, q in seen:
         rows = torch.tensor([text])
-        states = drafter.module(WIDER.states(rows[:, :-1]), WIDER.embedding(rows[:, 1:]))
+        states = drafter.module(WIDER.states(rows[:, :-1]), drafter.module.brought(WIDER.embedding(rows[:, 1:])))
         assert torch.allclose(WIDER.logits(states)[0, -1].softmax(-1), q, atol=1e-10)
 
 
