@@ -1,87 +1,71 @@
 """The law of tokens one by one, wherever they stand: no joint law has to be enumerated, and one text gives many draws.
 
-Put the vocabulary in an order that only what stands before may decide. The probability of the tokens in front of the one
-that came, plus a uniform share of its own, is uniform on [0,1) and independent of everything before, whatever the law,
-the parameters and the prefix (Rosenblatt 1952, made continuous). So the ranks of all tokens of all texts are one sample
-of one known law, and so are the pairs of ranks that stand side by side. What moves tokens to the front of the order moves
-ranks to 0: by the target's own probabilities that is text that is too greedy, by q/p it is text that leans to the draft.
+Put the vocabulary in an order that only what stands before may decide (`orders`). The probability of the tokens in front of
+the one that came, plus a uniform share of its own, is uniform on [0,1) and independent of everything before, whatever the
+law, the parameters and the prefix (Rosenblatt 1952, made continuous). So the ranks of all tokens of all texts are one
+sample of one known law, and so are the pairs of ranks that stand side by side. What moves tokens to the front of the order
+moves ranks to 0: by the target's own probabilities that is text that is too greedy, by q/p it is text that leans to the
+draft.
+
+A fault of one kind of token drowns among all others, and faults of two settings may cancel. So the first token of a text,
+the last before its length, those from the 33rd on and all between, under each setting of the parameters, are samples of
+their own beside the sample of all; half of the false-alarm rate is theirs.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from ..law.sequential import OneSample
+from ..types import SamplingParams
 from . import reading
 from .asking import Row
 from .contract import Completion
+from .orders import BESIDE, NEIGHBOURS, Direction
 from .reading import Laws
-from .toys import Toy, scores
+from .toys import Toy
 from .verdict import Picture
 
 BINS = 16
-Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Laws]], list[Tensor]]  # keys [n,V] a text, high first
+LATE = 32
+PLACES = ("first tokens", "last tokens before max_new_tokens", f"tokens behind the {LATE}nd", f"tokens 2 to {LATE}")
+NO_SETTING = ("seed", "max_new_tokens", "stop_ids", "stop_sequences")
 
 
 @dataclass(frozen=True)
-class Direction:
-    """An order, and what it means when tokens are too far in front, or too far behind."""
+class Evidence:
+    """What one sample says. among: which tokens it holds, "" for all."""
 
-    name: str
-    keys: Order
-    front: str
-    behind: str
+    way: Direction
+    test: OneSample
+    among: str = ""
 
+    @property
+    def rejected(self) -> bool:
+        return self.test.rejected
 
-def _likely(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
-    return [table.law for table in tables]
+    @property
+    def cause(self) -> str:
+        counts = self.test.counts[0]
+        front = float((counts * torch.arange(BINS - 1, -BINS, -2)).sum()) > 0
+        return self.way.front if front else self.way.behind
 
+    def __str__(self) -> str:
+        return f"{self.cause} (ranks {self.way.name}{', of ' * bool(self.among)}{self.among})"
 
-def _drafted(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
-    whole = [[*prompt, *text] for (prompt, _), text in zip(rows, texts, strict=True)]
-    drafts = scores(toy.draft, whole, [len(prompt) for prompt, _ in rows])
-    return [draft - table.scores for draft, table in zip(drafts, tables, strict=True)]
-
-
-def _looked_up(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
-    keys = []
-    for (prompt, _), text, table in zip(rows, texts, tables, strict=True):
-        key, whole = table.law.clone(), [*prompt, *text]
-        following: dict[int, int] = {}
-        for i, token in enumerate(whole):
-            if i >= len(prompt) - 1 and token in following:
-                key[i - len(prompt) + 1, following[token]] += 1
-            if i + 1 < len(whole):
-                following[token] = whole[i + 1]
-        keys.append(key)
-    return keys
+    def picture(self) -> Picture:
+        counts = self.test.counts[0]
+        return Picture(f"ranks of tokens, {self.way.name}", tuple(f"{i}/{BINS}" for i in range(BINS)), (1 / BINS,) * BINS,
+                       tuple((counts / counts.sum().clamp(min=1)).tolist()))
 
 
-def _plain(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
-    return [table.scores.softmax(-1) - table.law for table in tables]
-
-
-def _before(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
-    return [torch.cat((table.law[:1], table.scores[:-1] - table.scores[1:])) for table in tables]
-
-
-LIKELY = Direction("by p", _likely, "likely tokens come out too often, as at a lower temperature or by argmax",
-                   "unlikely tokens come out too often, as at a higher temperature or without a filter")
-DRAFTED = Direction("by q/p", _drafted, "tokens that the draft likes come out too often: too much is accepted, the q "
-                    "reported is not the q drawn from, or the residual is not max(p - q, 0)",
-                    "tokens that the draft likes come out too seldom: too much is rejected, or the residual takes off too "
-                    "much")
-LOOKED_UP = Direction("looked up", _looked_up, "tokens that were looked up come out too often: too much is accepted, or "
-                      "their q is not taken for a point mass", "tokens that were looked up come out too seldom")
-PLAIN = Direction("by the plain law", _plain, "tokens come out as if the parameter were not there on some rows",
-                  "the parameter is applied too strongly, or twice")
-NEIGHBOURS = Direction("of neighbours", _likely, "a token depends on the coins of the token before: random numbers are used "
-                       "twice", "a token depends on the coins of the token before: random numbers are used twice")
-BESIDE = Direction("of rows side by side", _likely, "rows share random numbers", "rows share random numbers")
-BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
-                   "tokens shun what the place before liked")
+def setting(params: SamplingParams) -> str:
+    """The parameters that make the law, in words; "" for none."""
+    plain = SamplingParams()
+    return ", ".join(f"{one.name} {getattr(params, one.name)}" for one in fields(params)
+                     if one.name not in NO_SETTING and getattr(params, one.name) != getattr(plain, one.name))
 
 
 def _next_token(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -109,13 +93,13 @@ def _next_row(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 class Ranks:
-    """The test: one e-process for each order."""
+    """The test: for each order one e-process of all tokens, and one for each kind of token."""
 
     def __init__(self, directions: Sequence[Direction], alpha: float, generator: torch.Generator):
-        ramp = torch.arange(2 * BINS - 1, 0, -2, dtype=torch.float64) / BINS**2
-        self.generator = generator
-        self.tests = {way: OneSample(torch.full((BINS,), 1 / BINS), alpha / len(directions), (ramp, ramp.flip(0)))
-                      for way in directions}
+        self.generator, self.alpha = generator, alpha / len(directions)
+        self.tests = {way: _sample(self.alpha / (1 if _paired(way) else 2)) for way in directions}
+        self.parts: dict[tuple[Direction, int], OneSample] = {}
+        self.settings: list[str] = []  # in the order in which they came
 
     def read(self, toy: Toy, rows: Sequence[Row], answers: Sequence[Completion],
              counts_prompt: bool = False) -> reading.Fault | None:
@@ -134,37 +118,63 @@ class Ranks:
         clear = [~table.doubtful[: len(text)] for text, table in zip(texts, tables, strict=True)]
         tokens = torch.cat([torch.tensor(text, dtype=torch.int64) for text in texts])[:, None]
         law = torch.cat([table.law[: len(text)] for text, table in zip(texts, tables, strict=True)])
-        keep = torch.cat(clear)
+        keep, kinds = torch.cat(clear), self._kinds(rows, texts)
         own = law.gather(1, tokens)[:, 0]
         for way, test in self.tests.items():
             keys = torch.cat([key[: len(text)] for text, key in zip(texts, way.keys(toy, rows, texts, tables), strict=True)])
             mine = keys.gather(1, tokens)
             ahead = (law * ((keys > mine) | ((keys == mine) & (torch.arange(law.shape[1]) < tokens)))).sum(-1)
             ranks = ahead + own * self._uniforms(len(own))
-            if way in (NEIGHBOURS, BESIDE):
+            if _paired(way):
                 first, second = (_next_token if way is NEIGHBOURS else _next_row)([len(text) for text in texts])
                 # Whether there is a second one depends on the first: where there is none a uniform of our own stands for it.
                 paired = torch.where((second >= 0) & keep[second], ranks[second], self._uniforms(len(first)))
                 quarter = (torch.stack((ranks[first], paired)) * 4).long().clamp(max=3)
-                bins = (4 * quarter[0] + quarter[1])[keep[first]]
-            else:
-                bins = (ranks[keep] * BINS).long().clamp(max=BINS - 1)
-            test.update(torch.bincount(bins, minlength=BINS))
+                test.update(torch.bincount((4 * quarter[0] + quarter[1])[keep[first]], minlength=BINS))
+                continue
+            bins = (ranks * BINS).long().clamp(max=BINS - 1)
+            test.update(torch.bincount(bins[keep], minlength=BINS))
+            for kind in kinds[keep].unique().tolist():
+                part = self.parts.setdefault((way, kind), _sample(self._share(kind)))
+                part.update(torch.bincount(bins[keep & (kinds == kind)], minlength=BINS))
+
+    def _kinds(self, rows: Sequence[Row], texts: Sequence[list[int]]) -> Tensor:
+        """For each token, its place and setting, as a number; known before the token is."""
+        made = []
+        for (_, params), text in zip(rows, texts, strict=True):
+            if (named := setting(params)) not in self.settings:
+                self.settings.append(named)
+            at = torch.arange(len(text))
+            place = torch.where(at >= LATE, 2, 3)
+            place[at == params.max_new_tokens - 1] = 1
+            place[:1] = 0
+            made.append(place + len(PLACES) * self.settings.index(named))
+        return torch.cat(made)
+
+    def _share(self, kind: int) -> float:
+        """Of the false-alarm rate: settings are not counted beforehand, so that the later one comes, the less it gets."""
+        number = kind // len(PLACES)
+        return self.alpha / 2 / len(PLACES) / ((number + 1) * (number + 2))
 
     def _uniforms(self, count: int) -> Tensor:
         return torch.rand(count, dtype=torch.float64, generator=self.generator)
 
-    def worst(self) -> tuple[Direction, OneSample]:
-        """The first order that is rejected, else the one that has the most evidence against it."""
-        rejected = [item for item in self.tests.items() if item[1].rejected]
-        return rejected[0] if rejected else max(self.tests.items(), key=lambda item: item[1].largest)
+    def worst(self) -> Evidence:
+        """The sample with the most evidence against it, of those that are rejected, else of those that hold all tokens."""
+        whole = [Evidence(way, test) for way, test in self.tests.items()]
+        parts = [Evidence(way, test, self._named(kind)) for (way, kind), test in self.parts.items()]
+        rejected = [one for one in (*whole, *parts) if one.rejected]
+        return max(rejected or whole, key=lambda one: one.test.largest)
 
-    def picture(self, way: Direction) -> Picture:
-        counts = self.tests[way].counts[0]
-        return Picture(f"ranks of tokens, {way.name}", tuple(f"{i}/{BINS}" for i in range(BINS)), (1 / BINS,) * BINS,
-                       tuple((counts / counts.sum().clamp(min=1)).tolist()))
+    def _named(self, kind: int) -> str:
+        at = self.settings[kind // len(PLACES)]
+        return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at)
 
-    def cause(self, way: Direction) -> str:
-        counts = self.tests[way].counts[0]
-        front = float((counts * torch.arange(BINS - 1, -BINS, -2)).sum()) > 0
-        return way.front if front else way.behind
+
+def _paired(way: Direction) -> bool:
+    return way in (NEIGHBOURS, BESIDE)
+
+
+def _sample(alpha: float) -> OneSample:
+    ramp = torch.arange(2 * BINS - 1, 0, -2, dtype=torch.float64) / BINS**2
+    return OneSample(torch.full((BINS,), 1 / BINS), alpha, (ramp, ramp.flip(0)))

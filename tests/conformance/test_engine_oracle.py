@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from reference.conformance import params_oracle, ranks, reading, toys
+from reference.conformance import orders, params_oracle, ranks, reading, toys
 from reference.conformance.contract import Completion
 from reference.conformance.joint import Joint, enumerated
 from reference.model.checkpoint import load
@@ -120,7 +120,7 @@ def test_texts_are_counted_where_they_belong():
     assert test.tests[2].counts[0].nonzero()[:, 0].tolist() == [15, 16 + 8 + 3, 16 + 15]
 
 
-WAYS = (ranks.LIKELY, ranks.DRAFTED, ranks.LOOKED_UP, ranks.PLAIN, ranks.BEFORE, ranks.NEIGHBOURS, ranks.BESIDE)
+WAYS = (orders.LIKELY, orders.DRAFTED, orders.LOOKED_UP, orders.PLAIN, orders.BEFORE, orders.NEIGHBOURS, orders.BESIDE)
 
 
 def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
@@ -177,12 +177,12 @@ def test_ranks_say_nothing_of_right_texts_and_see_what_is_wrong():
     done = sampled(rows)
     assert right.read(made, rows, done) is None
     assert max(test.largest for test in right.tests.values()) < 9  # a false alarm of e^-9 for each of seven
-    twice = ranks.Ranks((ranks.BESIDE,), 1e-6, torch.Generator().manual_seed(1))
+    twice = ranks.Ranks((orders.BESIDE,), 1e-6, torch.Generator().manual_seed(1))
     same = [rows[2 * (i // 2)] for i in range(len(rows))]
     assert twice.read(made, same, [done[2 * (i // 2)] for i in range(len(rows))]) is None
-    assert twice.worst()[1].rejected
-    hot = ranks.Ranks((ranks.LIKELY,), 1e-6, torch.Generator().manual_seed(1))
+    assert twice.worst().rejected
+    hot = ranks.Ranks((orders.LIKELY,), 1e-6, torch.Generator().manual_seed(1))
     cooler = [(prompt, SamplingParams(temperature=0.7, max_new_tokens=6, stop_ids=(made.eos,))) for prompt, _ in rows]
     hot.read(made, cooler, done)
-    assert hot.worst()[1].rejected
-    assert hot.cause(ranks.LIKELY) == ranks.LIKELY.behind
+    assert hot.worst().rejected
+    assert hot.worst().cause == orders.LIKELY.behind

@@ -9,8 +9,9 @@ from .. import reading
 from ..asking import Asked, Row, asked, engine_check
 from ..contract import Completion, Engine
 from ..joint import Joint, enumerated
+from ..orders import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Direction
 from ..params_oracle import ended
-from ..ranks import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Direction, Ranks
+from ..ranks import Ranks
 from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
@@ -55,13 +56,13 @@ def ranked(ones: Sequence[Asked], session: Session, ways: Sequence[Direction],
         if fault := test.read(one.toy, rows, answers):
             yield Verdict("FAIL", what=fault.what, case=f"toy {one.toy.name}, prompt {list(fault.prompt)}", n=texts)
             return
-        way, worst = test.worst()
-        said = worst.finding()
+        worst = test.worst()
+        said = worst.test.finding()
         verdict = Verdict("PASS", "e-process", f"{texts} texts, tokens ranked {', '.join(way.name for way in ways)}", "",
-                          said.n, session.alpha(), said.mde, said.tv, said.interval, (test.picture(way),))
+                          said.n, session.alpha(), said.mde, said.tv, said.interval, (worst.picture(),))
         if worst.rejected:
-            yield replace(verdict, verdict="FAIL", what=f"{test.cause(way)} (ranks {way.name}, {texts} texts)",
-                          case=f"toys {', '.join(one.toy.name for one in ones)}", cause=test.cause(way))
+            yield replace(verdict, verdict="FAIL", what=str(worst), case=f"toys {', '.join(one.toy.name for one in ones)}",
+                          cause=worst.cause)
             return
         yield verdict
         if said.mde <= session.goal:

@@ -1,7 +1,7 @@
 """Sampling parameters of engines, on drafted, replaced and bonus tokens alike.
 
-Settings are such that all engines agree on their law: one filter at a time, at temperature 1; filters whose edge float32
-may miss are left out, place by place. The judge's law of the parameters is its own (`params_oracle`).
+Settings are such that all engines agree on their law: one filter at a time, top-p and min-p at temperature 1; filters whose
+edge float32 may miss are left out, place by place. The judge's law of the parameters is its own (`params_oracle`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,8 @@ from dataclasses import replace
 from ...types import SamplingParams
 from ..asking import Row, asked, engine_check
 from ..contract import Engine
-from ..ranks import LIKELY, PLAIN, Ranks
+from ..orders import LIKELY, PLAIN
+from ..ranks import Ranks
 from ..reading import read
 from ..session import Session
 from ..toys import Toy, written
@@ -22,30 +23,33 @@ CONVENTIONS = (("presence and frequency of the output", False), ("presence and f
 
 
 def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
-    """Sampled texts of 12 tokens under each of the settings in turn, where drafts are rejected and where none is, so that
-    bonus tokens come."""
+    """Sampled texts under each of the settings in turn, where drafts are rejected and where none is, so that bonus tokens
+    come; of 12 tokens, and of 3, so that first and last tokens are no rarity."""
     ones = [asked(engine, session, name) for name in ("small", "small-same")]
-    base = SamplingParams(max_new_tokens=12, stop_ids=(ones[0].toy.eos,))
-    yield from ranked(ones, session, (LIKELY, direction(engine), PLAIN), *(replace(base, **each) for each in settings))
+    variants = [SamplingParams(max_new_tokens=most, stop_ids=(ones[0].toy.eos,), **each) for most in (12, 3)
+                for each in settings]
+    yield from ranked(ones, session, (LIKELY, direction(engine), PLAIN), *variants)
 
 
 @engine_check("engine.temperature", law=True, statistical=True, needs=("sampling",))
 def temperature(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """At temperatures 0.5 and 1.5, has each token the law of that temperature?
+    """At temperatures 0.2, 0.5, 1.5 and 3, has each token the law of that temperature?
 
-    A verifier that leaves the temperature out, or a draft that reports a law of another temperature, moves tokens along
-    p or along q/p.
+    A verifier that leaves the temperature out, takes a low one for 0 or cuts a high one, or a draft that reports a law of
+    another temperature, moves tokens along p or along q/p. First and last tokens, and each temperature, are looked at apart
+    too.
     """
-    yield from with_each(engine, session, {"temperature": 0.5}, {"temperature": 1.5})
+    yield from with_each(engine, session, *({"temperature": at} for at in (0.5, 1.5, 0.2, 3.0)))
 
 
 @engine_check("engine.top-k", law=True, statistical=True, needs=("sampling", "top_k"))
 def top_k(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """With top-k 2 and 4, does every token come from the k likeliest, by their law?
+    """With top-k 2 and 4, and 3 at temperature 0.5, does every token come from the k likeliest, by their law?
 
-    A single token from outside fails at once. Ties at the edge are left out.
+    A single token from outside fails at once. Ties at the edge are left out. Temperature and top-k are one law in whatever
+    order they are applied, so that it may be asked for both together.
     """
-    yield from with_each(engine, session, {"top_k": 2}, {"top_k": 4})
+    yield from with_each(engine, session, {"top_k": 2}, {"top_k": 4}, {"top_k": 3, "temperature": 0.5})
 
 
 @engine_check("engine.top-p", law=True, statistical=True, needs=("sampling", "top_p"))
@@ -82,7 +86,7 @@ def logit_bias(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         return
     favourite = max(range(8), key=written("small", 48)[0].text.count)
     yield from with_each(engine, session, {"logit_bias": {favourite: -100.0, (favourite + 1) % 7: 1.5}},
-                         {"logit_bias": {(favourite + 2) % 7: -100.0}})
+                         {"logit_bias": {(favourite + 2) % 7: -100.0}, "temperature": 0.5})
 
 
 @engine_check("engine.penalties", law=True, statistical=True, needs=("penalties",))
@@ -127,12 +131,11 @@ def _counting(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             if name in wrong:
                 continue
             fault = tests[name].read(one.toy, rows, answers, prompt_too)
-            way, worst = tests[name].worst()
+            worst = tests[name].worst()
             if fault or worst.rejected:
-                wrong[name] = str(fault) if fault else f"{tests[name].cause(way)} (ranks {way.name})"
+                wrong[name] = str(fault or worst)
         standing = [name for name, _ in CONVENTIONS if name not in wrong]
-        way, worst = tests[standing[0] if standing else CONVENTIONS[0][0]].worst()
-        found = worst.finding()
+        found = tests[standing[0] if standing else CONVENTIONS[0][0]].worst().test.finding()
         verdict = Verdict("PASS", "e-process", f"counts {' or '.join(standing)}", "", found.n, session.alpha(), found.mde,
                           found.tv, found.interval)
         if not standing:

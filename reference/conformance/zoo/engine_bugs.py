@@ -11,7 +11,7 @@ from ..adapters.reference import Looped
 from ..contract import Completion, Metrics
 from ..exact import CHECKS
 from ..subjects import Loop
-from . import Bug, Subject, loop_kinds
+from . import Bug, Subject, loop_kinds, loop_places
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
@@ -133,6 +133,16 @@ _KINDS = (
     ("counts-never-reset", 45, "vLLM #56101", "metrics", "acceptance is that of all requests so far", "engine.metrics",
      CountsOfAllCalls),
     ("answers-out-of-order", 41, OURS, "batching", "a request gets another's text", "engine.batch", AnswersOutOfOrder),
+    ("first-token-plain", 6, OURS, "parameters", "the first token is drawn at temperature 1", "engine.temperature",
+     loop_places.FirstTokenPlain),
+    ("cold-is-greedy", 6, OURS, "parameters", "at low temperatures every text is the same", "engine.temperature",
+     loop_places.ColdIsGreedy),
+    ("one-parameter-at-a-time", 27, OURS, "parameters", "top-k turns the temperature off", "engine.top-k",
+     loop_places.OneParameterAtATime),
+    ("seed-cut", 23, OURS, "random numbers", "some seeds bring back each other's texts", "engine.seeds",
+     loop_places.SeedCut),
+    ("seed-0-is-none", 23, OURS, "random numbers", "seed 0 does not bring a text back", "engine.seeds",
+     loop_places.SeedZero),
     ("equal-prompts-once", 22, OURS, "batching", "the same prompt gives the same text in a batch", "engine.rows",
      OneAnswerForEqual),
 )
