@@ -171,12 +171,16 @@ def cell(text: str) -> str:
 
 def methods(result: Result) -> str:
     """Every way to draft for one target, measured in one run, beside its estimate."""
-    return rows(["method", "rule", "speedup", "decoding only", "estimate", "tokens per cycle", "depth", "nodes",
-                 "accepted by depth"], [
+    table = rows(["method", "rule", "speedup", "decoding only", "estimate", "tokens per cycle", "depth", "nodes",
+                  "accepted by depth"], [
         [name.replace("_", " "), row["rule"], f"{row['speedup']:.2f}×", f"{row['speedup_decode_only']:.2f}×",
          f"{row['predicted']:.2f}×", f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),
          " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5])]
         for name, row in result["methods"].items()], words=2)
+    spent = rows(["a cycle, in plain steps", "drafting", "the target's forward", "rule, commit, bookkeeping"], [
+        [name.replace("_", " "), *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest"))]
+        for name, row in result["methods"].items()])
+    return f"{table}\n\n{spent}"
 
 
 def heads(result: Result) -> str:

@@ -133,7 +133,7 @@ def _row(method: Method, timed: dict[str, list[timing.Timed]], done: list[Comple
             "speedup_decode_only": timing.speedup(timed["plain"], timed[method.name], decode_only=True),
             "predicted": seen.predicted(steps, plain), "tokens_per_cycle": sum(len(c.tokens) for c in done) / cycles,
             "gamma": method.gamma, "nodes": method.drafter.nodes(method.gamma), "rule": method.rule,
-            "acceptance_by_depth": seen.by_depth()}
+            "acceptance_by_depth": seen.by_depth(), "cycle": seen.account(plain)}
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -156,4 +156,10 @@ def _print(result: dict[str, Any]) -> None:
         table.add_row(name, f"{row['speedup']:.2f}x", f"{row['speedup_decode_only']:.2f}x", f"{row['predicted']:.2f}x",
                       f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),
                       " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5]))
+    console.print(table)
+    table = Table(title="where the time of a cycle goes, in plain steps")
+    for column in ("method", "drafting", "the target's forward", "rule, commit, bookkeeping"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, row in result["methods"].items():
+        table.add_row(name, *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest")))
     console.print(table)

@@ -6,6 +6,7 @@ its drafts, all measured on the calibration texts; it leaves out the rule, the c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from ..chance import Chance, Streams
 from ..decode import Cycle, generate
 from ..draft.base import Drafter, Text
-from ..model.transformer import Transformer
+from ..model.transformer import Output, Transformer
 from ..types import Draft, SamplingParams
 from ..verify import RULES
 from .timing import WorkClock
@@ -32,12 +33,14 @@ class Clocked(Drafter):
 
     def __init__(self, inner: Drafter, device: torch.device):
         self.inner, self.seconds, self.clock = inner, 0.0, WorkClock(device)
+        self.turned = 0.0  # when the last cycle ended
 
     def nodes(self, gamma: int) -> int:
         return self.inner.nodes(gamma)
 
     def begin(self, text: Text, capacity: int) -> None:
         self.inner.begin(text, capacity)
+        self.turned = self.clock.now()
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         begin = self.clock.now()
@@ -54,11 +57,29 @@ class Clocked(Drafter):
         self.inner.rows(index)
 
 
+class ClockedTarget:
+    """A target with a clock on the forwards of its cycles; the prompt is read by another method, and not counted."""
+
+    def __init__(self, inner: Transformer):
+        self.inner, self.seconds, self.clock = inner, 0.0, WorkClock(inner.device)
+
+    def __call__(self, *args: Any) -> Output:
+        begin = self.clock.now()
+        output = self.inner(*args)
+        self.seconds += self.clock.now() - begin
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 @dataclass
 class Calibration:
     """What a method did on the calibration texts."""
 
     seconds: float = 0.0  # spent drafting
+    forwards: float = 0.0  # seconds of the target's forwards, as they are in the loop
+    loop: float = 0.0  # seconds of all cycles
     widths: list[int] = field(default_factory=list)  # nodes of each cycle's draft
     accepted: list[int] = field(default_factory=list)  # of each cycle
     judged: list[int] = field(default_factory=list)  # levels of each cycle's draft at which a guess was judged
@@ -71,6 +92,12 @@ class Calibration:
     def predicted(self, steps: Sequence[float], plain: float) -> float:
         """Speedup against a plain loop. steps[k-1]: a forward over k tokens in plain steps; plain: seconds of one."""
         return self.tokens_per_cycle / (self.cost(steps) + self.seconds / len(self.widths) / plain)
+
+    def account(self, plain: float) -> dict[str, float]:
+        """Where a cycle's time went, in plain steps of `plain` seconds: drafting, the target's forward, and the rest, which
+        is the rule, the commit and the bookkeeping."""
+        parts = {"draft": self.seconds, "forward": self.forwards, "rest": self.loop - self.seconds - self.forwards}
+        return {name: seconds / len(self.widths) / plain for name, seconds in parts.items()}
 
     def cost(self, steps: Sequence[float]) -> float:
         """The target's forward over a draft and the pending token, mean over the cycles, in plain steps."""
@@ -100,13 +127,16 @@ def levels_judged(cycle: Cycle) -> list[int]:
 def calibrate(target: Transformer, method: Method, prompts: Sequence[list[int]], params: SamplingParams) -> Calibration:
     """Decode every prompt once, one at a time."""
     seen, clock = Calibration(), Clocked(method.drafter, target.device)
+    judge = ClockedTarget(target)
     for number, prompt in enumerate(prompts):
         def watch(cycle: Cycle, number: int = number) -> None:
             seen.widths.extend(cycle.draft.lengths.tolist())
             seen.accepted.extend(cycle.verdict.accepted.tolist())
             seen.judged.extend(levels_judged(cycle))
             seen.texts.append(number)
-        generate(target, clock, RULES[method.rule], [prompt], params, gamma=method.gamma,
+            now = clock.clock.now()
+            seen.loop, clock.turned = seen.loop + now - clock.turned, now
+        generate(cast(Transformer, judge), clock, RULES[method.rule], [prompt], params, gamma=method.gamma,
                  chance=Streams([20_000 + number]), watch=watch)
-    seen.seconds = clock.seconds
+    seen.seconds, seen.forwards = clock.seconds, judge.seconds
     return seen

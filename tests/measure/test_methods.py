@@ -13,6 +13,7 @@ from reference.chance import Chance
 from reference.draft.base import Drafter, Text
 from reference.measure.methods import Calibration, Clocked, Method, calibrate
 from reference.types import Draft, SamplingParams
+from reference.verify import RULES
 from tests.stub import Scripted, Told, parrot, tiny
 
 WORDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
@@ -94,6 +95,31 @@ def test_the_clock_counts_the_drafters_time_and_nothing_else():
     idle = Clocked(Told(lambda text, budget: []), target.device)
     work(0.02)
     assert idle.seconds == 0
+
+
+class SlowTarget(Scripted):
+    def __call__(self, *args):
+        work(0.01)
+        return super().__call__(*args)
+
+
+def test_the_account_parts_a_cycle_in_drafting_forward_and_the_rest():
+    """What the rest is made of is not to be had alone: a rule that takes its time stands for it. Reading the prompt is in no
+    cycle."""
+    target = SlowTarget(11, parrot(11, WORDS, 1))
+
+    def rule(*args):
+        work(0.02)
+        return RULES["rejection"](*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RULES, "slow", rule)
+        seen = calibrate(target, Method("slow", Slow(), "slow", 2), [[0], [1, 2]], SamplingParams(max_new_tokens=4))
+    account = seen.account(plain=0.01)
+    assert len(seen.widths) == 8
+    for part, steps in (("draft", 1.5), ("forward", 1), ("rest", 2)):
+        assert account[part] >= steps, part
+    assert sum(account.values()) == pytest.approx(seen.loop / 8 / 0.01)
 
 
 def test_a_clock_changes_nothing():
