@@ -51,8 +51,11 @@ def test_every_check_but_those_of_the_address_and_of_speculation_convicts_a_bug(
 
 
 def test_the_laws_of_the_planted_bugs_are_off_and_those_of_the_controls_are_exact() -> None:
-    for name in ("http-argmax-draft",):
-        assert (distance(BUGS[name].subject) or 0) > 0.05
-    for name in ("http lookup",):
-        assert (distance(CONTROLS[name].subject) or 0) < 1e-12
+    assert (distance(BUGS["http-argmax-draft"].subject) or 0) > 0.05
+    assert distance(CONTROLS["http lookup"].subject) == 0
 
+
+def test_a_bug_of_length_is_no_question_of_a_law() -> None:
+    """Its worlds could not be counted in hours. Where a stop comes late there is a law, and it is right."""
+    assert distance(BUGS["http-whole-blocks"].subject) is None
+    assert distance(BUGS["http-no-stop"].subject) == 0

@@ -22,18 +22,19 @@ def writes(text: type[Speculator], dialects: tuple[str, ...] = ("openai",), ids:
 
 
 def distance(subject: Any) -> float | None:
-    """The exact TV of the first tokens' law from the target's, the largest over SHOWN; None: writes as it should."""
+    """The exact TV of the first tokens' law from the target's, the largest over SHOWN; None: writes as it should, or more
+    tokens than it was asked for, which is no question of a law, and of more worlds than can be counted."""
 
     def law(text: Speculator, wish: Wish) -> dict[Hashable, float]:
         return exact(partial(_written, text, wish))
 
-    if subject.text is Speculator:
+    if subject.text is Speculator or subject.text.room is not Speculator.room:
         return None
     tv = 0.0
     for wish in SHOWN:
         ours, right = law(subject.text(), wish), law(Plain(), wish)
         tv = max(tv, sum(abs(ours.get(key, 0) - right.get(key, 0)) for key in ours.keys() | right.keys()) / 2)
-    return tv
+    return tv if tv > 1e-12 else 0.0  # rounding
 
 
 def _written(text: Speculator, wish: Wish, coins: Coins) -> Hashable:
