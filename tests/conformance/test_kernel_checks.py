@@ -26,7 +26,8 @@ OWN = {"kernel.shape": "writes-into-q", "kernel.determinism": "stream-goes-on", 
        "kernel.tree-first-token": "siblings-independent", "kernel.tree-joint": "tree-judged-as-chain",
        "kernel.tree-path": "cousin-accepted", "kernel.independence": "coins-shared-by-rows",
        "kernel.seeds": "coins-of-seed-plus-row", "kernel.small-batches": "one-row-greedy",
-       "kernel.near-equal": "residual-0/0", "kernel.large-vocabulary": "last-tile-dropped"}
+       "kernel.near-equal": "residual-0/0", "kernel.large-vocabulary": "last-tile-dropped",
+       "kernel.dense-vocabulary": "likeliest-thousand"}
 
 
 @pytest.mark.parametrize("check", KERNEL)

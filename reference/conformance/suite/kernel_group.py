@@ -31,7 +31,8 @@ class Slice:
 
 @dataclass(eq=False)
 class Group:
-    """Cases of one shape. ids: where the V tokens of the tables stand in a larger vocabulary, all else of probability 0."""
+    """Cases of one shape. ids [V] or [V,M]: where the V tokens of the tables stand in a larger vocabulary, all else of
+    probability 0; a token that has M places is spread over them in equal parts."""
 
     name: str
     tables: Tables
@@ -105,8 +106,14 @@ class Group:
     @cached_property
     def _back(self) -> Tensor:
         """[size] a token of the larger vocabulary -> its number in the tables, V where it has none."""
+        number = torch.arange(self.V).repeat_interleave(self._places.shape[1])
+        return torch.full((self.size,), self.V).scatter_(0, self._places.flatten(), number)
+
+    @property
+    def _places(self) -> Tensor:
+        """[V,M]"""
         assert self.ids is not None
-        return torch.full((self.size,), self.V).scatter_(0, self.ids, torch.arange(self.V))
+        return self.ids.view(self.V, -1)
 
     def rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n rows: [n] numbers of a case and its draft, in no order."""
@@ -131,8 +138,11 @@ class Group:
         """What the kernel gets: p, q, draft."""
         p, q, draft = self.p.flatten(0, 1)[rows], self.q.flatten(0, 1)[rows], self.tokens(rows)
         if self.ids is not None:
-            wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(2, self.ids, t) for t in (p, q)]
-            p, q, draft = wide[0], wide[1], self.ids[draft]
+            spread = self._places.shape[1]
+            wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(
+                2, self._places.flatten(), t.repeat_interleave(spread, 2) / spread) for t in (p, q)]
+            which = torch.arange(draft.numel()).view(draft.shape) % spread  # one of them as well as another
+            p, q, draft = wide[0], wide[1], self._places[draft, which]
         return p, None if self.certain else q, draft
 
     def inside(self, answer: Tensor) -> Tensor:
@@ -192,5 +202,6 @@ class Group:
 
     def label(self, case: int) -> str:
         what = self.tables.names[case].split(",")[0]
-        size = self.size or self.V
-        return f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''})"
+        size, spread = self.size or self.V, 1 if self.ids is None else self._places.shape[1]
+        return (f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''}"
+                f"{f', a token stands for {spread} ids' if spread > 1 else ''})")

@@ -137,6 +137,16 @@ class TileDropped(RunningSum):
         return torch.searchsorted(law, u[:, None] * law[:, -1:], right=True)[:, 0].clamp(max=whole - 1)
 
 
+class LikeliestThousand(RunningSum):
+    """The last token is drawn from the 1,024 likeliest alone."""
+
+    def last(self, law: Tensor, u: Tensor) -> Tensor:
+        best, ids = law.topk(min(1024, law.shape[1]), -1)
+        best = best.double().cumsum(-1)
+        at = torch.searchsorted(best, u[:, None] * best[:, -1:], right=True).clamp(max=best.shape[1] - 1)
+        return ids.gather(1, at)[:, 0]
+
+
 class StaleDraftLaw(Coins):
     """The residual's q stands in a buffer that is written after it is read."""
 
@@ -265,6 +275,8 @@ KERNEL_BUGS = (
          PaddedTile),
     _bug("last-tile-dropped", 16, OURS, "numerics", "the vocabulary's last tokens never come out",
          "kernel.large-vocabulary", TileDropped),
+    _bug("likeliest-thousand", 16, OURS, "numerics", "in a large vocabulary text is too likely", "kernel.dense-vocabulary",
+         LikeliestThousand),
     _bug("stale-draft-law", 44, "vLLM #49620", "batching", "replacements answer to an earlier step's draft",
          "kernel.first-token", StaleDraftLaw),
     _bug("first-rows-target", 64, OURS, "batching", "a request gets its neighbour's text", "kernel.first-token",

@@ -11,7 +11,7 @@ from .judged import bugs, campaign, controls, distance, trial
 from .run import BUGS, CONTROLS, acquit, convict
 
 LEVELS = ("kernel", "engine", "http", "exact")
-SLOW = ("kernel.large-vocabulary",)  # a second a slice
+SLOW = ("kernel.large-vocabulary", "kernel.dense-vocabulary")  # a second a slice
 FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}  # seconds for a control's first seed; None: the level's own
 BINS = (("no law", None, None), ("below .001", 0.0, 1e-3), (".001 to .01", 1e-3, 1e-2), (".01 to .1", 1e-2, 0.1),
         (".1 and more", 0.1, 2.0))
