@@ -39,9 +39,9 @@ QUICK = [f"tests/conformance/test_kernel_{part}.py" for part in dict.fromkeys(PA
 FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/sequential.py": LAW, "law/power.py": (["tests/law/test_power.py"], *LAW), "law/finding.py": LAW,
     "law/pooled.py": (["tests/law/test_pooled.py"],),
-    "law/enumerate.py": (["tests/chance", "tests/conformance/test_oracle.py"], KERNEL),
+    "law/enumerate.py": (["tests/law/test_enumerate.py"], ["tests/chance", "tests/conformance/test_oracle.py"]),
     "conformance/oracle.py": (["tests/conformance/test_oracle.py"],),
-    "conformance/cases.py": (["tests/conformance/test_oracle.py"], QUICK, KERNEL),
+    "conformance/cases.py": (["tests/conformance/test_cases.py"], QUICK, KERNEL),
     **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], QUICK, KERNEL)
        for name, part in PARTS.items()}}
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons

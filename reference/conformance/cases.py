@@ -4,6 +4,7 @@ A case is a target p and a draft q that depend on what came before, as tables ov
 together in one `Tables`, so that all of them are enumerated as rows of one batch.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -92,11 +93,10 @@ def _pairs(names: Sequence[str], laws: Sequence[tuple[Tensor, ...]]) -> Tables:
 
 
 def _chain(weights: Row, count: int) -> list[Tensor]:
-    """Tables for prefixes of 0..count-1 tokens: the base law, turned by a number that depends on the whole prefix."""
+    """Tables for prefixes of 0..count-1 tokens: the base law, turned by the sum of the last two tokens and the length."""
     base = _law(weights)
     size = len(base)
-    return [torch.stack([base.roll((prefix + prefix // size + i) % size) for prefix in range(size**i)])
-            for i in range(count)]
+    return [torch.stack([base.roll(prefix + prefix // size + i) for prefix in range(size**i)]) for i in range(count)]
 
 
 @cache
@@ -132,7 +132,7 @@ def near_equal() -> Tables:
 @cache
 def long_sum() -> Tables:
     """Equal tokens, then zeros: a float32 running sum stops short of 1 before the zeros."""
-    count = next(n for n in range(3, 200) if float(torch.full((n,), 1 / n).cumsum(0)[-1]) <= 1 - 2**-24)
+    count = next(n for n in itertools.count(1) if float(torch.full((n,), 1 / n).cumsum(0)[-1]) < 1)
     law = _law([1] * count + [0] * 2)
     return _pairs([f"{count} equal tokens, then zeros"], [(law, law.roll(1))])
 
@@ -151,6 +151,9 @@ def turned(count: int, size: int, table: dict[str, tuple[Row, Row]], *, equal: b
                   torch.full((len(named),), count))
 
 
+# target and draft: the first token's law, then the second's after each first one; the third's, to be turned
+WEIGHED: tuple[tuple[tuple[Row, ...], ...], tuple[tuple[Row, ...], ...], Row] = (
+    (((7, 11, 2),), ((8, 11, 1), (13, 1, 6), (12, 6, 2))), (((4, 16, 1),), ((1, 4, 14), (9, 10, 1), (4, 16, 1))), (15, 4, 1))
 RARE: tuple[Row, Row] = ((985, *[1] * 15), (985, *[1] * 15))  # coins of few bits hit some of these and miss others
 TWOS: dict[str, tuple[Row, Row]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
 
@@ -171,9 +174,9 @@ def wide(size: int) -> Tables:
 def weighed() -> Tables:
     """Two draft tokens where what the first one lacks counts in the second's residual: block verification that forgets its
     weights is off by a TV of .05."""
-    p = _law((7, 11, 2))[None], torch.stack([_law(w) for w in ((8, 11, 1), (13, 1, 6), (12, 6, 2))]), \
-        torch.stack(_chain((15, 4, 1), 3)[2:]).flatten(0, 1)
-    q = _law((4, 16, 1))[None], torch.stack([_law(w) for w in ((1, 4, 14), (9, 10, 1), (4, 16, 1))])
+    target, draft, last = WEIGHED
+    p, q = ([torch.stack([_law(w) for w in rows]) for rows in tables] for tables in (target, draft))
+    p.append(_chain(last, 3)[-1])
     return Tables(("weighed",), tuple(t[None] for t in p), tuple(t[None] for t in q), torch.tensor([2]))
 
 

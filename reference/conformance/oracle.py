@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..chance import Chance
 from ..law.enumerate import Forking, laws
@@ -33,23 +34,23 @@ def model(vocabulary: int, seed: int, peak: float = 1.0, noise: float = 0.0) -> 
     assert made.head is not None
     made.head.weight.data.add_(noise * torch.randn_like(made.head.weight)).mul_(peak)
     torch.random.set_rng_state(state)
-    for name, weight in made.named_parameters():  # a trained model listens to its context more than a fresh one does
-        weight.data.mul_(4 if name.endswith("attention.out.weight") else 1)
+    for name, weight in made.named_parameters():
+        if name.endswith("attention.out.weight"):
+            weight.data.mul_(4)  # a trained model listens to its context more than a fresh one does
     return made.double().eval().requires_grad_(False)
 
 
 def law_after(decoder: Transformer, texts: Sequence[Sequence[int]], prompts: Sequence[int],
               params: Sequence[SamplingParams]) -> Tensor:
     """The law of the next token after each of B texts, [B,V], by one forward without a cache."""
-    longest = max(map(len, texts))
-    logits = decoder(torch.tensor([(list(text) + [0] * longest)[:longest] for text in texts])).logits
+    logits = decoder(pad_sequence([torch.tensor(text) for text in texts], batch_first=True)).logits
     last = logits[torch.arange(len(texts)), torch.tensor([len(text) - 1 for text in texts])][:, None]
     return probs(last, params, history(texts, prompts, decoder.config.vocab_size))[:, 0]
 
 
 def _ended(output: Sequence[int], params: SamplingParams, room: int) -> str:
-    """ "stop", "length", or "" for a text that goes on."""
-    if output and len(output) >= params.min_tokens:
+    """ "stop", "length", or "" for a text that goes on. output: at least one token."""
+    if len(output) >= params.min_tokens:
         if output[-1] in params.stop_ids:
             return "stop"
         if any(tuple(output[-len(stop):]) == tuple(stop) for stop in params.stop_sequences):
@@ -66,7 +67,7 @@ def texts(target: Transformer, prompt: Sequence[int], params: SamplingParams) ->
         rows = [(*prompt, *output) for output in going]
         law = law_after(target, rows, [len(prompt)] * len(rows), [params] * len(rows)).tolist()
         longer: dict[tuple[int, ...], float] = {}
-        for (output, mass), row in zip(going.items(), law, strict=True):
+        for (output, mass), row in zip(going.items(), law):
             for token, probability in enumerate(row):
                 if probability > 0:
                     text = (*output, token)
@@ -102,7 +103,7 @@ def speculate(target: Transformer, draft: Transformer, rule: str, prompts: Seque
         wanted = [min(gamma, min(params[i].max_new_tokens, room - rows[i].prompt) - len(rows[i].done.tokens) - 1)
                   for i in going]
         for width in sorted(set(wanted)):  # rows with drafts of one length at a time: nothing is padded
-            now = [i for i, count in zip(going, wanted, strict=True) if count == width]
+            now = [i for i, count in zip(going, wanted) if count == width]
             _cycle(target, draft, rule, [rows[i] for i in now], [params[i] for i in now], width, chance.rows(now))
         going = [i for i in going if not rows[i].done.finish_reason]
     return [row.done for row in rows]
@@ -115,7 +116,7 @@ def _cycle(target: Transformer, draft: Transformer, rule: str, rows: list[_Row],
     laws_q, laws_p = [], [law_after(target, drafted, starts, params)]
     for _ in range(width):
         laws_q.append(law_after(draft, drafted, starts, params))
-        for text, token in zip(drafted, chance.draw(laws_q[-1]).tolist(), strict=True):
+        for text, token in zip(drafted, chance.draw(laws_q[-1]).tolist()):
             text.append(token)
         laws_p.append(law_after(target, drafted, starts, params))
     tokens = torch.tensor([text[len(text) - width:] for text in drafted], dtype=torch.int64).view(len(rows), width)

@@ -107,6 +107,11 @@ def test_samples_are_the_fewest(tv: float) -> None:
     assert n == 1 or (1 - tv) ** (n - 1) > 0.001
 
 
+def test_what_n_draws_see_needs_n_draws() -> None:
+    for n in (1, 2, 7, 64, 1000):
+        assert samples(mde(n, 1, 1e-6), 1, 1e-6) == n
+
+
 def test_nothing_is_seen_in_no_draws() -> None:
     for cells in (1, 4):
         for arms in (1, 2):
@@ -130,10 +135,10 @@ def test_the_mixture_is_a_law_over_effects() -> None:
         assert float(s[0]) == pytest.approx(15 / ((4 if arms == 1 else 2) * 0.02**2))
 
 
-@pytest.mark.parametrize("bad", [{"n": -1}, {"cells": 0}, {"alpha": 0.0}, {"alpha": 1.0}, {"power": 1.0}, {"power": 1e-9},
-                                 {"arms": 0}, {"arms": 3}, {"plan": 0.0}, {"plan": 1.5}])
+@pytest.mark.parametrize("bad", [{"n": -1}, {"cells": 0}, {"alpha": 0.0}, {"alpha": 1.0}, {"alpha": 1.5}, {"power": 1.0},
+                                 {"power": 1e-9}, {"alpha": 0.1, "power": 0.1}, {"arms": 0}, {"arms": 3}, {"plan": 0.0}, {"plan": 1.5}])
 def test_impossible_plans_are_refused(bad: dict[str, float]) -> None:
-    with pytest.raises(SpecdecError, match="give"):
+    with pytest.raises(SpecdecError, match=f"^{[*bad][-1]} = .* give"):
         mde(**({"n": 100, "cells": 4, "alpha": 1e-6} | bad))  # type: ignore[arg-type]
     for tv in (0.0, 1.0, float("nan")):
         with pytest.raises(SpecdecError, match="cannot be planned"):
