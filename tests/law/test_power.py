@@ -136,7 +136,8 @@ def test_the_mixture_is_a_law_over_effects() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"n": -1}, {"cells": 0}, {"alpha": 0.0}, {"alpha": 1.0}, {"alpha": 1.5}, {"power": 1.0},
-                                 {"power": 1e-9}, {"alpha": 0.1, "power": 0.1}, {"arms": 0}, {"arms": 3}, {"plan": 0.0}, {"plan": 1.5}])
+                                 {"power": 1e-9}, {"alpha": 0.1, "power": 0.1}, {"arms": 0}, {"arms": 3}, {"plan": 0.0},
+                                 {"plan": 1.5}])
 def test_impossible_plans_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(SpecdecError, match=f"^{[*bad][-1]} = .* give"):
         mde(**({"n": 100, "cells": 4, "alpha": 1e-6} | bad))  # type: ignore[arg-type]
