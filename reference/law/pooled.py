@@ -115,7 +115,8 @@ class AtMost:
 
     @property
     def mde(self) -> float:
-        """How far above the bound is found with power .999 at least, by Chernoff's bound; 1 where nothing is."""
+        """How far above the bound is found with power .999 at least, by Chernoff's bound; the most there can be where nothing
+        is."""
         if self.bound >= 1:
             return 0.0
         up = self._up()
@@ -123,7 +124,7 @@ class AtMost:
         needed = math.log(STEPS / self.alpha)
         hits = max(math.ceil(float(((needed - self.n * lose) / (win - lose)).amin())), 1)  # enough for one alternative
         if hits > self.n:
-            return 1.0
+            return 1 - self.bound
         misses = torch.tensor(1 - (hits - 1) / self.n, dtype=torch.float64)
         return 1 - float(binary_lower(misses, -math.log(1 - POWER) / self.n)) - self.bound
 
