@@ -106,21 +106,16 @@ class AtMost:
         return self.rejected
 
     def log_e(self) -> float:
-        if self.bound >= 1:
-            return 0.0
-        up = self._up()
+        hit, miss = self._gains()
         hits, misses = torch.tensor(self.hits).double(), torch.tensor(self.n - self.hits).double()
-        each = torch.xlogy(hits, up / self.bound) + torch.xlogy(misses, (1 - up) / (1 - self.bound))
+        each = torch.special.xlog1py(hits, hit) + torch.special.xlog1py(misses, miss)
         return float(torch.logsumexp(each, 0)) - math.log(len(each))
 
     @property
     def mde(self) -> float:
-        """How far above the bound is found with power .999 at least, by Chernoff's bound; the most there can be where nothing
+        """How far above the bound is found with power .999 at least, by Chernoff's bound; where nothing is, as far as there
         is."""
-        if self.bound >= 1:
-            return 0.0
-        up = self._up()
-        win, lose = (up / self.bound).log(), ((1 - up) / (1 - self.bound)).log()
+        win, lose = (gain.log1p() for gain in self._gains())
         needed = math.log(STEPS / self.alpha)
         hits = max(math.ceil(float(((needed - self.n * lose) / (win - lose)).amin())), 1)  # enough for one alternative
         if hits > self.n:
@@ -128,8 +123,10 @@ class AtMost:
         misses = torch.tensor(1 - (hits - 1) / self.n, dtype=torch.float64)
         return 1 - float(binary_lower(misses, -math.log(1 - POWER) / self.n)) - self.bound
 
-    def _up(self) -> Tensor:
-        return self.bound + (1 - self.bound) * shares() * (1 - 1e-9)
+    def _gains(self) -> tuple[Tensor, Tensor]:
+        """By what share a hit and a miss raise each alternative's evidence."""
+        w = shares() * (1 - 1e-9)
+        return w * (1 - self.bound) / self.bound, -w
 
 
 def _least(found: Callable[[float], bool], far: float) -> float:
