@@ -77,11 +77,11 @@ def failing(tests: Sequence[str], mutant: Mutant | None = None, limit: float = 6
     return True, time.monotonic() - began
 
 
-def killed(mutant: Mutant, rooms: Rooms, limits: Mapping[str, float]) -> tuple[bool, float]:
+def killed(mutant: Mutant, rooms: Rooms, limits: Mapping[str, float], root: Path = ROOT) -> tuple[bool, float]:
     """Whether any room's tests notice, and the seconds they took. A loop that never ends is noticed too."""
     seconds = 0.0
     for tests in rooms:
-        dead, took = failing(tests, mutant, limits[" ".join(tests)])
+        dead, took = failing(tests, mutant, limits[" ".join(tests)], root)
         seconds += took
         if dead:
             return True, seconds
@@ -96,19 +96,19 @@ def chosen(each: int | None, seed: int, files: Sequence[str]) -> Iterator[Mutant
         yield from sample
 
 
-def row(mutant: Mutant, dead: bool, seconds: float, left: Sequence[Mapping[str, str]]) -> dict:
+def row(mutant: Mutant, dead: bool, seconds: float, left: Sequence[Mapping[str, str]], root: Path = ROOT) -> dict:
     """One tried mutant, with the reason for which it may live."""
-    was, becomes = Changed(mutant).lines()
+    was, becomes = Changed(mutant, root).lines()
     why = next((entry["why"] for entry in left
                 if (entry["file"], entry["was"], entry["becomes"]) == (mutant.file, was, becomes)), "")
     return {"file": mutant.file, "line": mutant.line, "was": was, "becomes": becomes, "killed": dead,
             "seconds": round(seconds, 1), "why": why}
 
 
-def summary(rows: Sequence[dict], seed: int) -> dict:
+def summary(rows: Sequence[dict], seed: int, root: Path = ROOT) -> dict:
     """The result: counts by file, and every survivor."""
     survivors = [{key: row[key] for key in ("file", "line", "was", "becomes", "why")} for row in rows if not row["killed"]]
-    files = [{"file": file, "possible": len(mutants(file)), "tried": sum(row["file"] == file for row in rows),
+    files = [{"file": file, "possible": len(mutants(file, root)), "tried": sum(row["file"] == file for row in rows),
               "killed": sum(row["file"] == file and row["killed"] for row in rows)}
              for file in dict.fromkeys(row["file"] for row in rows)]
     return {"seed": seed, "possible": sum(file["possible"] for file in files), "tried": len(rows),

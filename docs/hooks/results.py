@@ -16,7 +16,12 @@ def path_of(root: Path, command: str) -> Path:
 
 def wanting(command: str) -> str:
     """What stands where a number will be."""
-    return f"No result file is here yet: run `specdec {command} --json docs/results/{_file(command)}.json`."
+    return f"No result file is here yet: run `{typed(command)} --json docs/results/{_file(command)}.json`."
+
+
+def typed(command: str) -> str:
+    """What one types to run it: only the tests are tried from the repository itself."""
+    return "python -m tests.mutation" if command == "mutation" else f"specdec {command}"
 
 
 def _file(command: str) -> str:
@@ -35,9 +40,9 @@ def load(root: Path, command: str) -> Result | None:
     try:
         result = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name} is no JSON ({error}): write it again with specdec {command} --json") from None
+        raise ValueError(f"{path.name} is no JSON ({error}): write it again with {typed(command)} --json") from None
     if result.get("command") != command:
-        raise ValueError(f"{path.name} was written by {result.get('command')!r}: write it again with specdec {command}")
+        raise ValueError(f"{path.name} was written by {result.get('command')!r}: write it again with {typed(command)}")
     return result
 
 
@@ -58,7 +63,7 @@ def at(result: Result, keys: str) -> Any:
 def number(root: Path, command: str, keys: str, form: str = "{}") -> str:
     """One number of a result, in the running text."""
     result = load(root, command)
-    return f"(not measured yet: `specdec {command}`)" if result is None else form.format(at(result, keys))
+    return f"(not measured yet: `{typed(command)}`)" if result is None else form.format(at(result, keys))
 
 
 def table(root: Path, command: str, part: str = "") -> str:
@@ -75,7 +80,7 @@ def origin(result: Result) -> str:
     threads = f"{machine['threads']} thread(s)" if "threads" in machine else ""
     commit = f"commit `{result['commit'][:12]}`" if result.get("commit") else "not in a commit"
     kept = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts = [part for part in (f"`specdec {result['command']}`", str(where), threads, kept, commit) if part]
+    parts = [part for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit) if part]
     return f'<p class="origin" markdown>Written by {" · ".join(parts)}</p>'
 
 
@@ -167,6 +172,21 @@ def zoo_controls(result: Result) -> str:
 def cell(text: str) -> str:
     """Text that may stand in a table."""
     return " ".join(html.escape(text, quote=False).split()).replace("|", r"\|").replace("*", r"\*")
+
+
+def mutation(result: Result) -> str:
+    """How many small edits of each file were tried, and how many the tests noticed."""
+    files = [*result["files"], {"file": "together"} | {key: result[key] for key in ("possible", "tried", "killed")}]
+    return rows(["file", "possible edits", "tried", "noticed", "share"], [
+        [f"`{row['file']}`" if row is not files[-1] else f"**{row['file']}**", f"{row['possible']:,}", f"{row['tried']:,}",
+         f"{row['killed']:,}", f"{100 * row['killed'] / row['tried']:.1f} %"] for row in files])
+
+
+def mutation_left(result: Result) -> str:
+    """Every edit that was tried and not noticed, and why it may stay so; edits with one reason beside each other."""
+    body = [[f"`{row['file'].rsplit('/', 1)[-1]}`", f"`{row['was']}`", f"`{row['becomes']}`", cell(row["why"]) or "**none**"]
+            for row in sorted(result["survivors"], key=lambda row: (row["file"], row["line"]))]
+    return rows(["file", "as it stands", "as edited", "why nothing has to notice"], body, words=4)
 
 
 def methods(result: Result) -> str:
@@ -266,6 +286,7 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
     ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
     ("zoo", "by_tv"): zoo_by_tv,
+    ("mutation", ""): mutation, ("mutation", "left"): mutation_left,
     ("engines", ""): engine_matrix("engine"), ("engines", "kernel"): engine_matrix("kernel"),
     ("engines", "findings"): engine_findings,
     ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,

@@ -22,6 +22,7 @@ class Given:
         assert accept_u.is_contiguous()
         assert final_u.is_contiguous()
         self.coins.append(torch.cat((accept_u, final_u[:, None]), 1))
+        assert bool(((self.coins[-1] >= 0) & (self.coins[-1] < 1)).all())
         return self.answer(p, draft, self.coins[-1])
 
 

@@ -83,6 +83,14 @@ ZOO: dict[str, Any] = {
     "control_table": [{"name": "sampler match", "why": "draws from p", "convicted_by": {}}]}
 
 
+MUTATION: dict[str, Any] = {
+    "command": "mutation", "commit": None, "machine": {"cpu": "a cpu"}, "versions": {}, "possible": 1200, "tried": 60,
+    "killed": 57, "files": [{"file": "law/a.py", "possible": 1100, "tried": 40, "killed": 39},
+                            {"file": "law/b.py", "possible": 100, "tried": 20, "killed": 18}],
+    "survivors": [{"file": "law/b.py", "line": 7, "was": "x = a | b", "becomes": "x = a & b", "why": "a is b"},
+                  {"file": "law/a.py", "line": 9, "was": "n > 0", "becomes": "n >= 0", "why": ""}]}
+
+
 def put(root: Path, command: str, content: str) -> None:
     path = results.path_of(root, command)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +120,18 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     assert results.number(tmp_path, "bench", "speedup.greedy", "{:.2f}") == "1.75"
     with pytest.raises(KeyError, match=r"speedup\.nothing"):
         results.number(tmp_path, "bench", "speedup.nothing")
+
+
+def test_mutants_are_counted_by_file_and_those_that_live_are_listed(tmp_path: Path) -> None:
+    assert "`python -m tests.mutation --json docs/results/mutation.json`" in results.table(tmp_path, "mutation")
+    put(tmp_path, "mutation", json.dumps(MUTATION))
+    page = results.table(tmp_path, "mutation")
+    assert "| `law/a.py` | 1,100 | 40 | 39 | 97.5 % |" in page
+    assert "| **together** | 1,200 | 60 | 57 | 95.0 % |" in page
+    assert "Written by `python -m tests.mutation`" in page
+    left = results.table(tmp_path, "mutation", "left")
+    assert "| `b.py` | `x = a | b` | `x = a & b` | a is b |" in left
+    assert left.index("`a.py` | `n > 0` | `n >= 0` | **none** |") < left.index("`b.py`")
 
 
 def test_a_missing_result_names_its_command(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from .kernel_group import Group
 
 STEPS, FINE = 32, 36  # points of a line's first grid; bisections
 PROBES, ROUNDS, LINES = 256, 6, 64  # points a row, times that walls may be missing, lines to find them
+END = 2.0**-40  # how near to 0 and to 1 a line begins and ends
 MOST = 32_768  # rows of a call
 
 
@@ -53,9 +54,8 @@ class Cube:
 
         Between two points of a grid that differ, bisection finds the end of the first one's answer, then goes on from there.
         """
-        grid = (torch.arange(STEPS, dtype=torch.float64) + 0.5) / STEPS
-        grid = torch.cat((torch.tensor([2.0**-40], dtype=torch.float64), grid,
-                          torch.tensor([1 - 2.0**-40], dtype=torch.float64)))
+        inner = (torch.arange(STEPS) + 0.5) / STEPS
+        grid = torch.tensor([END, *inner.tolist(), 1 - END], dtype=torch.float64)
         u = base.repeat_interleave(len(grid), 0)
         u[:, axis] = grid.repeat(len(rows))
         said = self.ask(rows.repeat_interleave(len(grid)), u).view(len(rows), -1)
@@ -104,7 +104,7 @@ class Boxes:
         self.cube, self.rows, group = cube, rows, cube.group
         none = torch.zeros(0, dtype=torch.float64)
         self.walls = [[none] * (group.K + 1) for _ in rows]
-        ends = (2.0**-20, 0.5, 1 - 2.0**-20) if group.K < 3 else (2.0**-20, 1 - 2.0**-20)
+        ends = (2.0**-20, 0.5, 1 - 2.0**-20)
         base = torch.tensor(list(product(ends, repeat=group.K + 1)), dtype=torch.float64)
         self._add(torch.arange(len(rows)).repeat_interleave(len(base)), base.repeat(len(rows), 1))
         generator = cube.session.generator("probes", group.name)

@@ -41,8 +41,7 @@ def cause(group: Group, case: int, counts: Tensor) -> str:
     for name, law in laws(group, case):
         if float((law - group.target[case]).abs().sum()) >= LIKELY and not OneSample(law, LIKELY).update(counts):
             named.append((name, float(torch.xlogy(counts, law).sum())))
-    best = max((value for _, value in named), default=0.0)
-    return told([name for name, value in named if value > best - math.log(20)])
+    return told([name for name, value in named if value > max(value for _, value in named) - math.log(20)])
 
 
 def same(group: Group, case: int, law: Tensor) -> str:
@@ -73,8 +72,7 @@ def _laws(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:
     if group.leaves > LARGEST:
         return
     t = group.tables
-    one = Tables((t.names[case],), tuple(law[case: case + 1] for law in t.p), tuple(law[case: case + 1] for law in t.q),
-                 t.lengths[case: case + 1])
+    one = Tables((t.names[case],), tuple(law[[case]] for law in t.p), tuple(law[[case]] for law in t.q), t.lengths[[case]])
     for name, found in group.planted(one) if group.planted else planted(group, one):
         emitted: dict[tuple[int, ...], float] = {}
         for (_, block), mass in found.items():
