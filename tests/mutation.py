@@ -34,7 +34,7 @@ LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
 KERNEL = ["tests/conformance/test_kernel_checks.py"]
 PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_group": "group",
          "kernel_draws": "draws", "kernel_boxes": "boxes", "kernel_exact": "exact", "kernel_law": "laws",
-         "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tree": "trees"}
+         "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tree": "trees", "kernel_wide": "wide"}
 QUICK = [f"tests/conformance/test_kernel_{part}.py" for part in dict.fromkeys(PARTS.values())]
 FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/sequential.py": LAW, "law/power.py": (["tests/law/test_power.py"], *LAW), "law/finding.py": LAW,

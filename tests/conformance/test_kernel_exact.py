@@ -45,16 +45,19 @@ def test_a_kernel_that_is_off_by_1e_5_is_seen_and_one_that_is_off_by_1e_8_is_not
     assert said.n == 4  # two drafts, two boxes each
 
 
-def test_an_exact_failure_tells_the_worst_text_with_both_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = pair((0.5, 0.5), (0.25, 0.75), [(0.75, 0.25), (0.125, 0.875)])
-    (said,) = exact_checks(monkeypatch, Session("x", "kernel"), sure((0.5, 0.5), -0.1), group)
-    assert said.what.startswith("1 1 comes out with probability 0.525000 instead of 0.437500")
+def test_an_exact_failure_tells_the_text_that_is_furthest_off_with_both_probabilities(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 comes out with .8 instead of .6: 1 1, which has to follow a 1, is missing most."""
+    group = pair((0.6, 0.4), (0.75, 0.25), [(0.5, 0.5), (0, 1)])
+    (said,) = exact_checks(monkeypatch, Session("x", "kernel"), sure((0.6, 0.4), 0.2), group)
+    assert said.what.startswith("1 1 comes out with probability 0.200000 instead of 0.400000")
     assert said.what.endswith("tokens that your draft likes come out too often")
     (picture,) = said.pictures
+    assert picture.title == "all tokens, pair (V = 2, K = 1)"
     assert picture.outcomes == ("0 0", "0 1", "1 0", "1 1")
-    assert picture.expected == pytest.approx((0.375, 0.125, 0.0625, 0.4375))
-    assert picture.observed == pytest.approx((0.3, 0.1, 0.075, 0.525), abs=1e-9)
-    assert picture.draft == pytest.approx((0.1875, 0.0625, 0.09375, 0.65625))
+    assert picture.expected == pytest.approx((0.3, 0.3, 0, 0.4))
+    assert picture.observed == pytest.approx((0.4, 0.4, 0, 0.2), abs=1e-9)
+    assert picture.draft == pytest.approx((0.375, 0.375, 0, 0.25))
 
 
 def test_the_exact_verdict_waits_for_the_last_group_and_shows_the_worst_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +100,13 @@ def test_the_largest_distance_is_that_of_the_worst_group(monkeypatch: pytest.Mon
 
 def test_every_coin_and_the_last_draw_are_asked_at_0_and_at_the_largest_uniform_below_1() -> None:
     """Every combination, in float32 and in float64, for every draft that can be drawn; a vocabulary of 8,193 too."""
-    kernel, session = Given(lambda p, draft, u: torch.nn.functional.pad(
-        p[:, 0].argmax(-1, keepdim=True), (0, draft.shape[1]), value=-1)), Session("x", "kernel")
+    sizes = set()
+
+    def answer(p: Tensor, draft: Tensor, u: Tensor) -> Tensor:
+        sizes.add(p.shape[2])
+        return torch.nn.functional.pad(p[:, 0].argmax(-1, keepdim=True), (0, draft.shape[1]), value=-1)
+
+    kernel, session = Given(answer), Session("x", "kernel")
     session.kept["kernel.draws"] = Draws(kernel, session, {  # type: ignore[arg-type]
         name: pair((0.5, 0.5), (0.25, 0.75) if name == "pairs" else (0, 1), [(0.5, 0.5)] * 2)
         for name in kernel_exact.GROUPS})
@@ -106,6 +114,7 @@ def test_every_coin_and_the_last_draw_are_asked_at_0_and_at_the_largest_uniform_
     assert [v.verdict for v in said] == ["PASS"] * (2 + len(kernel_exact.GROUPS))
     assert said[-1].n == sum(len(call) for call in kernel.coins)
     small, large = {0.0, 0.5, 1 - 2**-24}, {0.0, 0.5, 1 - 2**-24, 1 - 2**-53}
+    assert 8193 in sizes
     for call in kernel.coins:
         assert {*call.flatten().tolist()} <= (small if call.dtype == torch.float32 else large)
     for dtype, ends in ((torch.float32, small), (torch.float64, large)):
@@ -125,14 +134,14 @@ def test_a_token_of_probability_0_at_one_end_of_one_uniform_is_a_failure(dtype: 
 
     def answer(p: Tensor, draft: Tensor, coins: Tensor) -> Tensor:
         wrong = (coins[:, axis] == u) & (coins.dtype == dtype) & (draft[:, 0] == 1) & (p.shape[2] == 3)
-        return torch.stack((torch.where(wrong, 2, p[:, 0].argmax(-1)), torch.full_like(draft[:, 0], -1)), 1)
+        return torch.nn.functional.pad(torch.where(wrong, 2, -1)[:, None], (draft.shape[1], 0))  # 0, then 2 or nothing
 
     kernel, session = Given(answer), Session("x", "kernel")
     session.kept["kernel.draws"] = Draws(kernel, session, dict.fromkeys(kernel_exact.GROUPS, group))  # type: ignore[arg-type]
     *before, said = kernel_exact.edges(kernel, session)  # type: ignore[arg-type]
     assert [v.verdict for v in before] == ["PASS", "PASS"]
     assert said.verdict == "FAIL"
-    assert said.what == f"emits [2], which has probability 0, at the {told}"
+    assert said.what == f"emits [0, 2], which has probability 0, at the {told}"
     assert said.case.startswith("pair (V = 3, K = 1")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reference.conformance import cases
 from reference.conformance.session import MisbehavedError, Session
-from reference.conformance.suite import kernel_rows
+from reference.conformance.suite import checks, kernel_rows
 from reference.conformance.suite.kernel_call import answer
 from reference.conformance.suite.kernel_group import Group
 from reference.conformance.suite.kernel_rows import CALLS_APART, ROWS, ROWS_APART
@@ -178,6 +178,13 @@ def test_a_law_that_is_off_in_small_batches_alone_is_told_with_their_size(size: 
     assert said.tv == pytest.approx(0.3, abs=0.1)
 
 
+def test_what_is_slow_to_draw_ends_at_a_tv_of_2_in_100_as_its_page_says() -> None:
+    assert kernel_rows.ENOUGH_SMALL == 0.02
+    known = {item.id: item for item in checks("kernel")}
+    for name in ("small-batches", "large-vocabulary"):
+        assert "at a TV of .02" in known[f"kernel.{name}"].about
+
+
 def test_small_batches_end_where_the_goal_is_reached_and_no_finer_than_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_rows, "ENOUGH_SMALL", 0.2)
     for mde, end in ((0.001, 0.2), (0.3, 0.3)):
@@ -250,67 +257,3 @@ def test_nearly_equal_laws_that_break_a_kernel_are_told(monkeypatch: pytest.Monk
         assert said.verdict == "FAIL"
         assert what in said.what
         assert "one token certain" in said.what
-
-
-def test_the_tokens_of_a_large_vocabulary_stand_at_the_ends_of_tiles() -> None:
-    """Both sides of 32 and of 1,024, both ends of 4,097; a tail of zeros behind 32,500."""
-    assert kernel_rows.ids(4096).tolist() == [4096, 0, 31, 32, 1023, 1024, 2047, 4000]
-    assert [(size, last) for _, size, last, _ in kernel_rows.LARGE] == [(4097, 4096), (32_768, 32_500)]
-    assert [name for name, *_ in kernel_rows.LARGE] == [f"{size:,} tokens" for _, size, *_ in kernel_rows.LARGE]
-
-
-def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float = 0.3) -> list:
-    """Vocabularies of 20 and 30 in place of the large ones."""
-    monkeypatch.setattr(kernel_rows, "LARGE", (("first", 20, 19, 64), ("second", 30, 18, 16)))
-    monkeypatch.setattr(kernel_rows, "ids", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6]))
-    monkeypatch.setattr(kernel_rows, "FEW", 200)
-    return list(kernel_rows.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
-
-
-class Wide(Mixed):
-    def __init__(self, size: int = 0, token: int | None = None):
-        super().__init__(0)
-        self.size, self.token, self.sizes = size, token, []  # type: ignore[var-annotated]
-
-    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
-        self.sizes.append(p.shape[2])
-        out = super().verify(p, q, draft, seed)
-        if p.shape[2] == self.size:
-            out[:, 0] = p[:, 0].argmax(-1) if self.token is None else self.token
-        return out
-
-
-def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Wide()
-    said = large(monkeypatch, kernel)
-    assert {*kernel.sizes} == {20, 30}
-    assert said[-1].verdict == "PASS"
-    rows = said[-1].what.replace(",", "").split()
-    first, second = int(rows[0]), int(rows[5])
-    assert said[-1].what == f"{first:,} rows of 4,097 tokens, {second:,} of 32,768"
-    assert second >= 200
-    assert first >= 200
-    assert second < 800  # the largest vocabulary is slow: its support is seen in few rows
-    assert said[-1].n == first
-    assert said[-1].mde <= 0.3
-    assert said[-2].mde > 0.3
-    assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
-
-
-@pytest.mark.parametrize("size", [20, 30])
-def test_tokens_of_no_probability_in_a_large_vocabulary_are_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    said = large(monkeypatch, Wide(size, 10))[-1]
-    assert said.verdict == "FAIL"
-    assert said.what == f"reversed of 8 (V = {size}, K = 1): a token of probability 0 comes out"
-
-
-def test_a_law_that_is_off_in_a_large_vocabulary_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = large(monkeypatch, Wide(20))[-1]
-    assert said.verdict == "FAIL"
-    assert said.what.startswith("the first token: 0 comes out with probability 1.000 instead of 0.222")
-    assert said.case == "reversed of 8 (V = 20, K = 1)"
-
-
-def test_large_vocabularies_end_at_their_own_goal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_rows, "ENOUGH_SMALL", 0.25)
-    assert 0.2 < large(monkeypatch, Wide(), mde=0.001)[-1].mde <= 0.25

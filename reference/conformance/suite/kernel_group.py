@@ -205,3 +205,8 @@ class Group:
         size, spread = self.size or self.V, 1 if self.ids is None else self._places.shape[1]
         return (f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''}"
                 f"{f', a token stands for {spread} ids' if spread > 1 else ''})")
+
+
+def far_apart(last: int) -> Tensor:
+    """Where eight tokens stand in a large vocabulary, the likeliest first: at both sides of the ends of tiles."""
+    return torch.tensor([last, 0, 31, 32, 1023, 1024, 2047, 4000])

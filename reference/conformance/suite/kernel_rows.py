@@ -1,7 +1,6 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,9 +14,10 @@ from . import check
 from .kernel_call import answer, called
 from .kernel_draws import Draws
 from .kernel_group import Group
-from .kernel_law import detectable, failed, law_tests, passed, windows
+from .kernel_law import detectable
 
 ROWS = 4096  # of a call
+NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
 SMALL = (1, 5)  # rows of small batches
 ENOUGH_SMALL = 0.02  # small batches and large vocabularies are slow to draw: their tests end here
 
@@ -172,38 +172,3 @@ def near_equal(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                       what=said or f"{group.drawn:,} rows", n=group.drawn)
         if said:
             return
-
-
-@check("kernel.large-vocabulary", law=True, statistical=True, needs=("verify",))
-def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
-    """Is the law kept among 4,097 and 32,768 tokens, most of them of probability zero?
-
-    Eight tokens that stand far apart, at the ends of tiles, share all mass; any other is wrong at once. 4,097 ends with a
-    possible token, 32,768 with a long tail of zeros. Ends at a TV of .02 for 4,097.
-    """
-    found = Draws(kernel, session, {name: Group(name, cases.chosen(("reversed of 8",)), ids=ids(last), size=size,
-                                                call=call) for name, size, last, call in LARGE})
-    names = [name for name, *_ in LARGE]
-    tests = law_tests(found, names, session, windows, ENOUGH_SMALL)
-    first, second = found.groups.values()
-    while first.drawn < FEW or any(t.mde() > max(session.goal, ENOUGH_SMALL) for t in tests if t.group is first):
-        found.more(names if second.drawn < FEW else names[:1])
-        if said := first.impossible or second.impossible:
-            yield Verdict("FAIL", what=said, n=1)
-            return
-        if off := next((test for test in tests if test.go_on(max(session.goal, ENOUGH_SMALL))), None):
-            yield failed(off)
-            return
-        if second.drawn:
-            what = f"{first.drawn:,} rows of 4,097 tokens, {second.drawn:,} of 32,768"
-            yield replace(passed([t for t in tests if t.group is first]), what=what)
-
-
-LARGE = (("4,097 tokens", 4097, 4096, 256), ("32,768 tokens", 32768, 32500, 32))  # a cut is at a round number
-NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
-FEW = 500  # rows of the largest vocabulary
-
-
-def ids(last: int) -> Tensor:
-    """Eight tokens of a vocabulary, the likeliest first, at both sides of the ends of tiles."""
-    return torch.tensor([last, 0, 31, 32, 1023, 1024, 2047, 4000])

@@ -1,6 +1,7 @@
-"""Large vocabularies in which every token may come."""
+"""Large vocabularies, of which few tokens may come and of which all may."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -10,11 +11,38 @@ from ..session import Session
 from ..verdict import Verdict
 from . import check
 from .kernel_draws import Draws
-from .kernel_group import Group
+from .kernel_group import Group, far_apart
 from .kernel_law import failed, law_tests, passed, windows
 from .kernel_rows import ENOUGH_SMALL
 
+LARGE = (("4,097 tokens", 4097, 4096, 256), ("32,768 tokens", 32768, 32500, 32))  # a cut is at a round number
+FEW = 500  # rows of the largest vocabulary
 DENSE = 2560
+
+
+@check("kernel.large-vocabulary", law=True, statistical=True, needs=("verify",))
+def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
+    """Is the law kept among 4,097 and 32,768 tokens, most of them of probability zero?
+
+    Eight tokens that stand far apart, at the ends of tiles, share all mass; any other is wrong at once. 4,097 ends with a
+    possible token, 32,768 with a long tail of zeros. Ends at a TV of .02 for 4,097.
+    """
+    found = Draws(kernel, session, {name: Group(name, cases.chosen(("reversed of 8",)), ids=far_apart(last), size=size,
+                                                call=call) for name, size, last, call in LARGE})
+    names = [name for name, *_ in LARGE]
+    tests = law_tests(found, names, session, windows, ENOUGH_SMALL)
+    first, second = found.groups.values()
+    while first.drawn < FEW or any(t.mde() > max(session.goal, ENOUGH_SMALL) for t in tests if t.group is first):
+        found.more(names if second.drawn < FEW else names[:1])
+        if said := first.impossible or second.impossible:
+            yield Verdict("FAIL", what=said, n=1)
+            return
+        if off := next((test for test in tests if test.go_on(max(session.goal, ENOUGH_SMALL))), None):
+            yield failed(off)
+            return
+        if second.drawn:
+            what = f"{first.drawn:,} rows of 4,097 tokens, {second.drawn:,} of 32,768"
+            yield replace(passed([t for t in tests if t.group is first]), what=what)
 
 
 @check("kernel.dense-vocabulary", law=True, statistical=True, needs=("verify",))

@@ -1,0 +1,111 @@
+"""Large vocabularies: which are asked for, when their tests end, and what in them is a failure."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference.conformance.session import Session
+from reference.conformance.suite import kernel_wide
+from reference.conformance.suite.kernel_group import far_apart
+from tests.conformance.by_hand import Mixed
+
+
+def test_the_tokens_of_a_large_vocabulary_stand_at_the_ends_of_tiles() -> None:
+    """Both sides of 32 and of 1,024, both ends of 4,097; a tail of zeros behind 32,500."""
+    assert far_apart(4096).tolist() == [4096, 0, 31, 32, 1023, 1024, 2047, 4000]
+    assert [(size, last) for _, size, last, _ in kernel_wide.LARGE] == [(4097, 4096), (32_768, 32_500)]
+    assert [name for name, *_ in kernel_wide.LARGE] == [f"{size:,} tokens" for _, size, *_ in kernel_wide.LARGE]
+
+
+def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float = 0.3) -> list:
+    """Vocabularies of 20 and 30 in place of the large ones."""
+    monkeypatch.setattr(kernel_wide, "LARGE", (("first", 20, 19, 64), ("second", 30, 18, 16)))
+    monkeypatch.setattr(kernel_wide, "far_apart", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6]))
+    monkeypatch.setattr(kernel_wide, "FEW", 200)
+    return list(kernel_wide.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+
+
+class Wide(Mixed):
+    def __init__(self, size: int = 0, token: int | None = None):
+        super().__init__(0)
+        self.size, self.token, self.sizes = size, token, []  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.sizes.append(p.shape[2])
+        out = super().verify(p, q, draft, seed)
+        if p.shape[2] == self.size:
+            out[:, 0] = p[:, 0].argmax(-1) if self.token is None else self.token
+        return out
+
+
+def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Wide()
+    said = large(monkeypatch, kernel)
+    assert {*kernel.sizes} == {20, 30}
+    assert said[-1].verdict == "PASS"
+    rows = said[-1].what.replace(",", "").split()
+    first, second = int(rows[0]), int(rows[5])
+    assert said[-1].what == f"{first:,} rows of 4,097 tokens, {second:,} of 32,768"
+    assert second >= 200
+    assert first >= 200
+    assert second < 800  # the largest vocabulary is slow: its support is seen in few rows
+    assert said[-1].n == first
+    assert said[-1].mde <= 0.3
+    assert said[-2].mde > 0.3
+    assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
+
+
+@pytest.mark.parametrize("size", [20, 30])
+def test_tokens_of_no_probability_in_a_large_vocabulary_are_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    said = large(monkeypatch, Wide(size, 10))[-1]
+    assert said.verdict == "FAIL"
+    assert said.what == f"reversed of 8 (V = {size}, K = 1): a token of probability 0 comes out"
+
+
+def test_a_law_that_is_off_in_a_large_vocabulary_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = large(monkeypatch, Wide(20))[-1]
+    assert said.verdict == "FAIL"
+    assert said.what.startswith("the first token: 0 comes out with probability 1.000 instead of 0.222")
+    assert said.case == "reversed of 8 (V = 20, K = 1)"
+
+
+def test_large_vocabularies_end_at_their_own_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_wide, "ENOUGH_SMALL", 0.25)
+    assert 0.2 < large(monkeypatch, Wide(), mde=0.001)[-1].mde <= 0.25
+
+
+class Dense(Mixed):
+    """Right; or it draws from the likeliest tokens alone; notes what it is handed."""
+
+    def __init__(self, kept: int = 0):
+        super().__init__(0)
+        self.kept, self.seen = kept, []  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        assert q is not None
+        self.seen.append((len(p), float(p.min()), float(q.min()), p[0, 0, :8].argsort(descending=True).tolist()))
+        if self.kept:
+            p = p.masked_fill(p < p.topk(self.kept).values[..., -1:], 0)
+        return super().verify(p, q, draft, seed)
+
+
+def test_in_a_dense_vocabulary_every_id_is_likely_and_neighbours_stand_for_other_tokens(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_wide, "ENOUGH_SMALL", 0.3)
+    kernel = Dense()
+    said = list(kernel_wide.dense_vocabulary(kernel, Session("x", "kernel", mde=0.001)))  # type: ignore[arg-type]
+    assert {v.verdict for v in said} == {"PASS"}
+    assert [v.mde <= 0.3 for v in said] == [False] * (len(said) - 1) + [True]
+    # of eight tokens with 1/36 to 8/36 each has a 320th part
+    assert all(least == pytest.approx(1 / 36 / 320, rel=1e-5) for _, *both, _ in kernel.seen for least in both)
+    assert all(order == [*range(8)] for *_, order in kernel.seen)
+    assert said[-1].case == "reversed of 8 (V = 2560, K = 1, a token stands for 320 ids)"
+    coarse = list(kernel_wide.dense_vocabulary(Dense(), Session("x", "kernel", mde=0.5)))  # type: ignore[arg-type]
+    assert 0.3 < coarse[-1].mde <= 0.5
+    assert kernel_wide.DENSE == 8 * 320
+
+
+def test_the_likeliest_thousand_alone_are_not_the_law_of_a_dense_vocabulary() -> None:
+    *_, said = kernel_wide.dense_vocabulary(Dense(1000), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
+    assert said.verdict == "FAIL"
+    assert said.what.startswith("the first token: ")
