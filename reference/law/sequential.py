@@ -113,10 +113,10 @@ class OneSample(EProcess):
             return float(towards)
         c, p = c[support], self.p[support]
         base = torch.xlogy(c, p).sum()
-        s, log_weight = concentrations(len(p), self.plan, 1)
+        s, log_weight = concentrations(len(p), self.plan, self.arms)
         spread = log_weight + _rising(s[:, None] * p, c).sum(1) - _rising(s, n)
         if len(p) > 1:
-            s = concentrations(2, self.plan, 1)[0][:, None]
+            s = concentrations(2, self.plan, self.arms)[0][:, None]
             single = _rising(s * p, c) + _rising(s * (1 - p), n - c) - _rising(s, n)
             single = single - torch.xlogy(c, p) - torch.special.xlog1py(n - c, -p) + base  # [M,K]
             share = math.log(SINGLE / single.numel())
@@ -162,7 +162,7 @@ class TwoSample(EProcess):
     def log_e(self) -> float:
         """log of the evidence against equal laws: a mean of at most 1 where they are equal, whatever n."""
         total = self.counts.sum(0)
-        s, log_weight = concentrations(self.cells, self.plan, 2)
+        s, log_weight = concentrations(self.cells, self.plan, self.arms)
         b = (s / self.cells)[:, None]
         each = total * math.log(2) + _rising(b, self.counts[0]) + _rising(b, self.counts[1]) - _rising(2 * b, total)
         spread = log_weight + math.log((1 - SINGLE) / (1 - SINGLE - TOWARDS)) + each.sum(1)

@@ -217,3 +217,15 @@ def test_a_family_shares_its_rate_evenly() -> None:
     for total, names in ((0.5, []), (0.5, ["a", "b", "a"]), (0.0, ["a"]), (-0.1, ["a"]), (1.0, ["a"]), (1.5, ["a"])):
         with pytest.raises(SpecdecError, match="give"):
             bonferroni(total, names)
+
+
+def test_the_interval_does_not_suffer_from_shares_that_add_up_to_more_than_1() -> None:
+    """By rounding, in the set of all outcomes that were drawn, which is the one that says most: at least exp(-r) of the law
+    is in it, against a half of p."""
+    over = [k for k in range(2, 60) if float((torch.ones(k).double() / k).cumsum(0)[-1]) > 1]
+    assert over
+    for k in over:
+        test = OneSample(torch.ones(2 * k).double() / (2 * k), 0.05)
+        test.update(torch.tensor([100] * k + [0] * k))
+        tv, low, high = test.region(0.95)
+        assert (tv, low) == (pytest.approx(0.5), pytest.approx(math.exp(-2 * (high - tv) ** 2) - 0.5, abs=1e-9))
