@@ -176,9 +176,9 @@ def _tried(talk: Talk, name: str) -> bool:
             more: dict[str, Any] = {"frequency_penalty": 2.0}
         elif name == "logit_bias" and talk.ids and plain.tokens:
             more = {"logit_bias": {str(plain.tokens[0]): -100}}
-        elif name == "stop":
-            side.ask(ask.but(stop=("\N{SNOWMAN}",)))
-            return True
+        elif name == "stop":  # a string that comes: one that is in no vocabulary may be refused for that
+            comes = plain.text[len(plain.text) // 2:][:1]
+            return len(side.ask(ask.but(temperature=0.0, stop=(comes,))).text) < len(plain.text)
         else:
             return name == "sampling"
         return side.ask(ask.but(temperature=0.0, more=more, max_tokens=16)).text[:len(plain.text)] != plain.text

@@ -99,7 +99,8 @@ class Coins(Rejection):
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         self.calls += 1
         generator = torch.Generator().manual_seed({"seed": seed, "calls": self.calls, "global": 0, "seeds global": 0,
-                                                   "last": self.last, "one row": seed}[self.kind])
+                                                   "last": self.last, "one row": seed, "cut": seed & 255,
+                                                   "coinless": 0}[self.kind])
         self.last = seed
         if self.kind == "seeds global":
             torch.manual_seed(seed)
@@ -121,15 +122,26 @@ def test_the_same_seed_is_to_give_the_same_answer(kind: str, tries: int, what: s
     state = torch.random.get_rng_state()
     said = list(suite.determinism(kernel, Session("x", "kernel")))
     assert torch.equal(torch.random.get_rng_state(), state)  # the caller's coins are left alone
-    assert [v.n for v in said] == [*range(1, tries + 1)]
-    assert [v.verdict for v in said] == ["PASS"] * (tries - 1) + ["FAIL" if what else "PASS"]
+    assert [v.n for v in said] == [*range(1, tries + 1), *([] if what else [3])]
+    assert [v.verdict for v in said] == ["PASS"] * (len(said) - 1) + ["FAIL" if what else "PASS"]
     assert what in said[-1].what
     if what:
         rows = int(said[-1].case.split()[0])
         assert said[-1].case == f"{rows} of 64 rows differ"
         assert rows == 1 if kind == "one row" else 40 < rows <= 64
     else:
-        assert said[-1].what == "3 calls repeated"
+        assert said[-1].what == "3 calls repeated, 31 other seeds"
+
+
+def test_every_bit_of_a_seed_is_to_count_unless_no_coin_is_drawn() -> None:
+    kernel = Coins()
+    kernel.kind = "cut"
+    *before, said = suite.determinism(kernel, Session("x", "kernel"))
+    assert [v.verdict for v in before] == ["PASS"] * 3
+    assert (said.verdict, said.n) == ("FAIL", 3)
+    assert said.what.startswith("23 of the seed's low 31 bits change nothing, bit 8 the first of them")
+    kernel.kind = "coinless"
+    assert [v.verdict for v in suite.determinism(kernel, Session("x", "kernel"))] == ["PASS"] * 4
 
 
 class Overflown(Rejection):

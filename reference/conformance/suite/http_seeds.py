@@ -1,6 +1,7 @@
 """Where a request's coins come from: its seed, or fresh ones of its own."""
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import torch
 
@@ -14,37 +15,40 @@ from .http_asks import asks, so_far
 from .http_law import LENGTH, compared_together
 
 SEEDS = 8
+ALIKE = (0, 1, 257, 65793)  # 65793 = 2^16 + 2^8 + 1
 
 
 @asks("http.seeds")
 def seeds(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Does a seed give the same text again, and another seed another text?
 
-    Each of eight seeds three times, one request at a time; with others in flight, http.concurrency asks. A server that
-    takes the parameter and ignores it fails, unless the baseline ignores it too.
+    Each of twelve seeds three times, one request at a time; with others in flight, http.concurrency asks. Seed 0 is a seed,
+    and some are alike in their low 8 or 16 bits. A server that takes the parameter and ignores it fails, unless the baseline
+    ignores it too.
     """
     if not talk.takes_seeds or ((talk.declared or talk.baseline) and not talk.offers("seed")):
         yield Verdict("UNSUPPORTED", "none", "the server takes no seeds" if not talk.baseline else
                       "the servers take no seeds, or the baseline ignores them")
         return
-    tried = 0
+    tried, written = 0, dict[int, list[tuple[str, str]]]()  # by seed: the server's text and the trusted one's, a prompt each
     for part, prompt in enumerate(prompts := talk.prompts[:2], 1):
-        texts = []
-        for ask in talk.seeded(Ask(prompt, 12), SEEDS, "seeds", prompt):
-            first, *again = (talk.server.ask(ask).text for _ in range(3))
+        asked = [*talk.seeded(Ask(prompt, 12), SEEDS, "seeds"), *(Ask(prompt, 12, seed=seed) for seed in ALIKE)]
+        for ask, right in zip(asked, talk.trusted.ask_all(asked)):
+            first, *again = [talk.server.ask(ask).text for _ in range(3)]
             tried += 3
-            texts.append(first)
             if (other := next((text for text in again if text != first), None)) is not None:
-                yield Verdict("FAIL", what=f"the same seed gives {first!r} and then {other!r}",
-                              case=str(ask), n=tried,
+                yield Verdict("FAIL", what=f"the same seed gives {first!r} and then {other!r}", case=str(ask), n=tried,
                               cause="the request's seed is ignored, or its stream is shared with other requests")
                 return
-        others = {talk.trusted.ask(ask).text for ask in talk.seeded(Ask(prompt, 12), SEEDS, "seeds", prompt)}
-        if len({*texts}) == 1 and len(others) > SEEDS // 2:
-            yield Verdict("FAIL", what=f"{SEEDS} seeds give the one text {texts[0]!r}", case=f"prompt {prompt}", n=tried,
-                          cause="one seed for all requests")
+            written.setdefault(ask.seed or 0, []).append((first, right.text))
+        yield so_far(part, len(prompts) + 1, f"{tried} texts", tried)
+    for a, b in combinations(written, 2):
+        ours, theirs = ([[pair[side] for pair in written[seed]] for seed in (a, b)] for side in (0, 1))
+        if ours[0] == ours[1] and theirs[0] != theirs[1]:
+            yield Verdict("FAIL", what=f"the seeds {a} and {b} give the same texts {ours[0]!r}", case=f"prompts {prompts}",
+                          n=tried, cause="one seed for all requests, or seeds are cut to fewer bits")
             return
-        yield so_far(part, len(prompts), f"{tried} texts of {SEEDS * part} seeds", tried)
+    yield Verdict("PASS", what=f"{tried} texts of {len(written)} seeds", n=tried)
 
 
 @asks("http.unseeded", offers=("sampling",), statistical=True)

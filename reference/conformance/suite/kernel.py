@@ -39,10 +39,11 @@ def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
 @check("kernel.determinism", needs=("verify",))
 def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
-    """Does the same seed give the same answer, whatever torch's global generator holds?
+    """Does the same seed give the same answer, whatever torch's global generator holds, and another seed another one?
 
     The same call again, after another one, and again with the global generator set elsewhere. A kernel that seeds the
-    global generator itself passes. It cannot see coins that differ between machines.
+    global generator itself passes. Then with each of the seed's low 31 bits turned: seeds that are cut to fewer come again
+    soon. It cannot see coins that differ between machines.
     """
     def answer(seed: int) -> Tensor:
         return called(kernel, session, *inputs(session, 64, 3, 8), seed)
@@ -65,6 +66,18 @@ def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=why, n=tried, case=f"{int((first != other).any(1).sum())} of 64 rows differ")
                 return
         yield Verdict("PASS", what=f"{tried} calls repeated", n=tried)
+    seed = session.seed_for("determinism")
+    with torch.random.fork_rng(devices=[]):
+        first = answer(seed)
+        alike = [bit for bit in range(BITS) if torch.equal(answer(seed ^ 1 << bit), first)]
+    if 0 < len(alike) < BITS:  # all of them: it draws no coins, which is a matter of its law
+        yield Verdict("FAIL", what=f"{len(alike)} of the seed's low {BITS} bits change nothing, bit {alike[0]} the first of "
+                      "them: use the whole seed", n=tried)
+        return
+    yield Verdict("PASS", what=f"{tried} calls repeated, {BITS} other seeds", n=tried)
+
+
+BITS = 31  # of a seed that every generator takes
 
 
 @check("kernel.not-a-number", needs=("verify",))

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import Bug, Control
 from . import http_parts as parts
+from . import http_quirks as quirks
 from .toy_server import Service
 from .toy_text import LETTERS, Coins, Plain, Speculator, Wish, exact, scores
 
@@ -69,6 +70,8 @@ HTTP_BUGS = (
          parts.SharedStream),
     _bug("same-coins", 22, "TensorRT-LLM #19487", "RNG", "no seed means seed 0", "unseeded", parts.SameCoins),
     _bug("seed-ignored", 23, "vLLM #6038", "RNG", "a seed changes nothing", "seeds", parts.SeedIgnored),
+    _bug("seed-cut", 23, "constructed", "RNG", "seeds are cut to 8 bits", "seeds", quirks.SeedCut),
+    _bug("seed-0-is-none", 23, "constructed", "RNG", "seed 0 brings nothing back", "seeds", quirks.SeedZero),
     _bug("one-seed", 23, "vLLM #6038", "RNG", "every seed is the same", "seeds", parts.OneSeed),
     _bug("seed-by-place", 23, "SGLang #30822", "RNG", "a seed means another stream in a batch", "concurrency",
          parts.SeedByPlace),
@@ -108,8 +111,9 @@ HTTP_BUGS = (
 )
 LLAMA = writes(Speculator, ("llama",))
 TEXT_ONLY = writes(Speculator, ids=False)
+OWN_LETTERS = type("TargetOwnLetters", (quirks.OwnLettersOnly,), {"text": Plain})
 BASELINES: dict[type[Service], type[Service] | None] = {  # where it is not Target
-    ALONE: None, LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}
+    ALONE: None, quirks.OwnLettersOnly: OWN_LETTERS, LLAMA: writes(Plain, ("llama",)), TEXT_ONLY: writes(Plain, ids=False)}
 HTTP_CONTROLS = (
     Control("http right", "speculative sampling as published", Service),
     Control("http sampler match", "draws from p and accepts if the draft is that", writes(parts.Matching)),
@@ -120,5 +124,7 @@ HTTP_CONTROLS = (
     Control("http ids in logprobs", "token ids come back among the logprobs alone", parts.OldIds),
     Control("http closing", "one connection a request", type("Closing", (Service,), {"keeps": False})),
     Control("http slow", "every answer takes 2 ms", type("Slow", (Service,), {"pause": 0.002})),
+    Control("http without logprobs", "what is not reported is not wrong", quirks.WithoutLogprobs),
+    Control("http own letters", "stops outside its vocabulary are refused", quirks.OwnLettersOnly),
     Control("http metered", "drafts are counted at /metrics alone", parts.Metered),
 )

@@ -68,6 +68,13 @@ class StreamGoesOn(Coins):
         return torch.rand(batch, width, dtype=torch.float64, generator=self.generator)
 
 
+class SeedCut(Coins):
+    """The seed goes through a field of 16 bits."""
+
+    def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
+        return super().uniforms(batch, width, seed & 0xFFFF)
+
+
 class EightBits(Coins):
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         return torch.rand(batch, width, dtype=torch.bfloat16, generator=torch.Generator().manual_seed(seed))
@@ -259,6 +266,7 @@ KERNEL_BUGS = (
     _bug("global-generator", 23, OURS, RANDOM, "text depends on what else was drawn in the process", "kernel.determinism",
          GlobalGenerator),
     _bug("stream-goes-on", 23, OURS, RANDOM, "text depends on the requests before it", "kernel.determinism", StreamGoesOn),
+    _bug("seed-of-16-bits", 23, OURS, RANDOM, "some steps throw the coins of others", "kernel.determinism", SeedCut),
     _bug("coins-of-8-bits", 63, OURS, "numerics", "unlikely tokens come out too often or never", "kernel.first-token",
          EightBits),
     _bug("one-coin-a-row", 21, OURS, RANDOM, "drafts are kept wholly or not at all", "kernel.joint", OneCoinARow),
