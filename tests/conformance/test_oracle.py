@@ -139,6 +139,7 @@ def test_two_tokens_by_one_draft() -> None:
             expected[(x, y), "length", 2, 1, 0] = 0.3 * P[y]
     assert speculated([[0]], [TWO], 1)[0] == pytest.approx(expected)
     assert speculated([[0]], [TWO], 4)[0] == pytest.approx(expected)  # no more is drafted than can be used
+    assert speculated([[0]], [replace(TWO, max_new_tokens=5)], 4, 3)[0] == pytest.approx(expected)
 
 
 def test_a_stop_in_the_middle_of_what_is_accepted() -> None:

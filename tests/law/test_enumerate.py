@@ -29,6 +29,17 @@ def test_a_law_is_a_sum_of_products() -> None:
     assert law(program) == pytest.approx({0: 0.3 / 8, 1: 0.6 / 8 + 0.35, 2: 1.5 / 8 + 0.35}, abs=1e-12)
 
 
+def test_a_program_runs_once_for_every_outcome_of_its_coins() -> None:
+    runs: list[bool] = []
+
+    def program(chance: Forking) -> bool:
+        runs.append(coin(chance, 0.3) and coin(chance, 0.5))
+        return runs[-1]
+
+    assert law(program) == pytest.approx({True: 0.15, False: 0.85})
+    assert len(runs) == 3
+
+
 def test_answers_have_the_types_of_a_sampler() -> None:
     def program(chance: Forking) -> tuple[object, ...]:
         flips, token = chance.accept(torch.tensor([[0.5, 1.0]])), chance.draw(torch.tensor([[0.0, 1.0]]))
