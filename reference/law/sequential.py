@@ -58,7 +58,7 @@ class EProcess:
         raise SpecdecError(f"{type(self).__name__} has no interval: define region(level)")
 
     def _add(self, fresh: Tensor) -> bool:
-        if fresh.shape != self.counts.shape or bool((fresh < 0).any()):
+        if fresh.shape != self.counts.shape or not bool((fresh >= 0).all()):
             raise SpecdecError(f"counts of shape {list(fresh.shape)[1:]}, smallest {float(fresh.min()):g}: give one "
                                f"count of 0 or more for each of the {self.counts.shape[1]} outcomes")
         self.counts += fresh

@@ -136,6 +136,7 @@ def test_the_family_shares_one_rate() -> None:
     (lambda: TwoSample(2, 1.0), "alpha = 1.0"),
     (lambda: OneSample(torch.tensor([0.5, 0.5]), 0.01).update(torch.tensor([1, 2, 3])), "one count"),
     (lambda: OneSample(torch.tensor([0.5, 0.5]), 0.01).update(torch.tensor([1, -1])), "one count"),
+    (lambda: OneSample(torch.tensor([0.5, 0.5]), 0.01).update(torch.tensor([1, float("nan")])), "one count"),
     (lambda: TwoSample(2, 0.01).update(torch.tensor([1, 1]), torch.tensor([1, 0])), "the arms hold 2 and 1 draws")])
 def test_bad_input_is_refused(make: object, message: str) -> None:
     with pytest.raises(SpecdecError, match=message):
