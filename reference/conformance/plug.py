@@ -24,6 +24,10 @@ class NotLoadedError(Exception):
     """The adapter cannot be imported or made; the message is one line."""
 
 
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+
+
 @dataclass(frozen=True)
 class Plug:
     """An adapter, ready to be judged: a kernel or a server made, an engine's class (the judge gives it checkpoints)."""
@@ -68,7 +72,7 @@ def load(engine: str, level: str | None = None, baseline: str | None = None) -> 
     try:
         subject = found() if isinstance(found, type) and level != "engine" else found
     except (Exception, SystemExit) as error:
-        raise NotLoadedError(f"{engine} cannot be made: {type(error).__name__}: {error}") from error
+        raise NotLoadedError(f"{engine} cannot be made: {_line(error)}") from error
     if baseline is not None:
         subject.baseline = baseline
     return Plug(subject, level, str(getattr(found, "name", name)))
@@ -88,7 +92,7 @@ def opened(plug: Plug) -> Iterator[Plug]:
         try:
             plug.subject.start()
         except Exception as error:
-            raise NotLoadedError(f"{plug.name} cannot be started: {type(error).__name__}: {error}") from error
+            raise NotLoadedError(f"{plug.name} cannot be started: {_line(error)}") from error
         if not str(plug.subject.url).startswith(URL):
             raise NotLoadedError(f"{plug.name} has the url {plug.subject.url!r}: set http://HOST:PORT in start() or above")
         for url in (plug.subject.url, plug.subject.baseline):
@@ -131,9 +135,9 @@ def _module(where: str) -> Any:
             if where.split(".")[0] == (error.name or "").split(".")[0]:
                 raise SpecdecError(f"there is no module {where}: give file.py:Name for a file, or install the package") \
                     from None
-            raise NotLoadedError(f"{where} cannot be imported: {error}") from error
+            raise NotLoadedError(f"{where} cannot be imported: {_line(error)}") from error
         except (Exception, SystemExit) as error:
-            raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+            raise NotLoadedError(f"{where} cannot be imported: {_line(error)}") from error
     if not file.is_file():
         raise SpecdecError(f"there is no file {where}: give the path of your adapter, as in path/to/adapter.py:Name")
     spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
@@ -145,7 +149,7 @@ def _module(where: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise NotLoadedError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+        raise NotLoadedError(f"{where} cannot be imported: {_line(error)}") from error
     return module
 
 

@@ -67,12 +67,12 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     teller.tell("call", check="", call="loading the adapter")
     with worlds.engine():
         plug = load(job.engine, job.level, job.baseline)
+    teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(plug.level)}
     _refuse_unknown(job, plug, known)
     teller.tell("loaded", level=plug.level, name=plug.name, alpha=ALPHA, checks=[
         {"id": item.id, "since": item.since, "question": item.question}
         for item in known.values() if not job.only or item.id in job.only])
-    teller.tell("call", check="", call="")
     asked = start()
     session = Session(job.engine, plug.level, job.seed, asked["budget"], job.mde, job.options, asked["shares"],
                       worlds=worlds)

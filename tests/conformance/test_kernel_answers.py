@@ -88,6 +88,19 @@ def test_every_combination_of_sizes_is_asked_for() -> None:
     assert {v.verdict for v in said} == {"PASS"}
 
 
+def test_a_token_behind_the_end_of_every_row_is_called_padding() -> None:
+    class Padded(Rejection):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            return out.where(out >= 0, 1)
+
+    *before, said = suite.shape(Padded(), Session("x", "kernel"))
+    assert {v.verdict for v in before} == {"PASS"}
+    assert said.verdict == "FAIL"
+    assert said.what == "all 64 rows end with 1: behind a row's last token stands -1"
+    assert said.case == "8 draft tokens, 33 in the vocabulary"
+
+
 class Coins(Rejection):
     """Accepts nothing; the token of a row is a function of coins."""
 

@@ -296,7 +296,7 @@ KERNEL_BUGS = (
     _bug("one-row-greedy", 64, OURS, "batching", "a request alone is answered as if at temperature 0",
          "kernel.small-batches", OneRowGreedy),
     _bug("one-too-many", 62, OURS, "verify", "after a rejection an unjudged token follows", "kernel.prefix", OneTooMany),
-    _bug("padded-with-0", 65, OURS, "interface", "token 0 follows every rejection", "kernel.joint", PaddedWithZero),
+    _bug("padded-with-0", 65, OURS, "interface", "token 0 follows every rejection", "kernel.shape", PaddedWithZero),
     _bug("hole-in-the-middle", 65, OURS, "interface", "a sentinel comes out as a token", "kernel.shape", HoleInTheMiddle),
     _bug("writes-into-q", 65, "SGLang", "interface", "the draft's law is gone after the step", "kernel.shape", WritesIntoQ),
     _bug("float-tokens", 65, OURS, "interface", "large token ids are rounded", "kernel.shape", FloatTokens),
