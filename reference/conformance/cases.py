@@ -76,6 +76,9 @@ CHAINS: dict[str, tuple[Row, Row]] = {
     "near-certain": ((98, 1, 1), (96, 1, 3)),
 }
 
+# one token certain, and another all but impossible
+ALMOST: dict[str, tuple[Row, Row]] = {"of four": ((0, 1, 0, 0), (0, 1, 1e-12, 0)), "of two": ((1, 0), (1, 1e-6))}
+
 
 @cache
 def pairs() -> tuple[Tables, ...]:
@@ -123,7 +126,7 @@ def near_equal() -> Tables:
     for name, p, q in (("q above p everywhere", base, base * (1 + 1e-7)), ("p above q everywhere", base, base * (1 - 1e-7)),
                        ("1e-7 moved", base, base + bump), ("equal", base, base),
                        ("one ulp", base, base * (1 + 2**-52)),
-                       ("certain and almost certain", _law((0, 1, 0, 0)), _law((0, 1, 1e-12, 0)))):
+                       ("certain and almost certain", *map(_law, ALMOST["of four"]))):
         names.append(name)
         laws.append((p, q))
     return _pairs(names, laws)
@@ -133,7 +136,8 @@ def near_equal() -> Tables:
 def long_sum() -> Tables:
     """Equal tokens, then zeros: a float32 running sum stops short of 1 before the zeros."""
     count = next(n for n in itertools.count(1) if float(torch.full((n,), 1 / n).cumsum(0)[-1]) < 1)
-    law = _law([1] * count + [0] * 2)
+    law = torch.zeros(count + 2, dtype=torch.float64)
+    law[:count] = 1 / count
     return _pairs([f"{count} equal tokens, then zeros"], [(law, law.roll(1))])
 
 
@@ -162,7 +166,7 @@ def off_by_rounding() -> Tables:
     """q a little above p everywhere, as laws of half precision are: a rejection is rare and leaves nothing of p - q."""
     base = _law((3, 1))
     return _pairs(["q above p everywhere", "equal", "one token certain"],
-                  [(base, base * (1 + 9e-5)), (base, base), (_law((1, 0)), _law((1, 1e-6)))])
+                  [(base, base * (1 + 9e-5)), (base, base), tuple(map(_law, ALMOST["of two"]))])
 
 
 def wide(size: int) -> Tables:
