@@ -10,7 +10,8 @@ Result = Mapping[str, Any]
 
 
 def path_of(root: Path, command: str) -> Path:
-    """`profile medusa` writes medusa.json and `bench --serving` serving.json: the last word names the file."""
+    """`profile medusa` writes medusa.json and `bench --serving` serving.json: the last word names the file. A level comes
+    behind what was tried there: `zoo --level engine` writes zoo-engine.json."""
     return root / "docs" / "results" / f"{_file(command)}.json"
 
 
@@ -25,7 +26,7 @@ def typed(command: str) -> str:
 
 
 def _file(command: str) -> str:
-    return command.split()[-1].lstrip("-")
+    return command.replace(" --level ", "-").split()[-1].lstrip("-")
 
 
 def load(root: Path, command: str) -> Result | None:
@@ -169,6 +170,20 @@ def zoo_controls(result: Result) -> str:
         for control in result["control_table"]], words=3)
 
 
+def zoo_seconds(result: Result) -> str:
+    """Each planted bug where it takes an engine or a server to show it: how soon it was caught."""
+    return rows(["bug", "what a user sees", "caught by", "exact TV", "seconds"], [
+        [f"`{bug['name']}`", cell(bug["symptom"]), f"`{bug['caught_by']}`" if bug["caught"] else "**nothing**",
+         distance(bug["tv"]), f"{bug['seconds']:.1f}"] for bug in result["bug_table"]], words=3)
+
+
+def zoo_runs(result: Result) -> str:
+    """Each right variant, and under how many seeds it was accused."""
+    return rows(["control", "seeds", "accused under"], [
+        [cell(control["name"]), f"{control['seeds']:,}", str(len(control["convicted_by"]))]
+        for control in result["control_table"]])
+
+
 def cell(text: str) -> str:
     """Text that may stand in a table."""
     return " ".join(html.escape(text, quote=False).split()).replace("|", r"\|").replace("*", r"\*")
@@ -284,8 +299,9 @@ def engine_findings(result: Result) -> str:
 
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
-    ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls,
-    ("zoo", "by_tv"): zoo_by_tv,
+    **{(command, part): show for command in ("zoo", "zoo --level engine", "zoo --level http", "zoo --level kernel")
+       for part, show in {"": zoo, "bugs": zoo_bugs, "controls": zoo_controls, "by_tv": zoo_by_tv,
+                          "seconds": zoo_seconds, "runs": zoo_runs}.items()},
     ("mutation", ""): mutation, ("mutation", "left"): mutation_left,
     ("engines", ""): engine_matrix("engine"), ("engines", "kernel"): engine_matrix("kernel"),
     ("engines", "findings"): engine_findings,

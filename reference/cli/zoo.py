@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def _keep(args: argparse.Namespace, caught: list[Caught], tried: list[Tried], wanted: int) -> dict:
     """The result so far, written at once: a campaign of hours may be killed."""
     result = {**summary(caught, tried), "complete": len(caught) + len(tried) == wanted}
-    write_result(args.json, "zoo", result)
+    write_result(args.json, " --level ".join(["zoo", *(args.level or ())]), result)
     return result
 
 

@@ -50,6 +50,7 @@ def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
     assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--json", str(file)]) == 0
     result = json.loads(file.read_text())
     assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (0, 1, 3, 0)
+    assert result["command"] == "zoo --level kernel", "the pages tell the levels' files apart by it"
 
 
 @pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "0"], ["--budget", "nan"], ["--budget", "inf"]])

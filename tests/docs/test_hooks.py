@@ -78,9 +78,10 @@ ZOO: dict[str, Any] = {
     "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}],
     "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
     "bug_table": [{"name": "tiny", "symptom": "a|b <c>", "source": "x #1", "caught_by": "rule.joint", "caught": True,
-                   "tv": 0.00001}, {"name": "loose", "symptom": "s", "source": "y", "caught_by": "rule.joint",
-                                    "caught": False, "tv": 0.25}],
-    "control_table": [{"name": "sampler match", "why": "draws from p", "convicted_by": {}}]}
+                   "tv": 0.00001, "seconds": 0.5},
+                  {"name": "loose", "symptom": "s", "source": "y", "caught_by": "rule.joint", "caught": False, "tv": 0.25,
+                   "seconds": 30.04}],
+    "control_table": [{"name": "sampler match", "why": "draws from p", "convicted_by": {}, "seeds": 4000}]}
 
 
 MUTATION: dict[str, Any] = {
@@ -117,6 +118,10 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     assert "no law" not in kills
     assert "median 0.50, 95 % within 2.00. 1 false alarms in 4,000 runs" in kills
     assert "| sampler match | draws from p | nothing |" in results.table(tmp_path, "zoo", "controls")
+    put(tmp_path, "zoo --level engine", json.dumps(ZOO | {"command": "zoo --level engine"}))
+    assert (tmp_path / "docs" / "results" / "zoo-engine.json").exists()
+    assert "| `loose` | s | **nothing** | 0.250 | 30.0 |" in results.table(tmp_path, "zoo --level engine", "seconds")
+    assert "| sampler match | 4,000 | 0 |" in results.table(tmp_path, "zoo --level engine", "runs")
     assert results.number(tmp_path, "bench", "speedup.greedy", "{:.2f}") == "1.75"
     with pytest.raises(KeyError, match=r"speedup\.nothing"):
         results.number(tmp_path, "bench", "speedup.nothing")
