@@ -186,5 +186,5 @@ def weighed() -> Tables:
 
 def joined(*parts: Tables) -> Tables:
     """The cases of tables of one shape."""
-    return Tables(tuple(name for t in parts for name in t.names), tuple(map(torch.cat, zip(*(t.p for t in parts)))),
-                  tuple(map(torch.cat, zip(*(t.q for t in parts)))), torch.cat([t.lengths for t in parts]))
+    p, q = ([torch.cat(laws) for laws in zip(*tables, strict=True)] for tables in zip(*((t.p, t.q) for t in parts)))
+    return Tables(tuple(name for t in parts for name in t.names), tuple(p), tuple(q), torch.cat([t.lengths for t in parts]))

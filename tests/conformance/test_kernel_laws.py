@@ -52,6 +52,7 @@ def test_drafts_of_0_to_8_tokens_in_vocabularies_of_2_to_64() -> None:
         assert float(off.min()) > 0.03, "the draft is to disagree with the target in every case"
     assert {*kernel_law.DISAGREE, *kernel_law.EQUAL, *kernel_law.CERTAIN} == {*made}
     assert {*made["chains"].tables.names} == {"opposed", "zeros", "weighed"}
+    assert {name for name, group in made.items() if group.certain} == {*kernel_law.CERTAIN}
 
 
 def test_32_outcomes_are_looked_at_as_one_law_and_longer_texts_window_by_window() -> None:
@@ -59,6 +60,11 @@ def test_32_outcomes_are_looked_at_as_one_law_and_longer_texts_window_by_window(
         "pairs": [(0, 2)], "chains": [(0, 3)], "threes": [(0, 4)], "sixteen": [(0, 1), (1, 2)], "five": [(0, 5), (5, 6)],
         "eight": [(0, 5), (5, 9)], "sixty-four": [(0, 1), (1, 2)], "equal pairs": [(0, 2)], "equal chains": [(0, 3)],
         "none": [(0, 1)], "rare": [(0, 1)], "certain pairs": [(0, 2)], "certain chains": [(0, 3)]}
+
+
+def test_windows_are_as_wide_as_32_outcomes_allow() -> None:
+    assert windows(Group("x", cases.turned(2, 4, {"opposed": cases.PAIRS["opposed"]}))) == [(0, 2), (2, 3)]
+    assert windows(Group("x", cases.turned(5, 3, {"opposed": cases.CHAINS["opposed"]}))) == [(0, 3), (3, 6)]
 
 
 def test_a_window_sums_over_all_other_tokens() -> None:
@@ -109,7 +115,7 @@ def test_a_law_that_is_rejected_is_read_no_further() -> None:
     assert test.read < 20
     assert test.go_on(0.0)
     fine = a_test(filled(two(), torch.tensor([700, 0, 0, 300])))
-    assert fine.go_on(1.0) is False
+    assert fine.go_on(0.99) is False
     assert fine.read == 1  # whatever the goal, one slice is looked at
 
 
@@ -143,6 +149,16 @@ def test_a_right_kernel_is_inconclusive_until_every_case_is_begun_and_passes_at_
     assert said[-2].mde is not None
     assert said[-1].mde <= 0.1 < said[-2].mde
     assert said[-1].n > said[0].n
+
+
+def test_the_case_that_is_hardest_to_see_has_to_reach_the_goal() -> None:
+    """A target of one possible token needs a few draws, one of four many more."""
+    session = Session("x", "kernel", mde=0.1)
+    group = Group("mixed", cases.chosen(("certain target", "opposed", "certain both")), call=256)
+    *_, said = law(found(Rejection(), session, group), session, ["mixed"], first)
+    assert said.verdict == "PASS"
+    assert said.mde is not None
+    assert said.mde <= 0.1
 
 
 def test_a_wrong_kernel_fails_with_the_case_that_shows_it() -> None:
@@ -201,6 +217,16 @@ def test_a_failure_counts_only_what_the_test_has_read(monkeypatch: pytest.Monkey
     assert picture.expected == pytest.approx((0.9, 0.1))
     assert picture.draft == pytest.approx((0.6, 0.4))
     assert (said.alpha, said.mde) == (1e-6, test.mde())
+
+
+def test_of_many_outcomes_the_32_that_are_furthest_off_are_drawn() -> None:
+    group = filled(Group("wide", cases.wide(64)), torch.ones(64 * 64))
+    test = a_test(group)
+    test.go_on(0.9, until=1)
+    (picture,) = failed(test).pictures
+    off = [abs(i - 31.5) for i in range(64)]  # p falls in equal steps from 64/2080 to 1/2080, and 1/64 was seen
+    assert picture.outcomes == tuple(str(i) for i in range(64) if off[i] > 15.5)
+    assert len(picture.outcomes) == 32
 
 
 def test_texts_are_told_token_by_token() -> None:

@@ -12,6 +12,7 @@ from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite import checks, kernel_rows
 from reference.conformance.suite.kernel_call import answer
 from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_law import detectable
 from reference.conformance.suite.kernel_rows import CALLS_APART, ROWS, ROWS_APART
 from reference.law.sequential import OneSample
 from tests.conformance.by_hand import Mixed
@@ -38,6 +39,7 @@ class Draw:
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         self.calls.append((len(draft), draft.shape[1], seed, q is not None))
+        assert 0 <= seed < 2**63  # an int64, for whoever keeps it in a tensor
         u = self.coins(len(draft), torch.Generator().manual_seed(seed), seed)
         token = torch.searchsorted(p[:, 0].double().cumsum(-1), u[:, None], right=True).clamp(max=p.shape[2] - 1)
         return torch.nn.functional.pad(token, (0, draft.shape[1]), value=-1)
@@ -86,7 +88,7 @@ def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, 
     same, right = (float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of "))
     # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09 of p = (.1, .6, .3)
     assert right == pytest.approx(0.58 if "K = 0" in said.case else 0.46, abs=1e-3)
-    assert same > right + 0.2
+    assert right + 0.2 < same <= 1
     assert said.interval[0] <= said.tv <= said.interval[1]
     assert said.alpha == pytest.approx(1e-6 / 8)
 
@@ -115,11 +117,44 @@ def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str
     assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
 
 
-def test_nothing_is_said_before_every_kind_of_draft_was_tried() -> None:
-    kernel, session = Draw(own), Session("x", "kernel", mde=0.9)
+def test_a_pass_tells_the_least_power_of_all_kinds_of_drafts() -> None:
+    said, kernel = verdicts("independence", own, mde=0.05)
+    kinds = [(0, True), (1, True), (4, True), (1, False)]
+    drawn = {kind: sum(rows for rows, count, _, told in kernel.calls if (count, told) == kind) for kind in kinds}
+    assert len({*drawn.values()}) > 1
+    assert said[-1].mde == max(detectable(n // 2, 4 if kind == (0, True) else 9, said[-1].alpha, 0.05)
+                               for kind, n in drawn.items())
+
+
+def test_a_pass_tells_the_distance_of_the_oddest_test() -> None:
+    p = torch.tensor([0.5, 0.5]).double()
+    tests = [OneSample(p, 1e-6) for _ in range(3)]
+    for test, first in zip(tests, (510, 570, 495), strict=True):
+        test.update(torch.tensor([first, 1000 - first]))
+    said = kernel_rows._passed(tests, 0.01, "said")
+    assert (said.verdict, said.n, said.what, said.tv) == ("PASS", 3000, "said", pytest.approx(0.07))
+    assert said.interval is not None
+    assert said.interval[0] <= 0.07 <= said.interval[1]
+
+
+def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
     session.check = "kernel.seeds"
     next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
-    assert len({(count, told) for _, count, _, told in kernel.calls}) == 4
+    kinds = [kind for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls)]
+    assert kinds == [(0, True), (1, True), (4, True), (1, False)]
+
+
+def test_a_token_that_never_comes_is_a_failure_and_no_crash() -> None:
+    class Last(Draw):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            return out if p.shape[2] == 2 else torch.where(out == 2, 0, out)
+
+    session = Session("x", "kernel", mde=0.1)
+    session.check = "kernel.independence"
+    *_, said = kernel_rows.independence(Last(own), session)  # type: ignore[arg-type]
+    assert (said.verdict, said.method) == ("FAIL", "e-process")
 
 
 def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +228,7 @@ def test_small_batches_end_where_the_goal_is_reached_and_no_finer_than_theirs(mo
         assert {v.verdict for v in said} == {"PASS"}
         assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
         assert said[-1].n == sum(rows for rows, _ in kernel.asked)
+        assert said[-1].what == "batches of 1 and 5 rows"
         assert {rows for rows, _ in kernel.asked} == {1, 5}
         ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
         assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99  # seeds that follow each other, as a loop's do

@@ -63,7 +63,7 @@ def detectable(n: int, cells: int, alpha: float, plan: float) -> float:
 def windows(group: Group) -> list[tuple[int, int]]:
     """Runs of tokens (first, behind the last) whose joint law is looked at as one."""
     width = 1
-    while group.V ** (width + 1) <= WIDEST and width < group.K + 1:
+    while group.V ** (width + 1) <= WIDEST:
         width += 1
     return [(i, min(i + width, group.K + 1)) for i in range(0, group.K + 1, width)]
 
@@ -88,7 +88,7 @@ class LawTest:
     def go_on(self, goal: float, until: int | None = None) -> bool:
         """Look at every slice, up to number `until`, until the goal is reached; whether the law is rejected."""
         until = len(self.group.slices) if until is None else until
-        while self.read < until and not self.test.rejected and not (self.test.n and self.mde() <= goal):
+        while self.read < until and not self.test.rejected and self.mde() > goal:
             self.test.update(within(self.group, self.group.slices[self.read].counts[self.case], self.window))
             self.read += 1
         return self.test.rejected
@@ -114,8 +114,7 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
     tests = law_tests(found, names, session, look)
     reader = Reader(found, names)
     def behind() -> list[str]:
-        return [name for name in names if any(
-            t.test.n == 0 or t.mde() > session.goal for t in tests if t.group.name == name)]
+        return [name for name in names if any(t.mde() > session.goal for t in tests if t.group.name == name)]
 
     while left := behind():
         group, _ = reader.next(left)

@@ -1,6 +1,7 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from itertools import count, cycle
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from .kernel_draws import Draws
 from .kernel_group import Group
 from .kernel_law import detectable
 
-ROWS = 4096  # of a call
+ROWS, MOST = 4096, 32  # rows of a call, pairs of calls in one turn
+CALLS = 200  # of small batches in one slice
 NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
 SMALL = (1, 5)  # rows of small batches
 ENOUGH_SMALL = 0.02  # small batches and large vocabularies are slow to draw: their tests end here
@@ -50,13 +52,9 @@ def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str)
         p = group.target[0].view(group.V, -1).sum(1)
         for name, _ in pairs:
             tests[group.name, name] = OneSample((p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal)
-    turn = number = 0
-    while True:
-        group = groups[turn % len(groups)]
-        turn += 1
-        for _ in range(min(turn, 32)):
-            number += 1
-            a, b = _twice(kernel, session, group, number)
+    for turn, group in enumerate(cycle(groups), 1):
+        for number in range(min(turn, MOST)):
+            a, b = _twice(kernel, session, group, turn, number)
             for name, split in pairs:
                 x, y = split(a, b)
                 test = tests[group.name, name]
@@ -69,19 +67,25 @@ def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str)
                     return
         if turn < len(groups):
             continue
-        mde = max(detectable(test.n, test.cells, alpha, session.goal) for test in tests.values())
-        odd = max(tests.values(), key=lambda t: t.log_e())
-        tv, low, high = odd.region(0.95)
-        yield Verdict("PASS", "e-process", f"{len(pairs)} kinds of pairs", n=sum(t.n for t in tests.values()), alpha=alpha,
-                      mde=mde, tv=tv, interval=(low, high))
-        if mde <= session.goal:
+        said = _passed(tests.values(), session.goal, f"{len(pairs)} kinds of pairs")
+        yield said
+        if said.mde <= session.goal:  # type: ignore[operator]
             return
 
 
-def _twice(kernel: Kernel, session: Session, group: Group, number: int) -> tuple[Tensor, Tensor]:
+def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
+    """The least power of all tests, and the distance that is oddest."""
+    odd = max(tests, key=lambda test: test.log_e())
+    tv, low, high = odd.region(0.95)
+    mde = max(detectable(test.n, test.cells, test.alpha, plan) for test in tests)
+    return Verdict("PASS", "e-process", what, n=sum(test.n for test in tests), alpha=odd.alpha, mde=mde, tv=tv,
+                   interval=(low, high))
+
+
+def _twice(kernel: Kernel, session: Session, group: Group, *number: int) -> tuple[Tensor, Tensor]:
     """First tokens of equal rows in two calls, whose seeds follow each other."""
-    generator = session.generator(session.check, group.name, number)
-    seed = session.seed_for(session.check, group.name, number) // 2
+    generator = session.generator(session.check, group.name, *number)
+    seed = session.seed_for(session.check, group.name, *number) // 2
     said = [called(kernel, session, *group.inputs(group.rows(ROWS, generator)), seed + i)[:, 0] for i in range(2)]
     return said[0], said[1]
 
@@ -117,13 +121,11 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     alpha = session.alpha(len(groups))
     tests = [OneSample(group.target[0], alpha, [group.followed[0]], ENOUGH_SMALL) for group in groups]
     goal = max(session.goal, ENOUGH_SMALL)
-    number = 0
-    while True:
-        number += 1
+    for number in count():
         for group, test in zip(groups, tests):
-            if test.n and detectable(test.n, test.cells, alpha, ENOUGH_SMALL) <= goal:
+            if detectable(test.n, test.cells, alpha, ENOUGH_SMALL) <= goal:
                 continue
-            _one_by_one(kernel, session, group, min(100 * number, 300), number)
+            _one_by_one(kernel, session, group, CALLS, number)
             off = test.update(group.fresh.counts[0])
             group.fresh = group.empty()
             if off:
@@ -132,11 +134,9 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                               group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, ENOUGH_SMALL), tv,
                               (low, high))
                 return
-        mde = max(detectable(test.n, test.cells, alpha, ENOUGH_SMALL) for test in tests)
-        tv, low, high = tests[0].region(0.95)
-        yield Verdict("PASS", "e-process", "batches of 1 and 5 rows", n=sum(t.n for t in tests), alpha=alpha, mde=mde,
-                      tv=tv, interval=(low, high))
-        if mde <= goal:
+        said = _passed(tests, ENOUGH_SMALL, "batches of 1 and 5 rows")
+        yield said
+        if said.mde <= goal:  # type: ignore[operator]
             return
 
 
