@@ -1,8 +1,9 @@
 """python -m tests.mutation: break the statistics and the judge's kernel code, one small edit at a time, and see whether the
 tests notice.
 
-Every mutant runs in a process of its own, which imports the changed module and then runs the tests of its room until one
-fails: the quick ones first, then, if it still lives, those that run whole checks. A sample of the mutants of each file is
+Every mutant runs in a process of its own, which imports the changed module and then runs its quick tests until one fails:
+the module's own, then, if it still lives, those of the rooms beside it. What only a run of the whole judge would notice
+counts as not noticed. A sample of the mutants of each file is
 tried (seeded; --all for all of them). What survives must have a written reason in tests/mutants_left.json. Not part of
 `make test`.
 
@@ -31,7 +32,6 @@ from tests.mutants import ROOT, Changed, Mutant, mutants
 Rooms = tuple[Sequence[str], ...]  # tests, each room of them in a process of its own: the quick ones first
 LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
     f"tests/law/test_{name}.py" for name in ("validity", "detection")]
-KERNEL = ["tests/conformance/test_kernel_checks.py"]
 PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_group": "group",
          "kernel_draws": "draws", "kernel_boxes": "boxes", "kernel_exact": "exact", "kernel_law": "laws",
          "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tree": "trees", "kernel_wide": "wide"}
@@ -41,8 +41,8 @@ FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/pooled.py": (["tests/law/test_pooled.py"],),
     "law/enumerate.py": (["tests/law/test_enumerate.py"], ["tests/chance", "tests/conformance/test_oracle.py"]),
     "conformance/oracle.py": (["tests/conformance/test_oracle.py"],),
-    "conformance/cases.py": (["tests/conformance/test_cases.py"], QUICK, KERNEL),
-    **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], QUICK, KERNEL)
+    "conformance/cases.py": (["tests/conformance/test_cases.py"], QUICK),
+    **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], QUICK)
        for name, part in PARTS.items()}}
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons
 ENOUGH = 0.95
@@ -125,7 +125,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=12, help="mutants of each file; default: 12")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", action="append", choices=FILES, help="this file alone; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="the quick tests alone")
+    parser.add_argument("--quick", action="store_true", help="each module's own tests alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args(words)

@@ -219,6 +219,17 @@ def test_a_failure_counts_only_what_the_test_has_read(monkeypatch: pytest.Monkey
     assert (said.alpha, said.mde) == (1e-6, test.mde())
 
 
+def test_the_outcome_that_is_furthest_off_is_told() -> None:
+    """.6, .3, .1 is expected, and .5, .25, .25 seen: it is the third."""
+    group = Group("threes", cases.turned(1, 3, {"opposed": cases.CHAINS["opposed"]}))
+    test = a_test(filled(group, torch.tensor([500, 0, 0, 250, 0, 0, 250, 0, 0])))
+    test.go_on(0.0)
+    assert failed(test).what.startswith("the first token: 2 comes out with probability 0.250 instead of 0.100")
+    both = a_test(group, window=(0, 2))
+    both.go_on(0.0)
+    assert failed(both).what.startswith("tokens 1 to 2: 0 0 comes out with probability 0.500 instead of")
+
+
 def test_of_many_outcomes_the_32_that_are_furthest_off_are_drawn() -> None:
     group = filled(Group("wide", cases.wide(64)), torch.ones(64 * 64))
     test = a_test(group)

@@ -197,6 +197,7 @@ class OneWrong(Mixed):
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         self.asked.append((len(p), seed))
+        assert 0 <= seed < 2**63 - 300
         out = super().verify(p, q, draft, seed)
         if len(p) == self.size:
             out[:, 0] = p[:, 0].argmax(-1)

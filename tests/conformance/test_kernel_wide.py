@@ -40,7 +40,7 @@ class Wide(Mixed):
 
 def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Wide()
-    said = large(monkeypatch, kernel)
+    said = large(monkeypatch, kernel, mde=0.15)
     assert {*kernel.sizes} == {20, 30}
     assert said[-1].verdict == "PASS"
     rows = said[-1].what.replace(",", "").split()
@@ -48,10 +48,10 @@ def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monke
     assert said[-1].what == f"{first:,} rows of 4,097 tokens, {second:,} of 32,768"
     assert second >= 200
     assert first >= 200
-    assert second < 800  # the largest vocabulary is slow: its support is seen in few rows
+    assert second < 400 < first  # the largest vocabulary is slow: its support is seen in few rows
     assert said[-1].n == first
-    assert said[-1].mde <= 0.3
-    assert said[-2].mde > 0.3
+    assert said[-1].mde <= 0.15
+    assert said[-2].mde > 0.15
     assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
 
 
@@ -59,6 +59,7 @@ def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monke
 def test_tokens_of_no_probability_in_a_large_vocabulary_are_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     said = large(monkeypatch, Wide(size, 10))[-1]
     assert said.verdict == "FAIL"
+    assert said.n == 1
     assert said.what == f"reversed of 8 (V = {size}, K = 1): a token of probability 0 comes out"
 
 

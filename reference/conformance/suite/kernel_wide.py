@@ -31,13 +31,14 @@ def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                                                 call=call) for name, size, last, call in LARGE})
     names = [name for name, *_ in LARGE]
     tests = law_tests(found, names, session, windows, ENOUGH_SMALL)
+    goal = max(session.goal, ENOUGH_SMALL)
     first, second = found.groups.values()
-    while first.drawn < FEW or any(t.mde() > max(session.goal, ENOUGH_SMALL) for t in tests if t.group is first):
+    while first.drawn < FEW or any(t.mde() > goal for t in tests if t.group is first):
         found.more(names if second.drawn < FEW else names[:1])
         if said := first.impossible or second.impossible:
             yield Verdict("FAIL", what=said, n=1)
             return
-        if off := next((test for test in tests if test.go_on(max(session.goal, ENOUGH_SMALL))), None):
+        if off := next((test for test in tests if test.go_on(goal)), None):
             yield failed(off)
             return
         if second.drawn:
