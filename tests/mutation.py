@@ -3,9 +3,8 @@ tests notice.
 
 Every mutant runs in a process of its own, which imports the changed module and then runs its quick tests until one fails:
 the module's own, then, if it still lives, those of the rooms beside it. What only a run of the whole judge would notice
-counts as not noticed. A sample of the mutants of each file is
-tried (seeded; --all for all of them). What survives must have a written reason in tests/mutants_left.json. Not part of
-`make test`.
+counts as not noticed. A sample of the mutants of each file is tried (seeded; --all for all of them). What survives must
+have a written reason in tests/mutants_left.json. Not part of `make test`.
 
 Exit 1 when less than 95 % are killed, or a survivor has no reason.
 """
