@@ -1,10 +1,10 @@
 """python -m tests.mutation: break the statistics and the judge's kernel code, one small edit at a time, and see whether the
 tests notice.
 
-Every mutant runs in a process of its own, which imports the changed module and then runs its quick tests until one fails:
-the module's own, then, if it still lives, those of the rooms beside it. What only a run of the whole judge would notice
-counts as not noticed. A sample of the mutants of each file is tried (seeded; --all for all of them). What survives must
-have a written reason in tests/mutants_left.json. Not part of `make test`.
+Every mutant runs in a process of its own, which imports the changed module and then runs the module's quick tests until
+one fails. What only a run of the whole judge would notice counts as not noticed. A sample of the mutants of each file is
+tried (seeded; --all for all of them). What survives must have a written reason in tests/mutants_left.json. Not part of
+`make test`.
 
 Exit 1 when less than 95 % are killed, or a survivor has no reason.
 """
@@ -32,17 +32,16 @@ Rooms = tuple[Sequence[str], ...]  # tests, each room of them in a process of it
 LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
     f"tests/law/test_{name}.py" for name in ("validity", "detection")]
 PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_group": "group",
-         "kernel_draws": "draws", "kernel_boxes": "boxes", "kernel_exact": "exact", "kernel_law": "laws",
+         "kernel_draws": "draws pooled", "kernel_boxes": "boxes exact", "kernel_exact": "exact", "kernel_law": "laws",
          "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tree": "trees", "kernel_wide": "wide"}
-QUICK = [f"tests/conformance/test_kernel_{part}.py" for part in dict.fromkeys(PARTS.values())]
 FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/sequential.py": LAW, "law/power.py": (["tests/law/test_power.py"], *LAW), "law/finding.py": LAW,
     "law/pooled.py": (["tests/law/test_pooled.py"],),
     "law/enumerate.py": (["tests/law/test_enumerate.py"], ["tests/chance", "tests/conformance/test_oracle.py"]),
     "conformance/oracle.py": (["tests/conformance/test_oracle.py"],),
-    "conformance/cases.py": (["tests/conformance/test_cases.py"], QUICK),
-    **{f"conformance/suite/{name}.py": ([f"tests/conformance/test_kernel_{part}.py"], QUICK)
-       for name, part in PARTS.items()}}
+    "conformance/cases.py": (["tests/conformance/test_cases.py"], ["tests/conformance/test_kernel_laws.py"]),
+    **{f"conformance/suite/{name}.py": tuple([f"tests/conformance/test_kernel_{part}.py"] for part in parts.split())
+       for name, parts in PARTS.items()}}
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons
 ENOUGH = 0.95
 
@@ -124,13 +123,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=12, help="mutants of each file; default: 12")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", action="append", choices=FILES, help="this file alone; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="each module's own tests alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args(words)
     torch.set_num_threads(1)
     os.chdir(ROOT)
-    files = {file: FILES[file][:1] if args.quick else FILES[file] for file in args.only or FILES}
+    files = {file: FILES[file] for file in args.only or FILES}
     limits = {}
     for tests in {" ".join(tests): tests for rooms in files.values() for tests in rooms}.values():
         wrong, seconds = failing(tests)

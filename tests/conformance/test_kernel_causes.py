@@ -164,6 +164,7 @@ def test_a_direction_is_told_from_60_degrees_on() -> None:
     for cosine, said in ((0.51, "often"), (0.49, ""), (-0.49, ""), (-0.51, "seldom"), (1, "often"), (-1, "seldom")):
         off = 0.01 * (cosine * along + (1 - cosine**2) ** 0.5 * across)
         assert lean(p, p + off, p + 0.1 * along) == (f"; tokens that your draft likes come out too {said}" if said else "")
+    assert lean(p, p, p + 0.1 * along) == ""  # nothing is off
     assert lean(p, p + 0.01 * along, p + 2e-6 * along) != ""
     assert lean(p, p + 0.01 * along, p + 5e-7 * along) == ""  # a draft that is the target leans nowhere
 

@@ -205,3 +205,10 @@ def test_answers_astray_are_told_from_those_that_follow_the_draft() -> None:
     draft = torch.tensor([[0, 1, 1]] * 5)
     said = torch.tensor([[1, -1, -1, -1], [0, 0, -1, -1], [1, 1, -1, -1], [0, 1, 1, 0], [0, 1, 0, 1]])
     assert group.astray(draft, said, (said >= 0).sum(1)).tolist() == [False, False, True, False, True]
+
+
+def test_groups_are_themselves_whatever_they_hold() -> None:
+    """Laws are kept by group and case: two groups of equal cases are two."""
+    one, other = Group("g", tables()), Group("g", tables())
+    assert {one: 1, other: 2}[one] == 1
+    assert one.drawn == 0

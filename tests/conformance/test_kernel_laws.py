@@ -106,6 +106,9 @@ def test_a_law_is_read_slice_by_slice_until_it_would_have_shown_what_matters() -
     assert test.read == before  # and no further
     test.go_on(0.0)
     assert test.read == 200
+    test = a_test(filled(two(), *[fits] * 9))
+    test.go_on(detectable(3000, 2, 1e-6, 0.01))
+    assert test.read == 3  # there is enough
 
 
 def test_a_law_that_is_rejected_is_read_no_further() -> None:

@@ -12,14 +12,18 @@ from reference.conformance import cases
 from reference.conformance.adapters.reference import Tree
 from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite import kernel_tree
+from reference.conformance.suite.kernel_cause import laws
 from reference.conformance.suite.kernel_draws import Draws
 from reference.conformance.suite.kernel_tree import TreeGroup, groups
+from reference.conformance.zoo.trees import TREE_BUGS
 
 SHAPES = {  # vocabulary, parents, how the nodes are guessed
     "two drawn": (4, (-1, -1), "with replacement"), "three of a kind": (4, (-1, -1, -1), "without replacement"),
     "three best": (4, (-1, -1, -1), "certain"), "two and two": (3, (-1, -1, 0, 1), "with replacement"),
+    "branch by branch": (3, (-1, 0, -1, 2), "with replacement"),
     "one and two": (3, (-1, 0, 0), "without replacement"), "three deep": (2, (-1, -1, 0, 1, 2), "with replacement")}
-DEPTHS = {"two drawn": 1, "three of a kind": 1, "three best": 1, "two and two": 2, "one and two": 2, "three deep": 3}
+DEPTHS = {"two drawn": 1, "three of a kind": 1, "three best": 1, "two and two": 2, "branch by branch": 2, "one and two": 2,
+          "three deep": 3}
 
 
 def small(guess: str, parents: tuple[int, ...] = (-1, -1, 0, 0, 1)) -> TreeGroup:
@@ -89,6 +93,7 @@ def test_texts_have_the_targets_law_and_a_chains_draft_beside_it() -> None:
 def test_a_kernel_is_told_q_unless_the_guesses_are_certain() -> None:
     for guess in ("with replacement", "without replacement", "certain"):
         group = small(guess)
+        assert group.certain == (guess == "certain")
         p, q, tokens = group.inputs(torch.tensor([0, 5]))
         assert p.shape == (2, 6, 3)
         assert tokens.shape == (2, 5)
@@ -102,11 +107,12 @@ def paths(group: TreeGroup, tokens: tuple[int, ...]) -> set[tuple[int, ...]]:
     return {(), *(tuple(above(group, node, tokens)) for node in range(group.nodes))}
 
 
-def test_what_follows_the_tree_is_told_from_what_does_not() -> None:
+@pytest.mark.parametrize("parents", [(-1, -1, 0, 1), (-1, 0, -1, 2), (-1, 0, 1)])
+def test_what_follows_the_tree_is_told_from_what_does_not(parents: tuple[int, ...]) -> None:
     """For every answer to every way to name the nodes: all tokens but the last are a path."""
-    group = small("with replacement", (-1, -1, 0, 1))
+    group = small("with replacement", parents)
     answers = [text for length in (1, 2, 3) for text in itertools.product(range(3), repeat=length)]
-    for tokens in itertools.product(range(3), repeat=4):
+    for tokens in itertools.product(range(3), repeat=len(parents)):
         said = torch.tensor([[*text, *[-1] * (3 - len(text))] for text in answers])
         drafted = torch.tensor(tokens).expand(len(answers), -1)
         off = group.astray(drafted, said, (said >= 0).sum(1)).tolist()
@@ -206,3 +212,13 @@ def test_all_trees_are_held_against_the_targets_law(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(kernel_tree, "law", lambda found, session, names, look: given.append((names, look)) or iter(()))
     list(getattr(kernel_tree, check)(Tree(), Session("x", "kernel")))
     assert given == [(tuple(SHAPES), getattr(kernel_tree, look))]
+
+
+def test_planted_bugs_are_known_over_whole_trees_guessed_as_the_judge_guesses() -> None:
+    """p = (.7, .3), q = (.2, .8), two guesses, each judged alone: 1 is kept with 3/8, and after two refusals comes 0."""
+    tree = TreeGroup("two", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]}), (-1, -1), "with replacement")
+    found = dict(laws(tree, 0))
+    one = 0.8 * 0.375 + 0.8 * 0.625 * 0.8 * 0.375
+    assert found["siblings-independent"].view(2, 2).sum(1).tolist() == pytest.approx([1 - one, one], abs=1e-6)
+    assert "siblings-q-with-replacement" not in found  # a guess of its own: what is drawn is not what the judge draws
+    assert {*found} == {bug.name for bug in TREE_BUGS if bug.subject.guess in kernel_tree.GUESSES.values()}

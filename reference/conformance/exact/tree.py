@@ -16,7 +16,7 @@ from .rule import continued, target
 
 Outcome = tuple[tuple[int, ...], tuple[int, ...]]  # the accepted path, the emitted tokens
 SIBLINGS = (-1, -1)
-SHAPES: tuple[Parents, ...] = ((-1, -1, 0, 1), (-1, 0, 0), (-1, -1, -1))  # what they are called is how they look
+SHAPES: tuple[Parents, ...] = ((-1, -1, 0, 1), (-1, 0, -1, 2), (-1, 0, 0), (-1, -1, -1))  # level by level, branch by branch
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ def lean(expected: Tensor, seen: Tensor, drafted: Tensor) -> str:
     """Which way the law is off, in words: towards the draft or away from it; nothing where neither."""
     gain, off = drafted - expected, seen - expected
     size = float(gain.norm() * off.norm())
-    if float(gain.norm()) < 1e-6 or abs(float(gain @ off)) < 0.5 * size:
+    if float(gain.norm()) < 1e-6 or abs(float(gain @ off)) <= 0.5 * size:
         return ""
     return "; tokens that your draft likes come out too " + ("often" if float(gain @ off) > 0 else "seldom")
 

@@ -134,7 +134,7 @@ def passed(tests: Sequence[LawTest]) -> Verdict:
     missing = len({(t.group.name, t.case) for t in tests}) - len({(t.group.name, t.case) for t in begun})
     return Verdict("INCONCLUSIVE" if missing else "PASS", "e-process",
                    f"{len({(t.group.name, t.case) for t in begun})} cases" + f", {missing} not reached" * (missing > 0),
-                   odd.group.label(odd.case), sum(t.test.n for t in begun if t.window[0] == 0), tests[0].test.alpha,
+                   odd.group.label(odd.case), sum(t.test.n for t in begun if t.window[0] == 0), odd.test.alpha,
                    worst.mde(), tv, (low, high))
 
 

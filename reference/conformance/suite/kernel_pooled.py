@@ -55,7 +55,8 @@ def accepted(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     found = draws(kernel, session)
     places = [(g, case, i) for g in map(found.groups.__getitem__, POOLED) for case in range(g.cases)
               for i in range(1, g.K + 1)]
-    tests = [(g, case, i, AtMost(coupling(g, case, i), session.alpha(len(places)))) for g, case, i in places]
+    alpha = session.alpha(len(places))
+    tests = [(g, case, i, AtMost(coupling(g, case, i), alpha)) for g, case, i in places]
     reader = Reader(found, POOLED)
     while behind := [g.name for g, _, _, t in tests if t.mde > session.goal]:
         fresh, part = reader.next(behind)
@@ -69,7 +70,7 @@ def accepted(kernel: Kernel, session: Session) -> Iterator[Verdict]:
             return
         yield Verdict("PASS" if all(reader.read.values()) else "INCONCLUSIVE", "e-process",
                       _rates(found.groups["pairs"], reader.read["pairs"]), n=sum(t.n for _, _, i, t in tests if i == 1),
-                      alpha=tests[0][3].alpha, mde=max(t.mde for *_, t in tests if t.n))
+                      alpha=alpha, mde=max(t.mde for *_, t in tests if t.n))
 
 
 def coupling(group: Group, case: int, i: int) -> float:
@@ -77,7 +78,7 @@ def coupling(group: Group, case: int, i: int) -> float:
     rest = group.V ** (group.K - i)
     p = group.target[case].view(-1, rest * group.V).sum(1)
     q = group.draft[case].view(-1, rest).sum(1)
-    return min(float(torch.minimum(p, q).sum()), 1.0)
+    return float(torch.minimum(p, q).sum())
 
 
 def _count(part: Slice, tests: Sequence[tuple[Group, int, int, AtMost]]) -> None:

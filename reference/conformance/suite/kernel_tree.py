@@ -52,7 +52,7 @@ class TreeGroup(Group):
         earlier = [i for i in range(node) if self.parents[i] == self.parents[node]]
         if self.guess == "with replacement" or not earlier:
             return law
-        taken = self._tokens[:, earlier].repeat(self.cases, 1)
+        taken = torch.cat([self._tokens[:, earlier]] * self.cases)
         return untried(law.flatten(0, 1), taken).view_as(law)
 
     @cached_property
@@ -121,6 +121,7 @@ def groups() -> dict[str, Group]:
         TreeGroup("three of a kind", flat, (-1, -1, -1), "without replacement"),
         TreeGroup("three best", flat, (-1, -1, -1), "certain"),
         TreeGroup("two and two", deep, (-1, -1, 0, 1), "with replacement"),
+        TreeGroup("branch by branch", deep, (-1, 0, -1, 2), "with replacement"),  # no two siblings beside each other
         TreeGroup("one and two", deep, (-1, 0, 0), "without replacement"),
         TreeGroup("three deep", cases.turned(3, 2, {"opposed": cases.TWOS["opposed"]}), (-1, -1, 0, 1, 2),
                   "with replacement"))}
@@ -143,8 +144,8 @@ def tree_first_token(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
 def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do all tokens down a tree, and one more, together have the target's law?
 
-    Trees up to three deep; what is emitted is continued by the target's own law to a fixed length. Wider and deeper trees
-    are not tried.
+    Trees up to three deep, whose nodes stand level by level or branch by branch; what is emitted is continued by the
+    target's own law to a fixed length. Wider and deeper trees are not tried.
     """
     yield from law(draws(kernel, session), session, tuple(groups()), windows)
 

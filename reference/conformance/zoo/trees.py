@@ -30,6 +30,13 @@ def any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tenso
     return draft.valid[:, node] & (depth == accepted)
 
 
+def children_in_a_row(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
+    """Knows each node's first child and how many there are, and takes them to stand in a row, as they do level by level."""
+    mine = draft.parents == here[:, None]  # [B,N]
+    first = mine.long().argmax(1)
+    return draft.valid[:, node] & (first <= node) & (node < first + mine.sum(1))
+
+
 def _bug(name: str, number: int, source: str, kind: str, symptom: str, caught_by: str, step: TreeStep) -> Bug:
     return Bug(name, number, source, kind, symptom, caught_by, step)
 
@@ -50,6 +57,8 @@ TREE_BUGS = (
          "tree.first-token", TreeStep(tree, unreported)),
     _bug("cousin-accepted", 53, OURS, "tree", "text goes on as if another guess had been accepted", "tree.path",
          TreeStep(assembled_tree(asks=any_cousin))),
+    _bug("children-in-a-row", 53, OURS, "tree", "text goes wrong below trees whose nodes do not stand level by level",
+         "tree.joint", TreeStep(assembled_tree(asks=children_in_a_row))),
     _bug("tree-judged-as-chain", 54, OURS, "tree", "below the second guess, text is judged by the wrong law",
          "tree.joint", TreeStep(assembled_tree(row=lambda node: node))),
     _bug("typical-called-lossless", 55, OURS, "verify", "the target's likely tokens come out even more often",
