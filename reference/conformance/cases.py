@@ -120,16 +120,12 @@ def chains(count: int = 3, *, equal: bool = False, ragged: bool = False) -> Tabl
 @cache
 def near_equal() -> Tables:
     """p = q up to rounding. Where every q(x) is a little above p(x), a rejection leaves nothing of p - q."""
-    names, laws = [], []
     base = _law((4, 3, 2, 1))
     bump = torch.tensor([1e-7, -1e-7, 0, 0], dtype=torch.float64)
-    for name, p, q in (("q above p everywhere", base, base * (1 + 1e-7)), ("p above q everywhere", base, base * (1 - 1e-7)),
-                       ("1e-7 moved", base, base + bump), ("equal", base, base),
-                       ("one ulp", base, base * (1 + 2**-52)),
-                       ("certain and almost certain", *map(_law, ALMOST["of four"]))):
-        names.append(name)
-        laws.append((p, q))
-    return _pairs(names, laws)
+    named = {"q above p everywhere": (base, base * (1 + 1e-7)), "p above q everywhere": (base, base * (1 - 1e-7)),
+             "1e-7 moved": (base, base + bump), "equal": (base, base), "one ulp": (base, base * (1 + 2**-52)),
+             "certain and almost certain": tuple(map(_law, ALMOST["of four"]))}
+    return _pairs(list(named), list(named.values()))
 
 
 @cache
