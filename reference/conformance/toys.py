@@ -72,6 +72,9 @@ RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
     "wide-opposed": lambda: (decoder(32, 3.0), decoder(32, -3.0)),
     "wide-same": lambda: (decoder(32, 3.0), decoder(32, 3.0)),
     "wide-near": lambda: (decoder(32, 3.0), decoder(32, 3.0, noise=0.01)),
+    # No power of two, and so many that a tenth of the mass lies behind the 1,024 likeliest.
+    "odd": lambda: (decoder(37, 1.5), decoder(37, 1.5, noise=0.1)),
+    "vast": lambda: (decoder(2053, 1.2), decoder(2053, 1.2, noise=0.06)),
     # V = 16, texts that end early; and a draft of another vocabulary, too far from the target's to be padding.
     "ending": lambda: (decoder(16, 3.0, eos=1.3), decoder(16, 3.0, noise=0.03, eos=1.3)),
     "foreign": lambda: (decoder(32, 3.0), decoder(256, 3.0)),

@@ -17,7 +17,7 @@ Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "engine", "http")
 MODULES: dict[str, tuple[str, ...]] = {
     "kernel": ("kernel", "kernel_law", "kernel_pooled", "kernel_exact", "kernel_tree", "kernel_rows", "kernel_wide"),
-    "engine": ("engine_text", "engine_counts", "engine_rows", "engine_law", "engine_params"),
+    "engine": ("engine_text", "engine_counts", "engine_rows", "engine_law", "engine_params", "engine_wide"),
     "http": ("http", "http_text", "http_load", "http_seeds", "http_logprobs", "http_law"),
 }
 

@@ -26,12 +26,12 @@ def seeded(session: Session, params: SamplingParams, one: Asked, *what: object) 
 
 
 def slices(one: Asked, session: Session, prompts: Sequence[tuple[int, ...]],
-           *variants: SamplingParams) -> Iterator[tuple[list[Row], list[Completion]]]:
-    """Rows that take the prompts in turn, and the engine's answers: larger slices each time, which take the parameters
-    in turn."""
+           *variants: SamplingParams, most: int = MOST) -> Iterator[tuple[list[Row], list[Completion]]]:
+    """Rows that take the prompts in turn, and the engine's answers: larger slices each time, of `most` tokens in the end,
+    which take the parameters in turn."""
     for number in count():
         params = variants[number % len(variants)]
-        size = min(8 << min(2 * number, 10), MOST // params.max_new_tokens // (1 if one.has("batch") else 8))
+        size = min(8 << min(2 * number, 10), most // params.max_new_tokens // (1 if one.has("batch") else 8))
         rows: list[Row] = [(prompts[i % len(prompts)], seeded(session, params, one, one.toy.name, number, i))
                            for i in range(size)]
         if not one.has("seed"):
@@ -45,11 +45,13 @@ def direction(engine: type[Engine]) -> Direction:
 
 
 def ranked(ones: Sequence[Asked], session: Session, ways: Sequence[Direction],
-           *variants: SamplingParams) -> Iterator[Verdict]:
-    """The law of each token of sampled texts after its own prefix, and no token of probability zero; toys in turn."""
+           *variants: SamplingParams, most: int = MOST) -> Iterator[Verdict]:
+    """The law of each token of sampled texts after its own prefix, and no token of probability zero; toys in turn, each with
+    its own end token."""
     test = Ranks(ways, session.alpha(), session.generator(session.check, "ranks"))
     texts = 0
-    each = [slices(one, session, [found.prompt for found in written(one.toy.name, 48)[:4]], *variants) for one in ones]
+    each = [slices(one, session, [found.prompt for found in written(one.toy.name, 48)[:4]],
+                   *(replace(params, stop_ids=(one.toy.eos,)) for params in variants), most=most) for one in ones]
     for one, run in cycle(zip(ones, each, strict=True)):
         rows, answers = next(run)
         texts += len(rows)
@@ -130,7 +132,7 @@ def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "small-same")
     yield from ranked([one], session, (LIKELY, BEFORE, NEIGHBOURS),
-                      SamplingParams(max_new_tokens=24, stop_ids=(one.toy.eos,)))
+                      SamplingParams(max_new_tokens=24))
 
 
 @engine_check("engine.tokens", law=True, statistical=True, needs=("sampling",))
@@ -142,7 +144,7 @@ def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "wide")
     yield from ranked([one], session, (LIKELY, direction(engine), BEFORE, NEIGHBOURS),
-                      SamplingParams(max_new_tokens=64, stop_ids=(one.toy.eos,)))
+                      SamplingParams(max_new_tokens=64))
 
 
 @engine_check("engine.lookup-law", law=True, statistical=True, needs=("sampling",))
@@ -159,4 +161,4 @@ def lookup_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         yield Verdict("UNSUPPORTED", "none", f"the engine needs a draft model: {' '.join(str(error).split())[:160]}")
         return
     yield from ranked([one], session, (LIKELY, LOOKED_UP, NEIGHBOURS),
-                      SamplingParams(max_new_tokens=12, stop_ids=(one.toy.eos,)))
+                      SamplingParams(max_new_tokens=12))

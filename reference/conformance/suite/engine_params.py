@@ -26,8 +26,7 @@ def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterat
     """Sampled texts under each of the settings in turn, where drafts are rejected and where none is, so that bonus tokens
     come; of 12 tokens, and of 3, so that first and last tokens are no rarity."""
     ones = [asked(engine, session, name) for name in ("small", "small-same")]
-    variants = [SamplingParams(max_new_tokens=most, stop_ids=(ones[0].toy.eos,), **each) for most in (12, 3)
-                for each in settings]
+    variants = [SamplingParams(max_new_tokens=most, **each) for most in (12, 3) for each in settings]
     yield from ranked(ones, session, (LIKELY, direction(engine), PLAIN), *variants)
 
 
