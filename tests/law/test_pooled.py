@@ -143,7 +143,7 @@ def test_the_stated_excess_is_found_with_its_power_to_the_binomials_word(bound: 
 
 @pytest.mark.parametrize(("p", "q"), [(0.5, 0.9), (0.5, 0.53), (0.3, 0.9), (0.3, 0.34)])
 def test_the_stated_leaning_of_a_coin_is_found_with_its_power_to_the_binomials_word(p: float, q: float) -> None:
-    """Enumerated, in both directions. Not idle: at 4/5 of it the power is less."""
+    """Enumerated, in both directions. Not idle: at 9/10 of it the power is less."""
     test, n = Leaning(double(p, 1 - p), double(q, 1 - q), 1e-6), 50_000
     test.counts = n * double(p, 1 - p)
     stated, heads = test.mde, torch.arange(n + 1).double()
@@ -154,7 +154,7 @@ def test_the_stated_leaning_of_a_coin_is_found_with_its_power_to_the_binomials_w
         return float((stats.binom.pmf(range(n + 1), n, heads_rate) * rejects).sum())
 
     assert min(power(p + stated), power(p - stated)) >= 0.999
-    assert min(power(p + 0.8 * stated), power(p - 0.8 * stated)) < 0.999
+    assert min(power(p + 0.9 * stated), power(p - 0.9 * stated)) < 0.999
 
 
 def test_what_is_stated_is_less_than_the_whole_way_or_nothing() -> None:
@@ -241,6 +241,9 @@ def test_what_is_stated_before_the_first_draw_and_for_certain_events() -> None:
     certain.n = 1000
     assert certain.mde == pytest.approx(1 - 0.001 ** (1 / 1000))
     assert Leaning(P, Q, 1e-6).mde == 1
+    many = Leaning(P, Q, 1e-6)  # also where one of the drafts has nothing that its target allows, and leans nowhere
+    many.update(P * 1000)
+    assert 0 < many.mde < 0.1
     few = Leaning(P, Q, 1e-6)
     few.update(P.round())
     assert few.mde == 1
