@@ -265,8 +265,8 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_laws_by_chance() -
     known = {item.id.removeprefix("kernel."): item for item in checks("kernel")}
     assert {name for name, item in known.items() if item.statistical} == {
         "first-token", "joint", "bonus", "certain-draft", "directed", "accepted", "tree-first-token", "tree-joint",
-        "independence", "seeds", "small-batches", "large-vocabulary",
-        "dense-vocabulary"}
+        "tree-independence", "tree-seeds", "tree-small-batches", "independence", "seeds", "small-batches",
+        "large-vocabulary", "dense-vocabulary"}
     assert {name for name, item in known.items() if item.law} == {
         "exact-law", *(name for name, item in known.items() if item.statistical)}
 

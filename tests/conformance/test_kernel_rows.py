@@ -229,7 +229,7 @@ def test_small_batches_end_where_the_goal_is_reached_and_no_finer_than_theirs(mo
         assert {v.verdict for v in said} == {"PASS"}
         assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
         assert said[-1].n == sum(rows for rows, _ in kernel.asked)
-        assert said[-1].what == "batches of 1 and 5 rows"
+        assert said[-1].what == "batches of 1 and batches of 5 rows"
         assert {rows for rows, _ in kernel.asked} == {1, 5}
         ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
         assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99  # seeds that follow each other, as a loop's do
@@ -245,8 +245,8 @@ def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_
 
     for certain in (False, True):
         group = Group("three", cases.turned(1, 2, cases.TWOS), certain, call=3)
-        kernel_rows._one_by_one(KeepsAll(), Session("x", "kernel"), group, 40, 1)  # type: ignore[arg-type]
-        assert int(group.fresh.counts.sum()) == 120
+        kernel_rows._one_by_one(KeepsAll(), Session("x", "kernel"), group, 1)  # type: ignore[arg-type]
+        assert int(group.fresh.counts.sum()) == 3 * kernel_rows.CALLS
         assert group.fresh.accepted[:, 0].tolist() == [0, 0]
         assert (group.stray, group.impossible) == ("", "")
         counts = group.fresh.counts.view(2, 2, 2)

@@ -11,7 +11,7 @@ from torch import Tensor
 from reference.conformance import cases
 from reference.conformance.adapters.reference import Tree
 from reference.conformance.session import MisbehavedError, Session
-from reference.conformance.suite import kernel_tree
+from reference.conformance.suite import kernel_rows, kernel_tree
 from reference.conformance.suite.kernel_cause import laws
 from reference.conformance.suite.kernel_draws import Draws
 from reference.conformance.suite.kernel_tree import TreeGroup, groups
@@ -222,3 +222,23 @@ def test_planted_bugs_are_known_over_whole_trees_guessed_as_the_judge_guesses() 
     assert found["siblings-independent"].view(2, 2).sum(1).tolist() == pytest.approx([1 - one, one], abs=1e-6)
     assert "siblings-q-with-replacement" not in found  # a guess of its own: what is drawn is not what the judge draws
     assert {*found} == {bug.name for bug in TREE_BUGS if bug.subject.guess in kernel_tree.GUESSES.values()}
+
+
+def test_trees_of_one_law_are_compared_with_each_other_and_asked_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple] = []
+    for name in ("apart", "small"):
+        monkeypatch.setattr(kernel_tree, name, lambda *what: given.append(what[2:]) or iter(()))
+    for check in ("tree_independence", "tree_seeds", "tree_small_batches"):
+        list(getattr(kernel_tree, check)(Tree(), Session("x", "kernel")))
+    (rows, *first), (calls, *second), (batches,) = given
+    assert first == [kernel_rows.ROWS_APART, kernel_rows.SHARED_ROWS]
+    assert second == [kernel_rows.CALLS_APART, kernel_rows.SHARED_CALLS]
+    for alike in (rows, calls):
+        assert [(g.name, g.V, g.K, g.parents, g.guess) for g in alike] == [
+            ("siblings", 3, 1, (-1, -1), "with replacement"), ("branches", 3, 2, (-1, 0, -1, 2), "with replacement"),
+            ("two best", 3, 1, (-1, -1), "certain")]
+        assert all(g.tables.names == ("cyclic",) for g in alike)
+        for g in alike:  # more than one token is left after a refusal, so that a last coin shows
+            assert int((g.tables.p[0][0, 0] > g.tables.q[0][0, 0]).sum()) == 2
+    assert [(g.name, g.V, g.K, g.parents, g.guess, g.call) for g in batches] == [
+        (f"batches of {size}", 2, 1, (-1, -1), "with replacement", size) for size in (1, 5)]

@@ -1,6 +1,6 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count, cycle
 
 import torch
@@ -12,7 +12,6 @@ from ..contract import Kernel
 from ..session import Session
 from ..verdict import Verdict
 from . import check
-from .kernel_call import answer, called
 from .kernel_draws import Draws
 from .kernel_group import Group
 from .kernel_law import detectable
@@ -41,11 +40,13 @@ ROWS_APART: tuple[Pair, ...] = (
                                         torch.cat((a[ROWS // 2:], b[ROWS // 2:])))))
 CALLS_APART: tuple[Pair, ...] = (("a row and itself in the next call", lambda a, b: (a, b)),
                                  ("a row and the one before it in the next call", lambda a, b: (a[1:], b[:-1])))
+SHARED_ROWS = "rows of one batch share coins, or the law of each is off"
+SHARED_CALLS = "calls with different seeds share coins, or the law of each is off"
 
 
-def _pairs(kernel: Kernel, session: Session, pairs: tuple[Pair, ...], told: str) -> Iterator[Verdict]:
+def apart(kernel: Kernel, session: Session, groups: Sequence[Group], pairs: tuple[Pair, ...],
+          told: str) -> Iterator[Verdict]:
     """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent."""
-    groups = _alike()
     alpha = session.alpha(len(groups) * len(pairs))
     tests = {}
     for group in groups:
@@ -86,7 +87,7 @@ def _twice(kernel: Kernel, session: Session, group: Group, *number: int) -> tupl
     """First tokens of equal rows in two calls, whose seeds follow each other."""
     generator = session.generator(session.check, group.name, *number)
     seed = session.seed_for(session.check, group.name, *number) // 2
-    said = [called(kernel, session, *group.inputs(group.rows(ROWS, generator)), seed + i)[:, 0] for i in range(2)]
+    said = [group.ask(kernel, session, group.rows(ROWS, generator), seed + i)[:, 0] for i in range(2)]
     return said[0], said[1]
 
 
@@ -97,7 +98,7 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any lossless rule. Neighbours,
     and the two halves of a batch. A stream shared by rows that stand otherwise apart is missed.
     """
-    yield from _pairs(kernel, session, ROWS_APART, "rows of one batch share coins, or the law of each is off")
+    yield from apart(kernel, session, _alike(), ROWS_APART, SHARED_ROWS)
 
 
 @check("kernel.seeds", law=True, statistical=True, needs=("verify",))
@@ -107,7 +108,7 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent. Seeds made of
     seed + row fail here.
     """
-    yield from _pairs(kernel, session, CALLS_APART, "calls with different seeds share coins, or the law of each is off")
+    yield from apart(kernel, session, _alike(), CALLS_APART, SHARED_CALLS)
 
 
 @check("kernel.small-batches", law=True, statistical=True, needs=("verify",))
@@ -116,8 +117,12 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
     A batch of one often takes a path of its own. Every call yields a row or five, so the test ends at a TV of .02.
     """
-    groups = [Group(f"batches of {size}", cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]}), call=size)
-              for size in SMALL]
+    tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
+    yield from small(kernel, session, [Group(f"batches of {size}", tables, call=size) for size in SMALL])
+
+
+def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator[Verdict]:
+    """Batches of as few rows as each group's calls have, until every test would have seen a TV of .02."""
     alpha = session.alpha(len(groups))
     tests = [OneSample(group.target[0], alpha, [group.followed[0]], ENOUGH_SMALL) for group in groups]
     goal = max(session.goal, ENOUGH_SMALL)
@@ -125,7 +130,7 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
         for group, test in zip(groups, tests):
             if detectable(test.n, test.cells, alpha, ENOUGH_SMALL) <= goal:
                 continue
-            _one_by_one(kernel, session, group, CALLS, number)
+            _one_by_one(kernel, session, group, number)
             off = test.update(group.fresh.counts[0])
             group.fresh = group.empty()
             if off:
@@ -134,23 +139,19 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                               group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, ENOUGH_SMALL), tv,
                               (low, high))
                 return
-        said = _passed(tests, ENOUGH_SMALL, "batches of 1 and 5 rows")
+        said = _passed(tests, ENOUGH_SMALL, f"{' and '.join(group.name for group in groups)} rows")
         yield said
         if said.mde <= goal:  # type: ignore[operator]
             return
 
 
-def _one_by_one(kernel: Kernel, session: Session, group: Group, calls: int, number: int) -> None:
+def _one_by_one(kernel: Kernel, session: Session, group: Group, number: int) -> None:
     """Rows of equal law in calls of group.call rows each."""
     generator = session.generator("small batches", group.name, number)
-    rows = group.rows(calls * group.call, generator)
-    p, q, draft = group.inputs(rows)
+    rows = group.rows(CALLS * group.call, generator)
     seed = session.seed_for("small batches", group.name, number) // 2
-    places = [slice(i, i + group.call) for i in range(0, len(rows), group.call)]
-    with session.calling(f"verify, {group.call} rows, {calls} times"):
-        said = [kernel.verify(p[at], None if q is None else q[at], draft[at], seed + i) for i, at in enumerate(places)]
-    told = torch.cat([answer(out, group.call, group.K + 1, group.V) for out in said])
-    group.take(rows, told, generator)
+    told = [group.ask(kernel, session, some, seed + i) for i, some in enumerate(rows.split(group.call))]
+    group.take(rows, torch.cat(told), generator)
 
 
 @check("kernel.near-equal", needs=("verify",))

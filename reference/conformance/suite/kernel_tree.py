@@ -17,8 +17,9 @@ from ..verdict import Verdict
 from . import check
 from .kernel_call import answer, calling
 from .kernel_draws import Draws, watched
-from .kernel_group import Group
+from .kernel_group import CALL, Group
 from .kernel_law import first, law, windows
+from .kernel_rows import CALLS_APART, ROWS_APART, SHARED_CALLS, SHARED_ROWS, SMALL, apart, small
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
 
@@ -28,10 +29,10 @@ class TreeGroup(Group):
 
     wanted = "what stands before the last token is no path of that tree"
 
-    def __init__(self, name: str, tables: Tables, parents: Parents, guess: str):
+    def __init__(self, name: str, tables: Tables, parents: Parents, guess: str, call: int = CALL):
         self.parents, self.guess = parents, guess
         self.chain = Group(name, tables)
-        super().__init__(name, tables, guess == "certain", planted=self._planted)
+        super().__init__(name, tables, guess == "certain", call=call, planted=self._planted)
         self.drafts = self.V ** len(parents)
 
     @property
@@ -161,3 +162,41 @@ def tree_path(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
             yield Verdict("FAIL", what="the same seed gives another answer the second time", case=group.label(0), n=64)
             return
     yield from watched(found, ["stray", "impossible"], "{n:,} trees")
+
+
+def _alike() -> list[TreeGroup]:
+    """Two guesses and a tree of two branches, all rows of one law. The residual has two tokens, so that a last coin shows
+    in the first token."""
+    cyclic = {"cyclic": cases.CHAINS["cyclic"]}
+    return [TreeGroup("siblings", cases.turned(1, 3, cyclic), (-1, -1), "with replacement"),
+            TreeGroup("branches", cases.turned(2, 3, cyclic), (-1, 0, -1, 2), "with replacement"),
+            TreeGroup("two best", cases.turned(1, 3, cyclic), (-1, -1), "certain")]
+
+
+@check("kernel.tree-independence", law=True, statistical=True, needs=("verify_tree",))
+def tree_independence(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Do the trees of one batch have coins of their own?
+
+    As kernel.independence, over trees: their code is often not that of chains.
+    """
+    yield from apart(kernel, session, _alike(), ROWS_APART, SHARED_ROWS)
+
+
+@check("kernel.tree-seeds", law=True, statistical=True, needs=("verify_tree",))
+def tree_seeds(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Does another seed give a batch of trees other coins, also the seed that comes next?
+
+    As kernel.seeds, over trees.
+    """
+    yield from apart(kernel, session, _alike(), CALLS_APART, SHARED_CALLS)
+
+
+@check("kernel.tree-small-batches", law=True, statistical=True, needs=("verify_tree",))
+def tree_small_batches(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Is the law kept in batches of one tree and of five?
+
+    As kernel.small-batches, over trees of two guesses. Ends at a TV of .02.
+    """
+    tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
+    yield from small(kernel, session, [TreeGroup(f"batches of {size}", tables, (-1, -1), "with replacement", size)
+                                       for size in SMALL])

@@ -25,6 +25,7 @@ from .plugs import plug
 from .run import BUGS as EXACT_BUGS
 from .run import CONTROLS as EXACT_CONTROLS
 from .run import convict
+from .tree_kernels import TREE_KERNEL_BUGS
 
 BUDGETS = {"kernel": 60.0, "engine": 300.0, "http": 900.0}  # seconds that a bug may take to be caught
 CAUGHT_BY_LENGTH = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
@@ -61,7 +62,8 @@ PLUGS: dict[str, Callable[[Any], Any]] = {"kernel": _as_kernel, "engine": _as_en
 
 def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs that the judge can meet at a level of the contract."""
-    known = {"kernel": [bug for bug in (*EXACT_BUGS.values(), *KERNEL_BUGS) if bug.caught_by not in CAUGHT_BY_LENGTH],
+    at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *TREE_KERNEL_BUGS)
+    known = {"kernel": [bug for bug in at_kernel if bug.caught_by not in CAUGHT_BY_LENGTH],
              "engine": ENGINE_BUGS, "http": HTTP_BUGS}[level]
     return {bug.name: bug for bug in sorted(known, key=lambda bug: bug.number) if PLUGS[level](bug.subject) is not None}
 
