@@ -116,7 +116,7 @@ class Boxes:
             if not bool(off.any()):
                 return
             self._add(which[off][:LINES], u[off][:LINES])
-        name = group.label(int(rows[which[off][0]]) // group.drafts)
+        name = group.label(int(rows[which[off]].min()) // group.drafts)
         raise NoBoxesError(f"{name}: the answer changes with the uniforms in more ways than boxes show")
 
     def _add(self, which: Tensor, base: Tensor) -> None:
