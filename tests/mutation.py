@@ -94,24 +94,28 @@ def chosen(each: int | None, seed: int, files: Sequence[str]) -> Iterator[Mutant
         yield from sample
 
 
-def row(mutant: Mutant, dead: bool, seconds: float, left: Sequence[Mapping[str, str]], root: Path = ROOT) -> dict:
-    """One tried mutant, with the reason for which it may live."""
+def row(mutant: Mutant, dead: bool, seconds: float, root: Path = ROOT) -> dict:
+    """One tried mutant."""
     was, becomes = Changed(mutant, root).lines()
-    why = next((entry["why"] for entry in left
-                if (entry["file"], entry["was"], entry["becomes"]) == (mutant.file, was, becomes)), "")
     return {"file": mutant.file, "line": mutant.line, "was": was, "becomes": becomes, "killed": dead,
-            "seconds": round(seconds, 1), "why": why}
+            "seconds": round(seconds, 1)}
 
 
-def summary(rows: Sequence[dict], seed: int, root: Path = ROOT) -> dict:
-    """The result: counts by file, and every survivor."""
-    survivors = [{key: row[key] for key in ("file", "line", "was", "becomes", "why")} for row in rows if not row["killed"]]
+def reason(row: Mapping, left: Sequence[Mapping]) -> str:
+    """Why a mutant may live; nothing where nobody has written it down."""
+    return next((entry["why"] for entry in left if all(entry[key] == row[key] for key in ("file", "was", "becomes"))), "")
+
+
+def summary(rows: Sequence[Mapping], left: Sequence[Mapping], others: Sequence[Mapping] = (), root: Path = ROOT) -> dict:
+    """The result: counts by file, and every survivor with its reason; with those of earlier runs over other files."""
+    survivors = [{key: row[key] for key in ("file", "line", "was", "becomes")} for row in
+                 (*(row for row in rows if not row["killed"]), *(row for other in others for row in other["survivors"]))]
+    survivors = [row | {"why": reason(row, left)} for row in survivors]
     files = [{"file": file, "possible": len(mutants(file, root)), "tried": sum(row["file"] == file for row in rows),
               "killed": sum(row["file"] == file and row["killed"] for row in rows)}
-             for file in dict.fromkeys(row["file"] for row in rows)]
-    return {"seed": seed, "possible": sum(file["possible"] for file in files), "tried": len(rows),
-            "killed": len(rows) - len(survivors), "unexplained": sum(not row["why"] for row in survivors),
-            "files": files, "survivors": survivors}
+             for file in dict.fromkeys(row["file"] for row in rows)] + [file for other in others for file in other["files"]]
+    total = {key: sum(file[key] for file in files) for key in ("possible", "tried", "killed")}
+    return total | {"unexplained": sum(not row["why"] for row in survivors), "files": files, "survivors": survivors}
 
 
 def good(result: Mapping) -> bool:
@@ -122,13 +126,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=12, help="mutants of each file; default: 12")
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--only", action="append", choices=FILES, help="this file alone; may be repeated")
+    parser.add_argument("--only", action="append", choices=FILES, metavar="FILE", help="this file alone; may be repeated")
+    parser.add_argument("--with", type=Path, action="append", default=[], dest="others", metavar="FILE",
+                        help="add the result of an earlier run; its files are not tried again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args(words)
     torch.set_num_threads(1)
     os.chdir(ROOT)
-    files = {file: FILES[file] for file in args.only or FILES}
+    others = [json.loads(path.read_text()) for path in args.others]
+    done = {entry["file"] for other in others for entry in other["files"]}
+    files = {file: FILES[file] for file in args.only or FILES if file not in done}
     limits = {}
     for tests in {" ".join(tests): tests for rooms in files.values() for tests in rooms}.values():
         wrong, seconds = failing(tests)
@@ -139,10 +147,10 @@ def main(words: Sequence[str] | None = None) -> int:
     rows, left = [], json.loads(LEFT.read_text())
     with contextlib.suppress(KeyboardInterrupt):
         for mutant in chosen(None if args.all else args.each, args.seed, list(files)):
-            rows.append(row(mutant, *killed(mutant, files[mutant.file], limits), left))
-            told = "killed  " if rows[-1]["killed"] else "reason  " if rows[-1]["why"] else "SURVIVED"
+            rows.append(row(mutant, *killed(mutant, files[mutant.file], limits)))
+            told = "killed  " if rows[-1]["killed"] else "reason  " if reason(rows[-1], left) else "SURVIVED"
             print(f"{told} {rows[-1]['seconds']:6.1f} s  {mutant.file}:{mutant.line}  {mutant.edit[:90]}", flush=True)
-    result = summary(rows, args.seed)
+    result = summary(rows, left, others) | {"seed": args.seed}
     from reference.cli.common import write_result  # not before: what is imported already cannot be changed any more
 
     write_result(args.json, "mutation", result)

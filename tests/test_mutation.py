@@ -76,12 +76,23 @@ def test_survivors_are_listed_with_reasons_and_counted_apart_without(tiny: Path)
     negated, tie, *_ = mutants("tiny_for_mutants.py", tiny)
     left = [{"file": "tiny_for_mutants.py", "was": "return a if a > b else b", "becomes": "return a if a >= b else b",
              "why": "of equal numbers either is the larger"}]
-    rows = [row(negated, True, 1.0, left, tiny), row(tie, False, 2.0, left, tiny)]
-    result = summary(rows, 5, tiny)
+    rows = [row(negated, True, 1.0, tiny), row(tie, False, 2.0, tiny)]
+    result = summary(rows, left, root=tiny)
     assert result["files"] == [{"file": "tiny_for_mutants.py", "possible": 5, "tried": 2, "killed": 1}]
     assert (result["tried"], result["killed"], result["unexplained"], result["possible"]) == (2, 1, 0, 5)
     assert result["survivors"] == [left[0] | {"line": 3}]
-    assert summary([rows[0], row(tie, False, 2.0, [], tiny)], 5, tiny)["unexplained"] == 1
+    assert summary(rows, [], root=tiny)["unexplained"] == 1
+
+
+def test_runs_over_other_files_are_added_up(tiny: Path) -> None:
+    negated, tie, *_ = mutants("tiny_for_mutants.py", tiny)
+    first = summary([row(negated, True, 1.0, tiny)], [], root=tiny)
+    second = summary([row(tie, False, 1.0, tiny)], [], root=tiny)
+    second["files"][0]["file"] = "another.py"
+    both = summary([], [], [first, second], tiny)
+    assert [(file["file"], file["killed"]) for file in both["files"]] == [("tiny_for_mutants.py", 1), ("another.py", 0)]
+    assert (both["tried"], both["killed"], both["unexplained"], both["possible"]) == (2, 1, 1, 10)
+    assert both["survivors"] == second["survivors"]
 
 
 def test_less_than_95_in_100_or_a_survivor_without_a_reason_is_not_enough() -> None:
