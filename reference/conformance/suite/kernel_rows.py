@@ -161,10 +161,14 @@ def near_equal(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     q is larger than p by 9e-5 everywhere, as a law of half precision may be: now and then a token is rejected, and nothing
     is left of p - q. Dividing by that nothing gives NaN, a crash or an id from nowhere.
     """
-    found = Draws(kernel, session, {"near-equal": Group("near-equal", cases.off_by_rounding())})
-    group = found.groups["near-equal"]
+    yield from near(kernel, session, Group("near-equal", cases.off_by_rounding()))
+
+
+def near(kernel: Kernel, session: Session, group: Group) -> Iterator[Verdict]:
+    """Rows enough that some are rejected."""
+    found = Draws(kernel, session, {group.name: group})
     while group.drawn < NEAR:
-        found.more(["near-equal"])
+        found.more([group.name])
         said = group.impossible or group.stray
         yield Verdict("FAIL" if said else "INCONCLUSIVE" if group.drawn < NEAR else "PASS",
                       what=said or f"{group.drawn:,} rows", n=group.drawn)

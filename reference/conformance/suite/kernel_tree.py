@@ -19,7 +19,7 @@ from .kernel_call import answer, calling
 from .kernel_draws import Draws, watched
 from .kernel_group import CALL, Group
 from .kernel_law import first, law, windows
-from .kernel_rows import CALLS_APART, ROWS_APART, SHARED_CALLS, SHARED_ROWS, SMALL, apart, small
+from .kernel_rows import CALLS_APART, ROWS_APART, SHARED_CALLS, SHARED_ROWS, SMALL, apart, near, small
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
 
@@ -200,3 +200,12 @@ def tree_small_batches(kernel: TreeKernel, session: Session) -> Iterator[Verdict
     tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
     yield from small(kernel, session, [TreeGroup(f"batches of {size}", tables, (-1, -1), "with replacement", size)
                                        for size in SMALL])
+
+
+@check("kernel.tree-near-equal", needs=("verify_tree",))
+def tree_near_equal(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
+    """Does a step survive two guesses from a draft that is the target up to rounding?
+
+    As kernel.near-equal, over trees: of two siblings the first leaves nothing of p - q, now and then.
+    """
+    yield from near(kernel, session, TreeGroup("near-equal trees", cases.off_by_rounding(), (-1, -1), "with replacement"))

@@ -9,6 +9,7 @@ from ...verify.tree import tree
 from ..adapters.reference import Together, Tree, depth, emitted
 from . import Bug
 from .rules import OURS
+from .tree_parts import assembled_tree
 
 
 class TreeCoins(Tree):
@@ -56,6 +57,13 @@ class OneTreeGreedy(TreeCoins):
         return found
 
 
+class NothingLeft(TreeCoins):
+    """Divides by what is left of the target after a rejection, be it nothing."""
+
+    def walk(self, draft: Draft, p: Tensor, coins: Chance) -> Verdict:
+        return assembled_tree(rest=lambda left, q, x, p: (left - q).clamp(min=0))(draft, p, coins)
+
+
 TREE_KERNEL_BUGS = (
     Bug("neighbouring-trees-share-coins", 22, "TensorRT-LLM #19487", "random numbers",
         "two requests that stand beside each other get the same text, with trees", "kernel.tree-independence",
@@ -64,4 +72,6 @@ TREE_KERNEL_BUGS = (
         "kernel.tree-seeds", SeedThroughAFloat),
     Bug("one-tree-greedy", 64, OURS, "batching", "a request alone is answered as if at temperature 0, with trees",
         "kernel.tree-small-batches", OneTreeGreedy),
+    Bug("tree-residual-0/0", 17, "jaymody/speculative-sampling #5", "numerics",
+        "crashes when the draft is as good as the target, with trees", "kernel.tree-near-equal", NothingLeft, crashes=True),
 )
