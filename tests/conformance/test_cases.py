@@ -190,3 +190,8 @@ def test_tables_stay_as_they_are_and_are_told_apart_as_objects() -> None:
         tables.names = ()  # type: ignore[misc]
     assert tables != cases.chosen(("zeros",))
     assert tables in {tables}
+
+
+def test_tables_of_several_lengths_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        cases.joined(cases.chains(1), cases.chains(2))
