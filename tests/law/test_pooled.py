@@ -157,6 +157,17 @@ def test_the_stated_leaning_of_a_coin_is_found_with_its_power_to_the_binomials_w
     assert min(power(p + 0.9 * stated), power(p - 0.9 * stated)) < 0.999
 
 
+def test_25_heads_of_25_are_enough_and_24_of_24_are_not() -> None:
+    """A coin that always falls on heads, one alternative of 24: 2^25 > 24/alpha > 2^24. So 25 throws see a coin that hardly
+    ever fails, and 24 see nothing."""
+    states = {}
+    for n in (24, 25):
+        states[n] = AtMost(0.5, 1e-6)
+        states[n].n = n
+    assert states[24].mde == 0.5
+    assert 0.999 ** (1 / 25) - 0.5 < states[25].mde < 0.5
+
+
 def test_what_is_stated_is_less_than_the_whole_way_or_nothing() -> None:
     """Whether q itself, in the place of p, would be found decides: with enough draws it is."""
     stated = []
