@@ -14,6 +14,8 @@ import argparse
 
 import torch
 
+from ..model.flex import FlexCache
+from ..model.paged import PagedCache
 from ..model.text import Tokenizer, tokenizer
 from ..serve import ServingEngine
 from ..serve.calibrate import calibrate
@@ -23,6 +25,8 @@ from ..verify import RULES
 from .addons import branches
 from .common import BUNDLED, load_models, say
 from .request import add_decoder, make_drafter
+
+PAGES = {"gather": PagedCache, "flex": FlexCache}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +44,8 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=32, help="requests that run at once (default: 32)")
     parser.add_argument("--blocks", type=int, default=1024, help="blocks of the cache (default: 1024)")
     parser.add_argument("--block-size", type=int, default=16, help="tokens a block (default: 16)")
+    parser.add_argument("--attention", choices=PAGES, default="gather", help="gather the pages that a row sees, or read "
+                        "them in place with flex_attention, compiled on CUDA (default: gather)")
     parser.add_argument("--chunk", type=int, default=64, help="prompt tokens that one step reads (default: 64)")
 
 
@@ -70,7 +76,7 @@ def make_engine(args: argparse.Namespace) -> ServingEngine:
     if branches(drafter) and rule != "tree":
         raise SpecdecError(f"the draft has branches and the rule {rule} judges chains: use --rule tree")
     engine = ServingEngine(target, drafter, RULES[rule], gamma=args.gamma, rows=args.rows, blocks=args.blocks,
-                           size=args.block_size, chunk=args.chunk)
+                           size=args.block_size, chunk=args.chunk, pages=PAGES[args.attention])
     if args.adaptive:
         say("measuring what a step costs ...")
         engine.pace = calibrate(target, drafter, RULES[rule], args.gamma, args.rows)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..types import SpecdecError
+from .attention import Attend, attend, attending
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ class Cache:
             keys[rows[there], :, step.slots[there]] = k.transpose(1, 2)[there]
             values[rows[there], :, step.slots[there]] = v.transpose(1, 2)[there]
         return keys[:, :, : step.stop], values[:, :, : step.stop]
+
+    def reader(self, step: Step, groups: int) -> Attend:
+        """How every layer of a step keeps its keys and values and reads all that it sees. groups: query heads that read the
+        same keys."""
+        count = step.positions.shape[1]
+        parts = attending(count, step.mask, step.real, groups)
+        return lambda layer, q, k, v: attend(q, *self.write(layer, step, k, v), parts)
 
     def note(self, step: Step, states: Tensor) -> None:
         """The last states [B,N,E] of the step's tokens, for a cache that keeps them; this one does not."""

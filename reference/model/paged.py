@@ -91,7 +91,7 @@ class PagedCache(Cache):
 
     def rows(self, index: list[int]) -> "PagedCache":
         """As in `Cache`. A row taken twice is shared, not copied; a row left out gives its blocks back."""
-        part = PagedCache(self.pool)
+        part = type(self)(self.pool)
         part.lengths = select(self.lengths, index)
         part.tables = [[] if i < 0 else [self.pool.share(block) for block in self.tables[i]] for i in index]
         part.names = [[] if i < 0 else list(self.names[i]) for i in index]

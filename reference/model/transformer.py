@@ -8,11 +8,13 @@ weights are stored [in, out], so that a step is `x @ W`; and what reads the same
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import causal
 from .cache import Cache
 from .pool import Pool
 
@@ -35,7 +37,7 @@ class Config:
     eos_token_id: tuple[int, ...] = ()
 
 
-Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new k, v -> all k, v that attention reads
+Read = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v of one layer -> what its queries read; see `attention.Attend`
 
 
 @dataclass(frozen=True)
@@ -99,27 +101,6 @@ def spread(x: Tensor, real: Tensor | None) -> Tensor:
     return padded
 
 
-Part = tuple[slice, int, Tensor | None]  # rows that attend together, their width, and their mask
-
-
-def attending(count: int, mask: Tensor | None, real: Tensor | None, groups: int) -> list[Part]:
-    """Which rows attend together: all, but rows that come first and are not half as long as the longest are padded among
-    themselves. A batch that decodes is not made as wide as the prompt that is read beside it.
-
-    Args:
-        count: N. mask [B,1,N,S]. real [B,N]. groups: query heads that read the same keys; the mask gets a copy for each.
-    """
-    def copies(mask: Tensor | None) -> Tensor | None:
-        return mask if mask is None or groups == 1 else mask.repeat(1, 1, groups, 1)
-
-    lengths = [] if real is None else real.sum(1).tolist()
-    short = next((row for row, length in enumerate(lengths) if 2 * length >= count), 0)
-    if not short or mask is None:
-        return [(slice(None), count, copies(mask))]
-    width = max(1, *lengths[:short])
-    return [(slice(short), width, copies(mask[:short, :, :width])), (slice(short, None), count, copies(mask[short:]))]
-
-
 class Attention(nn.Module):
     """Grouped-query attention: every key/value head serves H/G query heads."""
 
@@ -129,18 +110,12 @@ class Attention(nn.Module):
         self.qkv = Linear(config.hidden_size, (self.heads + 2 * self.kv_heads) * self.dim)
         self.out = Linear(self.heads * self.dim, config.hidden_size)
 
-    def forward(self, x: Tensor, turn: Tensor, parts: list[Part], store: Store, real: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, read: Read, real: Tensor | None) -> Tensor:
         qkv = spread(self.qkv(x), real).unflatten(-1, (-1, self.dim))  # [B,N,H+2G,D]
         qk = rotate(qkv[:, :, : self.heads + self.kv_heads], turn).transpose(1, 2)  # [B,H+G,N,D]
-        k, v = store(qk[:, self.heads:], qkv[:, :, self.heads + self.kv_heads:].transpose(1, 2))  # [B,G,S,D]
-        read = []
-        for rows, width, mask in parts:
-            # The query heads of one group read the same keys: stack them along the queries, [B,G,(H/G)*N,D].
-            q = qk[rows, : self.heads, :width].reshape(-1, self.kv_heads, self.heads // self.kv_heads * width, self.dim)
-            y = F.scaled_dot_product_attention(q, k[rows], v[rows], attn_mask=mask)
-            y = y.view(-1, self.heads, width, self.dim).transpose(1, 2).flatten(2)
-            read.append(pack(y, None if real is None else real[rows, :width]))
-        return self.out(read[0] if len(read) == 1 else torch.cat(read, 1))
+        v = qkv[:, :, self.heads + self.kv_heads:].transpose(1, 2)
+        y = read(qk[:, : self.heads], qk[:, self.heads:], v)  # [B,H,N,D]
+        return self.out(pack(y.transpose(1, 2).flatten(2), real))
 
 
 class MLP(nn.Module):
@@ -164,8 +139,8 @@ class Block(nn.Module):
         self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, turn: Tensor, parts: list[Part], store: Store, real: Tensor | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), turn, parts, store, real)
+    def forward(self, x: Tensor, turn: Tensor, read: Read, real: Tensor | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), turn, read, real)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -214,22 +189,18 @@ class Stack(nn.Module):
             counts: Tensor | None = None) -> Tensor:
         """Inputs [B,N,E] through all blocks and the last norm: [B,N,E]. `cache`, `parents`, `counts` as in Transformer."""
         config, count = self.config, x.shape[1]
-        turn = torch.view_as_complex(self.turn)
-        step, mask = None, None
+        groups = config.num_attention_heads // config.num_key_value_heads
+        turn, step, real = torch.view_as_complex(self.turn), None, None
         if cache is None:
-            turn = turn[:count][None, :, None]
-            mask = torch.full((count, count), -torch.inf, dtype=self.dtype, device=self.device).triu(1)[None, None]
+            turn, reads = turn[:count][None, :, None], causal(count, groups, self.dtype, self.device)
         else:
             step = cache.step(count, parents, counts)
             # Only padding may stand behind the context's end; its angle does not matter.
-            turn, mask = turn[step.positions.clamp(max=len(turn) - 1)][:, :, None], step.mask
-        real = None if step is None else step.real
-        parts = attending(count, mask, real, config.num_attention_heads // config.num_key_value_heads)
+            turn, real = turn[step.positions.clamp(max=len(turn) - 1)][:, :, None], step.real
+            reads = cache.reader(step, groups)
         x = pack(x, real)  # ragged rows are padded for attention alone, whatever else is done is done for real tokens
-        for index, block in enumerate(self.blocks):
-            def store(k: Tensor, v: Tensor, index: int = index) -> tuple[Tensor, Tensor]:
-                return (k, v) if cache is None or step is None else cache.write(index, step, k, v)
-            x = block(x, turn, parts, store, real)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, turn, partial(reads, layer), real)
         states = spread(self.norm(x), real)
         if cache is not None and step is not None:
             cache.note(step, states)

@@ -31,12 +31,13 @@ class ServingEngine:
     Args:
         gamma: tokens proposed a cycle at most. rows: requests that run at once. blocks, size: the cache, in blocks of `size`
             tokens. chunk: prompt tokens that one step reads. pace: chooses draft depths; None: always gamma.
-            share: take up blocks of equal prompt beginnings. coins: numbers of requests -> their chance; None: each its own
-            seeded stream.
+            share: take up blocks of equal prompt beginnings. pages: how attention reads them.
+            coins: numbers of requests -> their chance; None: each its own seeded stream.
     """
 
     def __init__(self, target: Transformer, drafter: Drafter, rule: Rule, *, gamma: int = 5, rows: int = 32,
                  blocks: int = 512, size: int = 16, chunk: int = 64, pace: Pace | None = None, share: bool = True,
+                 pages: type[PagedCache] = PagedCache,
                  coins: Callable[[list[int]], Chance] | None = None):
         for name, value, least in (("gamma", gamma, 0), ("rows", rows, 1), ("chunk", chunk, 1)):
             if value < least:
@@ -44,7 +45,7 @@ class ServingEngine:
         self.target, self.drafter, self.rule, self.gamma = target, drafter, rule, gamma
         self.rows, self.chunk, self.pace, self.share = rows, chunk, pace, share
         self.pool = target.new_pool(blocks, size, drafter.reads_states)
-        self.cache = PagedCache(self.pool)
+        self.cache = pages(self.pool)
         self.context, self.vocabulary = target.config.max_position_embeddings, target.config.vocab_size
         drafter.begin(Text([], [], [], self.vocabulary), self.context + drafter.nodes(gamma) + 1)
         self.coins = coins or (lambda numbers: Streams(streams=[self.by_number[i].stream for i in numbers]))

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.decode import generate
+from reference.model.flex import FlexCache
+from reference.model.paged import PagedCache
 from reference.probs import history, probs
 from reference.serve import ServingEngine
 from reference.types import SamplingParams
@@ -62,8 +64,8 @@ def traffic(draw):
 @pytest.mark.parametrize("name", PLAYERS)
 @settings(max_examples=12)
 @given(arrivals=traffic(), greedy=st.booleans(), gamma=st.integers(0, 3), rows=st.integers(1, 4), size=st.integers(1, 5),
-       room=st.integers(0, 20), chunk=st.integers(1, 9), share=st.booleans())
-def test_with_every_drafter(name, arrivals, greedy, gamma, rows, size, room, chunk, share):
+       room=st.integers(0, 20), chunk=st.integers(1, 9), share=st.booleans(), pages=st.sampled_from([PagedCache, FlexCache]))
+def test_with_every_drafter(name, arrivals, greedy, gamma, rows, size, room, chunk, share, pages):
     rule_name, player = PLAYERS[name]
     rule = rule_of(rule_name, 0 if greedy else 1)
     if greedy:
@@ -71,7 +73,7 @@ def test_with_every_drafter(name, arrivals, greedy, gamma, rows, size, room, chu
     drafter = player()
     blocks = max(-(-(len(prompt) + params.max_new_tokens + drafter.nodes(gamma)) // size) for _, prompt, params in arrivals)
     engine = ServingEngine(MODEL, drafter, rule, gamma=gamma, rows=rows, blocks=blocks + room // size, size=size,
-                           chunk=chunk, share=share)
+                           chunk=chunk, share=share, pages=pages)
     done = served(engine, arrivals)
     for number, (_, prompt, params) in enumerate(arrivals):
         same(done[number], alone(player, rule, prompt, params, gamma))
