@@ -12,7 +12,7 @@ from typing import Any
 
 from ..types import SamplingParams
 from .contract import Completion, Engine, Metrics
-from .plug import NotLoadedError, has
+from .plug import NotLoadedError, has, misnamed
 from .session import MisbehavedError, Session
 from .suite import Run, check
 from .toys import Toy, toy
@@ -59,6 +59,8 @@ class Asked:
                 raise NotLoadedError(f"the engine cannot be made: {type(error).__name__}: "
                                      f"{' '.join(str(error).split())[:300]}") from error
             raise
+        if wrong := misnamed(held[key]):
+            raise NotLoadedError(wrong)
         self.session.kept["loaded"] = True
         return held[key]
 
@@ -81,7 +83,9 @@ class Asked:
             raise
         if given != prompts or biases != [s.logit_bias for s in params]:
             raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
-        done = [self._answer(answer, number) for number, answer in enumerate(self._list(out, len(rows)))]
+        listed = self._list(out, len(rows))
+        _refuse_prompts(listed, rows)
+        done = [self._answer(answer, number) for number, answer in enumerate(listed)]
         if speculative:
             seen = self.session.kept.setdefault("drafted", {})
             drafted = sum(d.metrics.drafted for d in done if d.metrics)
@@ -122,6 +126,14 @@ class Asked:
         return Completion([int(t) for t in tokens], done.finish_reason,
                           list(map(float, logprobs)) if self.has("logprobs") and logprobs is not None else None,
                           metrics if self.has("metrics") else None)
+
+
+def _refuse_prompts(answers: Sequence[object], rows: Sequence[Row]) -> None:
+    """Where every text begins with its prompt and is too long for that, the prompts were given back too."""
+    texts = [getattr(answer, "tokens", None) for answer in answers]
+    if all(isinstance(text, list | tuple) and len(text) > params.max_new_tokens and list(text[: len(prompt)]) == list(prompt)
+           for text, (prompt, params) in zip(texts, rows)):
+        raise MisbehavedError("completion 0 begins with its prompt: return the new tokens alone")
 
 
 def _metrics(metrics: Any, place: str) -> Metrics:

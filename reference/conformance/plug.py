@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,8 @@ def load(engine: str, level: str | None = None, baseline: str | None = None) -> 
                            f"{', '.join(BUILT_IN)}")
     found = _attribute(_module(where), name, where)
     level = _level(found, engine, level)
+    if level != "kernel" and (wrong := misnamed(found)):
+        raise SpecdecError(f"{engine}: {wrong}")
     if baseline is not None and level != "http":
         raise SpecdecError(f"--baseline is for servers and {engine} is judged at the level {level}: leave it out")
     try:
@@ -120,6 +122,18 @@ def has(subject: Any, need: str) -> bool:
         kind = subject if isinstance(subject, type) else type(subject)
         return method is not None and getattr(kind, need, None) not in _inherited(need)
     return need in getattr(subject, "supports", ())
+
+
+def misnamed(subject: Any) -> str:
+    """What is wrong with the capabilities that an adapter says it has; "" for nothing."""
+    supports = getattr(subject, "supports", ())
+    if isinstance(supports, property):  # known once it is made
+        return ""
+    if isinstance(supports, str) or not isinstance(supports, Collection):
+        return f"supports is {supports!r}: give a set of names"
+    strange = sorted({str(name) for name in supports} - contract.CAPABILITIES)
+    return f"supports names {strange[0]!r}, which is no capability: give of {', '.join(sorted(contract.CAPABILITIES))}" \
+        if strange else ""
 
 
 def _inherited(need: str) -> list[Any]:

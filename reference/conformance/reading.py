@@ -123,6 +123,11 @@ def _restored(toy: Toy, prompt: Sequence[int], params: SamplingParams, done: Com
             possible.append(whole)
     if len(possible) < 2:
         return possible[0] if possible else done.tokens
-    likely = [float(table.log_softmax(-1)[range(len(text)), text].sum()) for text, table in zip(possible, scores(
-        toy.target, [[*prompt, *text] for text in possible], [len(prompt)] * len(possible)), strict=True)]
-    return possible[likely.index(max(likely))]
+    tables = laws(toy, [(prompt, params)] * len(possible), possible)
+    return max(zip(possible, tables, strict=True), key=lambda one: _likely(*one))[0]
+
+
+def _likely(text: Sequence[int], table: Laws) -> tuple[float, float]:
+    """How likely a text is under its parameters, and under none: at temperature 0 a single one is possible."""
+    under, plain = (float(law[range(len(text)), text].log().sum()) for law in (table.law, table.scores.softmax(-1)))
+    return under, plain

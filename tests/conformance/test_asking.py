@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
+from reference.conformance.adapters.reference import Looped
+from reference.conformance.contract import CAPABILITIES
 from reference.conformance.job import Job
+from reference.conformance.plug import NotLoadedError, load, misnamed
+from reference.conformance.session import Session, judge
+from reference.conformance.suite import checks
+from reference.types import SpecdecError
 from tests.conformance.told import here, verdicts
 
 FRAGILE = """
@@ -32,3 +40,25 @@ def test_an_engine_that_raised_is_made_again(tmp_path: Path) -> None:
     assert said["engine.stop-sequence"]["verdict"] == "FAIL"
     assert "no tokenizer" in said["engine.stop-sequence"]["what"]
     assert said["engine.max-tokens"]["verdict"] == "PASS", said["engine.max-tokens"]["what"]
+
+
+@pytest.mark.parametrize(("supports", "said"), [
+    ('{"sampling", "topk"}', "supports names 'topk', which is no capability: give of batch, "),
+    ('"metrics"', "supports is 'metrics': give a set of names")])
+def test_a_capability_that_does_not_exist_is_bad_use(supports: str, said: str, tmp_path: Path) -> None:
+    """Nothing would be asked of a name that is misspelt, and nobody would notice."""
+    (tmp_path / "mine.py").write_text(f"class Mine:\n    supports = {supports}\n    def generate(self): pass\n")
+    with pytest.raises(SpecdecError, match=said):
+        load(f"{tmp_path}/mine.py:Mine")
+
+
+def test_capabilities_that_an_engine_names_when_it_is_made_are_looked_at_too() -> None:
+    class Late(Looped):
+        def __init__(self, *folders: Path):
+            super().__init__(*folders)
+            self.supports = {"seeds"}  # type: ignore[assignment]
+
+    assert misnamed(Late) == ""
+    with pytest.raises(NotLoadedError, match="supports names 'seeds'"):
+        judge(Late, Session("x", "engine"), [item for item in checks("engine") if item.id == "engine.greedy"])
+    assert all(misnamed(type("Some", (), {"supports": some})) == "" for some in ((), ["batch"], CAPABILITIES))

@@ -107,7 +107,8 @@ SPOILS = {
     "has logprobs of the type NoneType": lambda done, prompts, params: [replace(one, logprobs=None) for one in done],
     "has the logprobs [0.5]": lambda done, prompts, params: [replace(one, logprobs=[0.5]) for one in done],
     "changes the prompts": lambda done, prompts, params: prompts[0].append(0) or done,
-    "instead of": lambda done, prompts, params: [Completion(prompt + one.tokens, one.finish_reason, [0.0] * len(
+    "instead of": lambda done, prompts, params: [replace(one, tokens=[(t + 1) % 16 for t in one.tokens]) for one in done],
+    "begins with its prompt": lambda done, prompts, params: [Completion(prompt + one.tokens, one.finish_reason, [0.0] * len(
         prompt + one.tokens), one.metrics) for prompt, one in zip(prompts, done, strict=True)],
     "goes on for 1 tokens after its 24 tokens": lambda done, prompts, params: [
         replace(one, tokens=[*one.tokens, 0], logprobs=[*one.logprobs, 0.0]) for one in done],

@@ -32,32 +32,33 @@ def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterat
 
 @engine_check("engine.temperature", law=True, statistical=True, needs=("sampling",))
 def temperature(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """At temperatures 0.2, 0.5, 1.5 and 3, has each token the law of that temperature?
+    """At temperatures 0.01, 0.2, 0.5, 1.5 and 3, has each token the law of that temperature?
 
-    A verifier that leaves the temperature out, takes a low one for 0 or cuts a high one, or a draft that reports a law of
-    another temperature, moves tokens along p or along q/p. First and last tokens, and each temperature, are looked at apart
-    too.
+    A verifier that leaves the temperature out, takes a low one for 0, cuts a high one or overflows at a tiny one, or a draft
+    that reports a law of another temperature, moves tokens along p or along q/p. First and last tokens, and each
+    temperature, are looked at apart too.
     """
-    yield from with_each(engine, session, *({"temperature": at} for at in (0.5, 1.5, 0.2, 3.0)))
+    yield from with_each(engine, session, *({"temperature": at} for at in (0.5, 1.5, 0.2, 3.0, 0.01)))
 
 
 @engine_check("engine.top-k", law=True, statistical=True, needs=("sampling", "top_k"))
 def top_k(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """With top-k 2 and 4, and 3 at temperature 0.5, does every token come from the k likeliest, by their law?
+    """With top-k 1, 2 and 4, and 3 at temperature 0.5, does every token come from the k likeliest, by their law?
 
     A single token from outside fails at once. Ties at the edge are left out. Temperature and top-k are one law in whatever
     order they are applied, so that it may be asked for both together.
     """
-    yield from with_each(engine, session, {"top_k": 2}, {"top_k": 4}, {"top_k": 3, "temperature": 0.5})
+    yield from with_each(engine, session, {"top_k": 2}, {"top_k": 4}, {"top_k": 3, "temperature": 0.5}, {"top_k": 1})
 
 
 @engine_check("engine.top-p", law=True, statistical=True, needs=("sampling", "top_p"))
 def top_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """With top-p 0.5 and 0.85, does every token come from the nucleus, by its law?
+    """With top-p 0.01, 0.5 and 0.85, does every token come from the nucleus, by its law?
 
-    The nucleus is the fewest likeliest tokens that reach top-p together. A single token from outside fails at once.
+    The nucleus is the fewest likeliest tokens that reach top-p together, and never empty. A single token from outside fails
+    at once.
     """
-    yield from with_each(engine, session, {"top_p": 0.5}, {"top_p": 0.85})
+    yield from with_each(engine, session, {"top_p": 0.5}, {"top_p": 0.85}, {"top_p": 0.01})
 
 
 @engine_check("engine.min-p", law=True, statistical=True, needs=("sampling", "min_p"))

@@ -20,6 +20,7 @@ from .engine_text import greedy
 
 LENGTH = 16
 SEEDS = (0, 1, 257, 65793)  # 65793 = 2^16 + 2^8 + 1
+MANY = 320  # rows of one batch: more than a block of 256 streams
 EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
 
 
@@ -73,14 +74,15 @@ def _repeated(one: Asked, prompt: tuple[int, ...], texts: list[list[int]]) -> st
 def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Are requests without a seed independent, of each other and of the calls before?
 
-    The same prompt many times over, in one batch and in calls one after another. First no long text may come twice; then
-    the ranks of tokens at the same place of two neighbours must be independent: shared coins show even where the texts
-    differ, and no law of a single text shows them.
+    The same prompt many times over, in one batch and in calls one after another. First no long text may come twice, in a
+    batch of 320 rows or in eight calls; then the ranks of tokens at the same place of two neighbours must be independent:
+    shared coins show even where the texts differ, and no law of a single text shows them.
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
     params = SamplingParams(max_new_tokens=20, stop_ids=(one.toy.eos,))
-    texts = [done.tokens for together in (64, 1) for done in one.answers([(prompt, params)] * 8, together=together)]
+    texts = [done.tokens for many in ((MANY, 1) if one.has("batch") else (1,))
+             for done in one.answers([(prompt, params)] * max(many, 8), together=many)]
     if wrong := _repeated(one, prompt, texts):
         yield Verdict("FAIL", what=wrong, case=f"prompt {list(prompt)}, no seed", n=len(texts))
         return

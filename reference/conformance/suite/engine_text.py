@@ -121,8 +121,9 @@ def _stopped(one: Asked, kind: str) -> list[Row]:
     rows: list[Row] = []
     for found in written(one.toy.name, 48)[:3]:
         for i in range(10):
+            never = ((one.toy.eos, one.toy.eos),) * (i % 2)
             params = greedy(one.toy, 16, stop_ids=(one.toy.eos, found.text[i])) if kind == "token" else \
-                greedy(one.toy, 16, stop_sequences=(found.text[i: i + 3],))
+                greedy(one.toy, 16, stop_sequences=(*never, found.text[i: i + 1 + i % 6]))
             rows.append((found.prompt, params))
     return rows
 
@@ -141,8 +142,9 @@ def stop_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 def stop_sequence(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does a text end with its stop sequence, inside a draft and across two?
 
-    Three tokens from each place in three greedy texts are made a stop sequence: some lie in one draft, some begin in one
-    cycle and end in the next. What follows in the same cycle must go.
+    One to six tokens from each place in three greedy texts are made a stop sequence, alone or behind another that never
+    comes: some lie in one draft, some begin in one cycle and end in the next or the one after. What follows in the same
+    cycle must go.
     """
     yield from _stops(engine, session, "sequence")
 

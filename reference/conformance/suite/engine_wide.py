@@ -1,19 +1,37 @@
-"""Vocabularies of other sizes than the toys of the other checks have."""
+"""Inputs of other sizes than those of the other checks: vocabularies and prompts."""
 
 from collections.abc import Iterator
 
 from ...types import SamplingParams
-from ..asking import asked, engine_check
+from ..asking import Row, asked, engine_check
 from ..contract import Engine
 from ..orders import LIKELY
 from ..session import Session
-from ..toys import written
+from ..toys import Toy, written
 from ..verdict import Verdict
 from .engine_law import direction, ranked
 from .engine_params import greedily
 from .engine_text import greedy
 
 MOST = 1024  # tokens of a slice: each has a law of 2,053
+LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)  # of prompts: at the ends of blocks, and beside them
+
+
+@engine_check("engine.prompts")
+def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Is greedy text the target's own after prompts of 1 to 100 tokens, and with end tokens inside them?
+
+    Lengths that fill blocks of 16, 32 and 64 and those beside them, one token over and over, and an end token in the
+    prompt, which is a token like any other there; with drafts that are always taken and drafts that are often right.
+    """
+    def rows(name: str, toy: Toy) -> list[Row]:
+        found = written(name, 48)[:3]
+        long = [[*one.prompt, *one.text] * 4 for one in found[:2]]
+        some = [whole[:length] for whole in long for length in LENGTHS]
+        some += [[*one.prompt[:4], toy.eos, *one.prompt[4:]] for one in found] + [[one.prompt[0]] * 20 for one in found]
+        return [(prompt, greedy(toy, 12)) for prompt in some]
+
+    yield greedily(engine, session, ("wide-same", "wide"), "after prompts of other lengths", rows)
 
 
 @engine_check("engine.vocabulary-sizes", law=True, statistical=True, needs=("sampling",))

@@ -11,7 +11,7 @@ from ..adapters.reference import Looped
 from ..contract import Completion, Metrics
 from ..exact import CHECKS
 from ..subjects import Loop
-from . import Bug, Subject, loop_kinds, loop_places
+from . import Bug, Subject, loop_kinds, loop_places, loop_sizes
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
@@ -140,9 +140,19 @@ _KINDS = (
     ("one-parameter-at-a-time", 27, OURS, "parameters", "top-k turns the temperature off", "engine.top-k",
      loop_places.OneParameterAtATime),
     ("candidates-cut-at-1024", 16, OURS, "numerics", "in a large vocabulary text is too likely", "engine.vocabulary-sizes",
-     loop_places.LikeliestThousand),
+     loop_sizes.LikeliestThousand),
     ("padding-drawn", 16, "SGLang #22643", "numerics", "where a vocabulary is padded its last token comes too often",
-     "engine.vocabulary-sizes", loop_places.PaddingDrawn),
+     "engine.vocabulary-sizes", loop_sizes.PaddingDrawn),
+    ("first-stop-alone", 40, OURS, "stops", "of several stop sequences one is seen", "engine.stop-sequence",
+     loop_sizes.FirstStopAlone),
+    ("short-stops-alone", 40, OURS, "stops", "long stop sequences are not seen", "engine.stop-sequence",
+     loop_sizes.ShortStopsAlone),
+    ("full-block-short", 34, OURS, "cache", "after prompts of some lengths text is another", "engine.prompts",
+     loop_sizes.FullBlockShort),
+    ("end-tokens-hidden", 43, OURS, "cache", "a conversation's earlier turns run together", "engine.prompts",
+     loop_sizes.EndsHidden),
+    ("streams-run-out", 22, "TensorRT-LLM #19487", "random numbers", "in a large batch texts come twice", "engine.rows",
+     loop_sizes.StreamsRunOut),
     ("seed-cut", 23, OURS, "random numbers", "some seeds bring back each other's texts", "engine.seeds",
      loop_places.SeedCut),
     ("seed-0-is-none", 23, OURS, "random numbers", "seed 0 does not bring a text back", "engine.seeds",

@@ -1,5 +1,4 @@
-"""Planted bugs that show in one place, under one setting or in one vocabulary alone, and drown where all are counted
-together."""
+"""Planted bugs that show in one place or under one setting alone, and drown where all tokens are counted together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,21 +49,3 @@ class SeedCut(Loop):
 class SeedZero(Loop):
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         return Streams([s.seed or None for s in params])
-
-
-class LikeliestThousand(OwnLaw):
-    """A buffer of 1,024 candidates."""
-
-    def law_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
-        best, ids = p.topk(min(1024, p.shape[-1]), -1)
-        return torch.zeros_like(p).scatter(-1, ids, best / best.sum(-1, keepdim=True))
-
-
-class PaddingDrawn(OwnLaw):
-    """Rows are padded to a multiple of 8 with scores of 0, and an id outside the vocabulary is taken for the last one."""
-
-    def law_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
-        more = -p.shape[-1] % 8 / p.shape[-1]
-        drawn = p.clone()
-        drawn[..., -1] += more
-        return torch.where(p.amax(-1, keepdim=True) == 1, p, drawn / (1 + more))
