@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reference.conformance.cases import Tables
-from reference.conformance.suite.kernel_group import Group
+from reference.conformance.suite.kernel_group import Group, far_apart
 from reference.conformance.suite.kernel_law import groups
 
 V, K, CASES = 3, 2, 2
@@ -205,6 +205,11 @@ def test_answers_astray_are_told_from_those_that_follow_the_draft() -> None:
     draft = torch.tensor([[0, 1, 1]] * 5)
     said = torch.tensor([[1, -1, -1, -1], [0, 0, -1, -1], [1, 1, -1, -1], [0, 1, 1, 0], [0, 1, 0, 1]])
     assert group.astray(draft, said, (said >= 0).sum(1)).tolist() == [False, False, True, False, True]
+
+
+def test_tokens_of_a_large_vocabulary_stand_at_both_sides_of_the_ends_of_tiles() -> None:
+    """Of 32 and of 1,024, and at the first id; the likeliest where the caller says."""
+    assert far_apart(4096).tolist() == [4096, 0, 31, 32, 1023, 1024, 2047, 4000]
 
 
 def test_groups_are_themselves_whatever_they_hold() -> None:

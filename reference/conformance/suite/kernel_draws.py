@@ -79,7 +79,7 @@ def watched(found: Draws, marks: Sequence[str], good: str) -> Iterator[Verdict]:
     while True:
         waiting = [name for name, group in found.groups.items() if not group.slices]
         if waiting:
-            found.more(waiting[:1])
+            found.reach(waiting[0], 0)
         drawn = sum(group.drawn for group in found.groups.values())
         bad = next((str(text) for group in found.groups.values() for mark in marks if (text := getattr(group, mark))), "")
         if bad:
