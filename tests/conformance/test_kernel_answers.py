@@ -88,17 +88,18 @@ def test_every_combination_of_sizes_is_asked_for() -> None:
     assert {v.verdict for v in said} == {"PASS"}
 
 
-def test_a_token_behind_the_end_of_every_row_is_called_padding() -> None:
+@pytest.mark.parametrize("token", [0, 1])
+def test_a_token_behind_the_end_of_every_row_is_called_padding(token: int) -> None:
     class Padded(Rejection):
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
             out = super().verify(p, q, draft, seed)
-            return out.where(out >= 0, 1)
+            return out.where(out >= 0, token)
 
     *before, said = suite.shape(Padded(), Session("x", "kernel"))
     assert {v.verdict for v in before} == {"PASS"}
     assert said.verdict == "FAIL"
-    assert said.what == "all 64 rows end with 1: behind a row's last token stands -1"
-    assert said.case == "8 draft tokens, 33 in the vocabulary"
+    assert said.what == f"all 64 rows end with {token}: behind a row's last token stands -1"
+    assert said.case.startswith("8 draft tokens, ")
 
 
 class Coins(Rejection):
@@ -113,7 +114,7 @@ class Coins(Rejection):
         self.calls += 1
         generator = torch.Generator().manual_seed({"seed": seed, "calls": self.calls, "global": 0, "seeds global": 0,
                                                    "last": self.last, "one row": seed, "cut": seed & 255,
-                                                   "coinless": 0}[self.kind])
+                                                   "halved": seed // 2, "coinless": 0}[self.kind])
         self.last = seed
         if self.kind == "seeds global":
             torch.manual_seed(seed)
@@ -153,6 +154,9 @@ def test_every_bit_of_a_seed_is_to_count_unless_no_coin_is_drawn() -> None:
     assert [v.verdict for v in before] == ["PASS"] * 3
     assert (said.verdict, said.n) == ("FAIL", 3)
     assert said.what.startswith("23 of the seed's low 31 bits change nothing, bit 8 the first of them")
+    kernel.kind = "halved"
+    *_, said = suite.determinism(kernel, Session("x", "kernel"))
+    assert said.what.startswith("1 of the seed's low 31 bits change nothing, bit 0 the first of them")
     kernel.kind = "coinless"
     assert [v.verdict for v in suite.determinism(kernel, Session("x", "kernel"))] == ["PASS"] * 4
 

@@ -35,9 +35,9 @@ def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """
     for tried, (rows, count, size) in enumerate(SHAPES, 1):
         seed = session.seed_for("shape", (rows, count, size))
-        last = called(kernel, session, *inputs(session, rows, count, size), seed)[:, -1]
-        if rows == 64 and count == 8 and size > 2 and int(last[0]) >= 0 and bool((last == last[0]).all()):
-            yield Verdict("FAIL", what=f"all {rows} rows end with {int(last[0])}: behind a row's last token stands -1",
+        last = called(kernel, session, *inputs(session, rows, count, size), seed)[:, -1].unique().tolist()
+        if rows == 64 and count == 8 and len(last) == 1 and last != [-1]:
+            yield Verdict("FAIL", what=f"all {rows} rows end with {last[0]}: behind a row's last token stands -1",
                           case=f"{count} draft tokens, {size} in the vocabulary", n=tried)
             return
         yield Verdict("PASS", what=f"{tried} shapes", n=tried)
