@@ -112,8 +112,11 @@ def turn(target: Transformer, drafter: Drafter, rule: Rule, text: Text, requests
     draft = _readable(drafter.propose(text, budget, chance).to(target.device), batch, text.vocabulary)
     verdict, p, states = _verify(target, cache, rule, text, draft, chance, chunks)
     path, accepted = verdict.path.cpu(), verdict.accepted.cpu()
-    more = torch.tensor([len(chunk) - 1 for chunk in chunks], dtype=torch.int64)
-    cache.commit(torch.cat((path, torch.arange(path.shape[1]).expand(len(chunks), -1))), torch.cat((accepted, more)))
+    if chunks:
+        more = torch.tensor([len(chunk) - 1 for chunk in chunks], dtype=torch.int64)
+        cache.commit(torch.cat((path, torch.arange(path.shape[1]).expand(len(chunks), -1))), torch.cat((accepted, more)))
+    else:
+        cache.commit(path, accepted)
     drafter.commit(accepted)
     kept = torch.cat((torch.zeros_like(path[:, :1]), path + 1), 1) if path.shape[1] else accepted[:, None] * 0
     text.states, text.fresh = states[torch.arange(batch)[:, None], kept], accepted + 1
@@ -148,6 +151,11 @@ def _readable(draft: Draft, batch: int, vocabulary: int) -> Draft:
             or not all(0 <= length <= count for length in lengths):
         raise SpecdecError(f"the draft has tokens {list(draft.tokens.shape)}, parents {list(draft.parents.shape)} and "
                            f"lengths {lengths[:8]}: give [{batch}, N], [{batch}, N] and {batch} lengths from 0 to N")
+    if not draft.tokens.numel():
+        return draft
+    low, high = draft.tokens.aminmax()
+    if low >= 0 and high < vocabulary and not draft.branches:
+        return draft
     ahead, valid = torch.arange(count, device=draft.tokens.device), draft.valid
     known = (draft.tokens >= 0) & (draft.tokens < vocabulary)
     good = known & (draft.parents >= -1) & (draft.parents < ahead)
