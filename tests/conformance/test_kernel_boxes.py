@@ -141,15 +141,15 @@ def test_walls_that_stand_only_at_the_end_of_another_uniform_are_found(end: int)
     assert float(boxes.volume[0][boxes.said[0] == 6].sum()) == pytest.approx(0.7 * 2**-18, abs=2**-40)
 
 
-def test_the_case_whose_answers_have_no_boxes_is_named() -> None:
-    """The first is right; the second's walls are slanted."""
+def test_the_first_case_whose_answers_have_no_boxes_is_named() -> None:
+    """The first of three is right; the walls of the others are slanted."""
     def answer(p: Tensor, draft: Tensor, u: Tensor) -> Tensor:
         slanted = (p[:, 0, 0] > 0.8) & ((u[:, 0] + u[:, 1]) % 1 > 0.5)
         return torch.stack((slanted.long(), torch.full_like(draft[:, 0], -1)), 1)
 
-    group = Group("two", cases.turned(1, 2, cases.TWOS))
-    with pytest.raises(NoBoxesError, match=r"^likely \(V = 2, K = 1\): the answer changes"):
-        Boxes(cube(answer, group), torch.arange(4))
+    group = Group("three", cases.turned(1, 2, {name: ((p, 1), (1, 1)) for name, p in (("a", 2), ("b", 9), ("c", 19))}))
+    with pytest.raises(NoBoxesError, match=r"^b \(V = 2, K = 1\): the answer changes"):
+        Boxes(cube(answer, group), torch.arange(6))
 
 
 def test_an_empty_draft_is_a_line_of_boxes() -> None:
