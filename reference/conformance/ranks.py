@@ -50,10 +50,10 @@ class Evidence:
     def cause(self) -> str:
         counts = self.test.counts[0]
         front = float((counts * torch.arange(BINS - 1, -BINS, -2)).sum()) > 0
-        return self.way.front if front else self.way.behind
+        return f"{self.among}{': ' * bool(self.among)}{self.way.front if front else self.way.behind}"
 
     def __str__(self) -> str:
-        return f"{self.cause} (ranks {self.way.name}{', of ' * bool(self.among)}{self.among})"
+        return f"{self.cause} (ranks {self.way.name})"
 
     def picture(self) -> Picture:
         counts = self.test.counts[0]

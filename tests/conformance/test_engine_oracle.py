@@ -176,7 +176,10 @@ def test_ranks_say_nothing_of_right_texts_and_see_what_is_wrong():
     right = ranks.Ranks(WAYS, 1e-6, torch.Generator().manual_seed(1))
     done = sampled(rows)
     assert right.read(made, rows, done) is None
-    assert max(test.largest for test in right.tests.values()) < 9  # a false alarm of e^-9 for each of seven
+    # A false alarm of e^-9 for each of seven, and for each of three kinds of token in five of them.
+    assert max(test.largest for test in (*right.tests.values(), *right.parts.values())) < 9
+    assert {right._named(kind) for _, kind in right.parts} == {"first tokens", "last tokens before max_new_tokens",
+                                                               "tokens 2 to 32"}
     twice = ranks.Ranks((orders.BESIDE,), 1e-6, torch.Generator().manual_seed(1))
     same = [rows[2 * (i // 2)] for i in range(len(rows))]
     assert twice.read(made, same, [done[2 * (i // 2)] for i in range(len(rows))]) is None
@@ -186,3 +189,22 @@ def test_ranks_say_nothing_of_right_texts_and_see_what_is_wrong():
     hot.read(made, cooler, done)
     assert hot.worst().rejected
     assert hot.worst().cause == orders.LIKELY.behind
+
+
+def test_a_fault_of_first_tokens_alone_is_found_among_them_and_called_theirs() -> None:
+    """One token of six is off, under one setting of two: among all others it is too little to show."""
+    made = toys.toy("small")
+    prompts = [found.prompt for found in toys.written("small", 48)[:2]]
+    plain = SamplingParams(max_new_tokens=6, stop_ids=(made.eos,))
+    rows = [(prompts[i % 2], plain) for i in range(600)]
+    done = sampled(rows)
+    first = [(prompt, SamplingParams(temperature=0.5, max_new_tokens=1, stop_ids=(made.eos,))) for prompt, _ in rows]
+    off = [Completion(one.tokens[:1], "stop" if one.tokens[0] == made.eos else "length") for one in done]
+    test = ranks.Ranks((orders.LIKELY,), 1e-6, torch.Generator().manual_seed(1))
+    for _ in range(4):
+        assert test.read(made, rows, done) is None
+    test.read(made, first[:300], off[:300])
+    worst = test.worst()
+    assert worst.rejected
+    assert not test.tests[orders.LIKELY].rejected
+    assert str(worst) == f"first tokens at temperature 0.5: {orders.LIKELY.behind} (ranks by p)"

@@ -87,6 +87,17 @@ FULL = report(
     noise="a line\x1b[31m <b>\n", notes=["it & that"])
 
 
+def test_coins_that_do_not_follow_their_seed_come_before_any_law_and_a_cause_is_said_once() -> None:
+    """No law is tested where two seeds are one: what its tests say then is no news."""
+    seeds = verdict("FAIL", "engine.seeds", what="the seeds 1 and 257 write the same")
+    law = verdict("FAIL", "engine.joint", tv=0.4, what="first tokens: too greedy (ranks by p)", cause="first tokens: too greedy")
+    made = report(law, seeds)
+    assert words.sentence(made) == "FAIL: engine.seeds: the seeds 1 and 257 write the same"
+    text = io.StringIO()
+    show(made, Console(file=text, width=120))
+    assert "likely cause" not in text.getvalue()
+
+
 def test_result_files_keep_the_schema(tmp_path: Path) -> None:
     write_report(tmp_path, FULL)
     result = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)

@@ -48,7 +48,8 @@ def _failure(report: Report, verdict: Verdict, console: Console) -> None:
     """One failure: what, where, why, and how to see it again."""
     console.print(f"[bold red]{words.known(report, verdict)}[/] [bold]{verdict.id}[/]  "
                   f"[dim]{escape(report.questions.get(verdict.id, ''))}[/]", highlight=False)
-    parts = [("what", verdict.what), ("case", verdict.case), ("likely cause", verdict.cause),
+    parts = [("what", verdict.what), ("case", verdict.case),
+             ("likely cause", "" if verdict.cause in verdict.what else verdict.cause),  # said once
              ("TV", words.distance(verdict) if verdict.tv is not None else "")]
     for name, text in parts:
         if text:

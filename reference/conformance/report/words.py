@@ -5,6 +5,7 @@ from ..verdict import Report, Verdict
 ORDER = ("FAIL", "INCONCLUSIVE", "UNVERIFIED", "LOSSY-BY-DESIGN", "PASS", "UNSUPPORTED")
 SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
 METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
+COINS = ("kernel.determinism", "engine.seeds", "http.seeds")
 LEGEND = ("TV: total variation, the distance from the target's law, 0 to 1. MDE: the smallest TV that the check would have "
           "found, with power .999. n: draws, or inputs tried.")
 
@@ -18,8 +19,9 @@ def sentence(report: Report) -> str:
 
 
 def failures(report: Report) -> list[Verdict]:
-    """What failed, the most telling first: a likely cause, then a large distance."""
-    return sorted(report.failed, key=lambda v: (v.verdict == "PASS", not v.cause, -(v.tv or 0)))
+    """What failed, the most telling first: coins that do not follow their seed, which no test of a law can do without; then
+    a likely cause, then a large distance."""
+    return sorted(report.failed, key=lambda v: (v.verdict == "PASS", v.id not in COINS, not v.cause, -(v.tv or 0)))
 
 
 def _failure(report: Report) -> str:

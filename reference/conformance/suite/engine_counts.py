@@ -65,7 +65,8 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
         shrinks = any(later < earlier for earlier, later in pairwise(gained[1:]))
         if wasted and (shrinks or not gained):
             yield Verdict("FAIL", what=f"of the target's own drafts at least {wasted} tokens are rejected; the cycles gain "
-                          f"{gained} tokens", case=f"prompt {list(prompt)}, draft = target", n=number * LENGTH)
+                          f"{gained} tokens: text is right, speed is lost", case=f"prompt {list(prompt)}, draft = target",
+                          n=number * LENGTH)
             return
     yield Verdict("PASS", what=f"every draft accepted; the cycles gain {gained[:6]} tokens", n=len(prompts) * LENGTH)
 
@@ -93,8 +94,8 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         short = sum(count < longest for count in gained)  # one that is rejected, one that the prefill's token begins
         if wasted > (longest + 1 if gained else 16) and (short > 2 or not gained):
             yield Verdict("FAIL", what=f"a draft that is wrong once is rejected again and again: the cycles gain {gained} "
-                          f"tokens, at least {wasted} drafted tokens are wasted", case=f"prompt {list(found.prompt)}, draft "
-                          f"wrong after {found.missed[0]} tokens", n=number * LENGTH)
+                          f"tokens, at least {wasted} drafted tokens are wasted: text is right, speed is lost",
+                          case=f"prompt {list(found.prompt)}, draft wrong after {found.missed[0]} tokens", n=number * LENGTH)
             return
     yield Verdict("PASS", what=f"drafts accepted again; the cycles gain {gained[:8]} tokens", n=len(once[:4]) * LENGTH)
 
