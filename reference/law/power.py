@@ -10,7 +10,9 @@ is the one in use; its power is that of a chi-square test too, because to second
     log E = log sum_s w_s exp(x/2 n/(n+s) - df/2 log(1 + n/s)),    x the chi-square statistic, s a concentration,
 
 which rises with x, so E passes 1/alpha exactly where x passes a critical value. `tests/law` runs the real test at the
-effect computed here. The figure is for a look at n alone: every earlier look can only add power.
+effect computed here. The figure is for a look at n alone: every earlier look can only add power. It is an estimate, a little
+bold where outcomes are many more than draws: at 3,000 draws of 32,768, 997 of 1,000 runs are found that should be 999, and
+290 of 300 that should be 297 (power .99).
 """
 
 import math
