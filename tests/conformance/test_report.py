@@ -90,7 +90,7 @@ FULL = report(
 def test_coins_that_do_not_follow_their_seed_come_before_any_law_and_a_cause_is_said_once() -> None:
     """No law is tested where two seeds are one: what its tests say then is no news."""
     seeds = verdict("FAIL", "engine.seeds", what="the seeds 1 and 257 write the same")
-    law = verdict("FAIL", "engine.joint", tv=0.4, what="first tokens: too greedy (ranks by p)", cause="first tokens: too greedy")
+    law = verdict("FAIL", "engine.joint", tv=0.4, what="first tokens: too hot (ranks by p)", cause="first tokens: too hot")
     made = report(law, seeds)
     assert words.sentence(made) == "FAIL: engine.seeds: the seeds 1 and 257 write the same"
     text = io.StringIO()
