@@ -152,12 +152,13 @@ def check(draft: Draft, p: Tensor, chain: bool = True) -> None:
     if p.dim() != 3 or p.shape[:2] != (batch, count + 1):
         raise SpecdecError(f"p has shape {list(p.shape)} for a draft of {batch} rows and {count} nodes: "
                            f"give [{batch}, {count + 1}, V], row 0 after the context and row i + 1 after node i")
-    lengths = draft.lengths.tolist()
-    if not all(0 <= length <= count for length in lengths):
-        raise SpecdecError(f"the draft has lengths {lengths[:8]} and room for {count} nodes: "
-                           f"give lengths from 0 to {count}")
+    if batch:
+        shortest, longest = draft.lengths.aminmax()
+        if shortest < 0 or longest > count:
+            raise SpecdecError(f"the draft has lengths {draft.lengths[:8].tolist()} and room for {count} nodes: "
+                               f"give lengths from 0 to {count}")
     valid = draft.valid
-    _check_law("p", p, lengths, 1)
+    _check_law("p", p, draft.lengths, 1)
     if not count:
         return
     vocabulary = p.shape[2]
@@ -171,14 +172,14 @@ def check(draft: Draft, p: Tensor, chain: bool = True) -> None:
     if draft.q.shape != (batch, count, vocabulary):
         raise SpecdecError(f"q has shape {list(draft.q.shape)} and p has {list(p.shape)}: "
                            "draft and target must share one vocabulary")
-    _check_law("q", draft.q, lengths, 0)
+    _check_law("q", draft.q, draft.lengths, 0)
     chosen = draft.q.gather(2, draft.index)[..., 0]
     if bool(((chosen <= 0) & valid).any()):
         raise SpecdecError("a proposed token has q = 0, so it was not drawn from q: report the law that the drafter "
                            "really drew from, after its own temperature and filters")
 
 
-def _check_law(name: str, law: Tensor, lengths: list[int], more: int) -> None:
+def _check_law(name: str, law: Tensor, lengths: Tensor, more: int) -> None:
     """The first lengths[b] + more of each row's laws [B,M,V] must be non-negative, finite and sum to 1 within 1e-4, which
     leaves room for float32."""
     if not law.numel():
@@ -188,7 +189,7 @@ def _check_law(name: str, law: Tensor, lengths: list[int], more: int) -> None:
     if float(low) >= 1 - 1e-4 and float(high) <= 1 + 1e-4 and float(law.amin()) >= -1e-10:
         return
     good = ((sums - 1).abs() <= 1e-4) & (law.amin(-1) >= -1e-10)
-    bad = ~good & (torch.arange(law.shape[1], device=law.device) < torch.tensor(lengths, device=law.device)[:, None] + more)
+    bad = ~good & (torch.arange(law.shape[1], device=law.device) < lengths.to(law.device)[:, None] + more)
     if bool(bad.any()):
         row, position = (int(i) for i in bad.nonzero()[0])
         values = law[row, position]

@@ -33,13 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="try every control with N seeds; default: 1")
     parser.add_argument("--budget", type=float, metavar="SECONDS",
                         help="for one bug, or for the first seed of a control; default: the level's own")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that work beside each other; default: 1")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     writable(args.json)
-    if args.seeds < 1:
-        raise SpecdecError(f"--seeds {args.seeds} tries nothing: give 1 or more")
+    for name in ("seeds", "jobs"):
+        if getattr(args, name) < 1:
+            raise SpecdecError(f"--{name} {getattr(args, name)} tries nothing: give 1 or more")
     if args.budget is not None and not 0 < args.budget < float("inf"):
         raise SpecdecError(f"--budget {args.budget:g} is no time: give seconds, above 0")
     torch.set_num_threads(1)
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
                   console=Console(stderr=True), disable=not interactive()) as bar:
         task = bar.add_task("", total=len(wanted))
         try:
-            for item in run_zoo(wanted, args.seeds, args.budget, lambda text: bar.update(task, description=text)):
+            for item in run_zoo(wanted, args.seeds, args.budget, lambda text: bar.update(task, description=text), args.jobs):
                 if isinstance(item, Caught):
                     caught.append(item)
                 else:

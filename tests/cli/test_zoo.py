@@ -1,14 +1,16 @@
 """specdec zoo: the table, the result file, the exit code."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from reference.cli import main, zoo
 from reference.conformance.subjects import Step
-from reference.conformance.zoo import Bug, run, tally
+from reference.conformance.suite import checks
+from reference.conformance.zoo import Bug, judged, run, tally
 from reference.verify.rejection import rejection
 
 
@@ -53,9 +55,40 @@ def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
     assert result["command"] == "zoo --level kernel", "the pages tell the levels' files apart by it"
 
 
-@pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "0"], ["--budget", "nan"], ["--budget", "inf"]])
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "0"], ["--budget", "nan"], ["--budget", "inf"],
+                                   ["--jobs", "0"]])
 def test_no_work_is_bad_use(words: list[str]) -> None:
     assert main(["zoo", *words]) == 2
+
+
+def test_every_statistical_check_meets_many_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: Counter[str] = Counter()
+
+    def trial(subject: object, level: str, seed: int = 0, budget: float | None = None, mde: float | None = None,
+              only: Sequence[str] = ()) -> judged.Trial:
+        met.update(only)
+        return judged.Trial(known, level, None, 0.0)  # type: ignore[arg-type]
+
+    known = tally.known("kernel")[1]["sampler match"]
+    monkeypatch.setattr(tally, "trial", trial)
+    tally.try_control("kernel", "sampler match", 100, None, lambda text: None)
+    assert met.keys() == {item.id for item in checks("kernel") if item.statistical}
+    assert {name for name, count in met.items() if count < 99} == set(tally.SLOW)
+    assert set(met.values()) == {9, 99}
+
+
+def test_several_jobs_find_what_one_finds(tmp_path: Path) -> None:
+    """Bugs and controls, in the same order."""
+    names = ["residual-softmax", "sampler match", "bonus-by-argmax"]
+    tables = []
+    for jobs in ("1", "2"):
+        file = tmp_path / f"{jobs}.json"
+        only = [word for name in names for word in ("--only", name)]
+        assert main(["zoo", *only, "--jobs", jobs, "--json", str(file)]) == 0
+        result = json.loads(file.read_text())
+        tables.append([{key: value for key, value in row.items() if key != "seconds"}
+                       for row in result["bug_table"] + result["control_table"]])
+    assert tables[0] == tables[1]
 
 
 def test_kill_rates_are_told_by_distance() -> None:

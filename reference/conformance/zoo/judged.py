@@ -1,7 +1,7 @@
 """The judge against the zoo, through the contract: how soon is each planted bug convicted, and is any control?"""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -96,15 +96,6 @@ def trial(subject: Bug | Control, level: str, seed: int = 0, budget: float | Non
     except ConvictedError:
         pass
     return Trial(subject, level, failed[0] if failed else None, time.monotonic() - began)
-
-
-def campaign(level: str, names: Sequence[str], seeds: Sequence[int], budget: float = 0.0,
-             only: Sequence[str] = ()) -> Iterator[Trial]:
-    """Controls under many seeds: whatever is convicted is a false alarm."""
-    known = controls(level)
-    for seed in seeds:
-        for name in names:
-            yield trial(known[name], level, seed, budget, only=only)
 
 
 @cache
