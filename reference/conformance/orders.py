@@ -65,8 +65,8 @@ LOOKED_UP = Direction("looked up", _looked_up, "tokens that were looked up come 
                       "their q is not taken for a point mass", "tokens that were looked up come out too seldom")
 PLAIN = Direction("by the plain law", _plain, "tokens come out as if the parameter were not there on some rows",
                   "the parameter is applied too strongly, or twice")
-NEIGHBOURS = Direction("of neighbours", _likely, "a token depends on the coins of the token before: random numbers are used "
-                       "twice", "a token depends on the coins of the token before: random numbers are used twice")
+_TWICE = "a token depends on the coins of the token before: random numbers are used twice, or the law of each is off"
+NEIGHBOURS = Direction("of neighbours", _likely, _TWICE, _TWICE)
 BESIDE = Direction("of rows side by side", _likely, "rows share random numbers", "rows share random numbers")
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")

@@ -160,11 +160,14 @@ class Ranks:
         return torch.rand(count, dtype=torch.float64, generator=self.generator)
 
     def worst(self) -> Evidence:
-        """The sample with the most evidence against it, of those that are rejected, else of those that hold all tokens."""
+        """The sample with the most evidence against it, of those that are rejected, else of those that hold all tokens.
+
+        Pairs come after single tokens, whose law shows in pairs too.
+        """
         whole = [Evidence(way, test) for way, test in self.tests.items()]
         parts = [Evidence(way, test, self._named(kind)) for (way, kind), test in self.parts.items()]
         rejected = [one for one in (*whole, *parts) if one.rejected]
-        return max(rejected or whole, key=lambda one: one.test.largest)
+        return max(rejected or whole, key=lambda one: (bool(rejected) and not _paired(one.way), one.test.largest))
 
     def _named(self, kind: int) -> str:
         at = self.settings[kind // len(PLACES)]
