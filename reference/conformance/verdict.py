@@ -74,6 +74,7 @@ class Report:
     noise: str = ""  # what the engine printed
     alpha: float | None = None  # false alarms of the whole run
     seconds: float = 0.0
+    enough: float | None = None  # the TV that every statistical check has to see
 
     @property
     def complete(self) -> bool:

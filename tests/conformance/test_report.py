@@ -68,6 +68,15 @@ def test_the_sentence_says_what_could_have_been_missed() -> None:
     assert "a TV below 0.08 could have been missed" in words.sentence(report(PASS, weak))
 
 
+def test_the_sentence_says_how_much_time_would_do() -> None:
+    """Half the TV takes four times the draws: 10 seconds became 40, and 4 became 16; the rest took 50."""
+    weak = [verdict("INCONCLUSIVE", f"a.{spent}", method="e-process", mde=0.1, seconds=spent) for spent in (10.0, 4.0)]
+    said = words.sentence(report(PASS, *weak, seconds=64.0, enough=0.05))
+    assert said.endswith("give more time with --budget (about 110 should do), or ask for less with --mde")
+    blind = verdict("INCONCLUSIVE", "a.c", method="e-process", mde=0.9, seconds=1.0)
+    assert "--budget, or" in words.sentence(report(PASS, *weak, blind, seconds=64.0, enough=0.05))
+
+
 def test_the_likely_cause_is_the_headline() -> None:
     cause = "tokens your draft likes come out too often"
     assert words.sentence(report(FAIL, verdict("FAIL", "kernel.law", tv=0.1, cause=cause))) == f"FAIL: {cause}"

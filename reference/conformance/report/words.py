@@ -1,5 +1,7 @@
 """A report in words: one sentence for the whole, and the cells of its table."""
 
+import math
+
 from ..verdict import Report, Verdict
 
 ORDER = ("FAIL", "INCONCLUSIVE", "UNVERIFIED", "LOSSY-BY-DESIGN", "PASS", "UNSUPPORTED")
@@ -40,15 +42,25 @@ def _gap(report: Report) -> str:
         return f"nothing failed so far, but the run was {why} with {begun}"
     if report.count("UNVERIFIED"):
         return "nothing failed, but speculation was never seen to run, so nothing is known of it"
-    missed = [v.mde for v in report.checks if v.verdict == "INCONCLUSIVE" and v.mde is not None]
+    missed = [v for v in report.checks if v.verdict == "INCONCLUSIVE" and v.mde is not None]
     if missed:
-        return (f"nothing failed, but a TV below {number(max(missed))} could have been missed: give more time with "
-                "--budget, or ask for less with --mde")
+        most = max(v.mde or 0 for v in missed)
+        return (f"nothing failed, but a TV below {number(most)} could have been missed: give more time with --budget"
+                f"{_needed(report, missed)}, or ask for less with --mde")
     if report.count("INCONCLUSIVE"):
         return "nothing failed, but " + next(v.what for v in report.checks if v.verdict == "INCONCLUSIVE")
     if report.count("FAIL"):
         return "what ran is known to fail, and nothing passed"
     return f"nothing was tested: the engine has what none of the {len(report.checks)} checks needs"
+
+
+def _needed(report: Report, missed: list[Verdict]) -> str:
+    """The budget that would about do: half the TV takes four times the draws. Nothing where too little was drawn to say."""
+    if not report.enough or any((v.mde or 1) > 0.5 for v in missed):
+        return ""
+    more = sum(v.seconds * ((v.mde or 1) ** 2 / report.enough**2 - 1) for v in missed)
+    unit = 10 ** max(len(str(int(report.seconds + more))) - 2, 0)
+    return f" (about {math.ceil((report.seconds + more) / unit) * unit} should do)" if more > 0 else ""
 
 
 def _lossy(report: Report) -> str:

@@ -89,7 +89,8 @@ def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict
                 return
         test.add(texts, toy.eos)
         depth, said = test.stated(session.enough)
-        verdict = Verdict("PASS", "e-process", f"the first {depth} tokens together", f"toy {name}, prompt {list(prompt)}",
+        verdict = Verdict("PASS", "e-process", f"the first {depth} tokens together" if depth > 1 else
+                          "the first token", f"toy {name}, prompt {list(prompt)}",
                           said.n, session.alpha(), said.mde, said.tv, said.interval, (test.picture(),))
         if said.rejected:
             lean = test.lean()
