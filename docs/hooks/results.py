@@ -198,10 +198,25 @@ def mutation(result: Result) -> str:
 
 
 def mutation_left(result: Result) -> str:
-    """Every edit that was tried and not noticed, and why it may stay so; edits with one reason beside each other."""
-    body = [[f"`{row['file'].rsplit('/', 1)[-1]}`", f"`{row['was']}`", f"`{row['becomes']}`", cell(row["why"]) or "**none**"]
-            for row in sorted(result["survivors"], key=lambda row: (row["file"], row["line"]))]
-    return rows(["file", "as it stands", "as edited", "why nothing has to notice"], body, words=4)
+    """Every edit that was tried and not noticed, and why it may stay so; those of one file and one reason together."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(result["survivors"], key=lambda row: (row["file"], row["line"])):
+        kinds.setdefault((row["file"].rsplit("/", 1)[-1], row["why"]), []).append(edit(row["was"], row["becomes"]))
+    return rows(["file", "edit", "why nothing has to notice"], [
+        [f"`{file}`", "<br>".join(edits), cell(why) or "**none**"] for (file, why), edits in kinds.items()], words=3)
+
+
+def edit(was: str, becomes: str, around: int = 16) -> str:
+    """What differs between two lines of code, with a little of what stands around it."""
+    start = next(i for i, (old, new) in enumerate(zip(was + " ", becomes + "  ")) if old != new)
+    same = next(i for i, (old, new) in enumerate(zip(reversed(" " + was), reversed("  " + becomes))) if old != new)
+    same = min(same, len(was) - start, len(becomes) - start)
+    first, behind = max(start - around, 0), max(same - around, 0)
+
+    def short(line: str) -> str:
+        return "`" + "…" * (first > 0) + line[first: len(line) - behind].strip() + "…" * (behind > 0) + "`"
+
+    return f"{short(was)} → {short(becomes)}"
 
 
 def methods(result: Result) -> str:

@@ -135,8 +135,17 @@ def test_mutants_are_counted_by_file_and_those_that_live_are_listed(tmp_path: Pa
     assert "| **together** | 1,200 | 60 | 57 | 95.0 % |" in page
     assert "Written by `python -m tests.mutation`" in page
     left = results.table(tmp_path, "mutation", "left")
-    assert "| `b.py` | `x = a | b` | `x = a & b` | a is b |" in left
-    assert left.index("`a.py` | `n > 0` | `n >= 0` | **none** |") < left.index("`b.py`")
+    assert "| `b.py` | `x = a | b` → `x = a & b` | a is b |" in left
+    assert left.index("| `a.py` | `n > 0` → `n >= 0` | **none** |") < left.index("`b.py`")
+
+
+@pytest.mark.parametrize(("was", "becomes", "shown"), [
+    ("x = 1", "x = 2", "`x = 1` → `x = 2`"), ("n > 0", "n >= 0", "`n > 0` → `n >= 0`"),
+    ("while True:", "while False:", "`…ile True:` → `…ile False:`"), ("a + aa", "a + aaa", "`…+ aa` → `…+ aaa`"),
+    ("abcdefghij + klmnopqrst", "abcdefghij - klmnopqrst", "`…hij + klm…` → `…hij - klm…`"),
+    ("a <= bcdef", "a < bcdef", "`a <= bcd…` → `a < bcd…`")])
+def test_an_edit_is_shown_by_what_differs(was: str, becomes: str, shown: str) -> None:
+    assert results.edit(was, becomes, 4) == shown
 
 
 def test_a_missing_result_names_its_command(tmp_path: Path) -> None:
