@@ -1,5 +1,6 @@
 """Rows of an engine: seeds, independence, and requests of all kinds in one batch."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,9 +63,10 @@ def _repeated(one: Asked, prompt: tuple[int, ...], texts: list[list[int]]) -> st
     for text, times in Counter(map(tuple, texts)).items():
         if times > 1:
             (table,) = reading.laws(one.toy, [(prompt, SamplingParams())], [text])
-            p = float(table.law[range(len(text)), list(text)].log().sum().exp())
-            chance = min(1.0, p * len(texts) ** 2 / 2)  # that any two of them are this text
-            if chance < ALPHA / 1000:
+            log_p = float(table.law[range(len(text)), list(text)].log().sum())
+            # That so many of them are one text, of those that are no likelier: sum of p(x)^times <= p^(times - 1).
+            chance = math.exp(min(0.0, math.log(math.comb(len(texts), times)) + (times - 1) * log_p))
+            if chance < ALPHA / 1000 / len(texts):  # as many times are looked at as there are texts
                 return (f"{times} of {len(texts)} rows write the same {list(text)}; independent ones do with probability "
                         f"{chance:.0e}")
     return ""
@@ -80,7 +82,7 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
-    params = SamplingParams(max_new_tokens=20, stop_ids=(one.toy.eos,))
+    params = SamplingParams(max_new_tokens=28, stop_ids=(one.toy.eos,))
     texts = [done.tokens for many in ((MANY, 1) if one.has("batch") else (1,))
              for done in one.answers([(prompt, params)] * max(many, 8), together=many)]
     if wrong := _repeated(one, prompt, texts):
