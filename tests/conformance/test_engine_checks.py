@@ -37,6 +37,14 @@ def test_a_bug_is_convicted_by_the_check_it_names(name):
     assert ("raises in" in verdict.what) <= bug.crashes, verdict.what
 
 
+@pytest.mark.parametrize("name", ["shared-stream", "seed-by-place", "streams-run-out"])
+def test_texts_that_come_twice_are_seen_at_once(name):
+    """However many rows there are: 320 of one text are less likely than two of them."""
+    verdict = trial(BUGS[name], "engine", budget=0, only=["engine.rows"]).verdict
+    assert verdict is not None
+    assert " rows write the same " in verdict.what
+
+
 def test_the_zoo_has_bugs_and_controls_enough():
     assert len(BUGS) == len(ENGINE_BUGS) >= 45
     assert len({control.name for control in ENGINE_CONTROLS}) == len(ENGINE_CONTROLS) >= 12
