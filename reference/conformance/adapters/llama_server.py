@@ -25,7 +25,6 @@ try:
 except ImportError as error:
     raise ImportError("a package is not here: pip install gguf safetensors") from error
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 SLOTS = 4  # requests that a server works on at a time
 WITHOUT = ["--spec-type", "none"]
 # float32 throughout, one thread, and no tries at speed that change sums
@@ -150,7 +149,7 @@ def request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
             "frequency_penalty": params.frequency_penalty,
             "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "return_tokens": True, "n_probs": 1,
             "logit_bias": [[token, max(bias, -1e9)] for token, bias in params.logit_bias.items()],
-            "stop": ["".join(map(letter, stop)) for stop in stops]}
+            "stop": ["".join(map(word, stop)) for stop in stops]}
     return body if params.seed is None else body | {"seed": params.seed % (2**32 - 1)}  # the largest means: any
 
 
@@ -162,9 +161,9 @@ def completion(said: dict[str, Any], params: SamplingParams) -> Completion:
                       Metrics(None, timings.get("draft_n", 0), timings.get("draft_n_accepted", 0)))
 
 
-def letter(token: int) -> str:
-    """Every token is written as a letter, larger ones as several, so that texts and ids are the same."""
-    return LETTERS[token] if token < len(LETTERS) else letter(token // len(LETTERS) - 1) + LETTERS[token % len(LETTERS)]
+def word(token: int) -> str:
+    """How a token is written. Stops are looked for in the text: no token may begin inside another, or end there."""
+    return f"({token})"
 
 
 def converted(checkpoint: Path, file: Path) -> int:
@@ -186,9 +185,9 @@ def converted(checkpoint: Path, file: Path) -> int:
     writer.add_vocab_size(vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list([letter(token) for token in range(vocabulary)])
+    writer.add_token_list([word(token) for token in range(vocabulary)])
     writer.add_token_types([gguf.TokenType.NORMAL] * vocabulary)
-    writer.add_token_merges(["! !"])  # of no letter
+    writer.add_token_merges(["! !"])  # of no token
     if isinstance(config["eos_token_id"], int):
         writer.add_eos_token_id(config["eos_token_id"])
     writer.add_add_bos_token(False)
