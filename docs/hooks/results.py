@@ -179,9 +179,10 @@ def zoo_seconds(result: Result) -> str:
 
 def zoo_runs(result: Result) -> str:
     """Each right variant, and under how many seeds it was accused."""
-    return rows(["control", "seeds", "accused under"], [
+    table = rows(["control", "seeds", "accused under"], [
         [cell(control["name"]), f"{control['seeds']:,}", str(len(control["convicted_by"]))]
         for control in result["control_table"]])
+    return table if result["complete"] else f"{table}\n\nThis run was stopped before its end: other variants are still to be tried."
 
 
 def cell(text: str) -> str:

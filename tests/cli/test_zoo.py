@@ -49,7 +49,8 @@ def test_a_wrong_control_is_a_false_alarm(monkeypatch: pytest.MonkeyPatch, capsy
 
 def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
     file = tmp_path / "zoo.json"
-    assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--json", str(file)]) == 0
+    assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--budget", "0.3",
+                 "--json", str(file)]) == 0
     result = json.loads(file.read_text())
     assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (0, 1, 3, 0)
     assert result["command"] == "zoo --level kernel", "the pages tell the levels' files apart by it"
@@ -79,12 +80,12 @@ def test_every_statistical_check_meets_many_seeds(monkeypatch: pytest.MonkeyPatc
 
 def test_several_jobs_find_what_one_finds(tmp_path: Path) -> None:
     """Bugs and controls, in the same order."""
-    names = ["residual-softmax", "sampler match", "bonus-by-argmax"]
+    names = ["residual-softmax", "target-only", "bonus-by-argmax"]
     tables = []
     for jobs in ("1", "2"):
         file = tmp_path / f"{jobs}.json"
         only = [word for name in names for word in ("--only", name)]
-        assert main(["zoo", *only, "--jobs", jobs, "--json", str(file)]) == 0
+        assert main(["zoo", "--level", "exact", *only, "--jobs", jobs, "--json", str(file)]) == 0
         result = json.loads(file.read_text())
         tables.append([{key: value for key, value in row.items() if key != "seconds"}
                        for row in result["bug_table"] + result["control_table"]])

@@ -12,7 +12,8 @@ from reference.conformance.zoo.plugs import plug
 
 BUGS = {bug.name: bug for bug in HTTP_BUGS}
 CONTROLS = {control.name: control for control in HTTP_CONTROLS}
-SLOW = {"http-short-coin", "http-bonus-from-q", "http-other-q", "http-residual-from-p"}  # thousands of texts: `specdec zoo`
+# thousands of texts: `specdec zoo`
+SLOW = {"http-short-coin", "http-hot-company", "http-bonus-from-q", "http-other-q", "http-residual-from-p"}
 
 
 @pytest.mark.parametrize("name", [name for name in BUGS if name not in SLOW])

@@ -74,7 +74,7 @@ BENCH: dict[str, Any] = {
     "block": {"float32 1": {"norms": 1.0, "all": 1.0}, "bfloat16 1": {"norms": 1.5, "all": 1.5}}}
 ZOO: dict[str, Any] = {
     "command": "zoo", "commit": None, "machine": {"cpu": "a cpu", "gpu": None}, "versions": {}, "bugs": 3, "killed": 2,
-    "controls": 4, "false_alarms": 1, "control_runs": 4000,
+    "controls": 4, "false_alarms": 1, "control_runs": 4000, "complete": False,
     "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}],
     "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
     "bug_table": [{"name": "tiny", "symptom": "a|b <c>", "source": "x #1", "caught_by": "rule.joint", "caught": True,
@@ -121,7 +121,9 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     put(tmp_path, "zoo --level engine", json.dumps(ZOO | {"command": "zoo --level engine"}))
     assert (tmp_path / "docs" / "results" / "zoo-engine.json").exists()
     assert "| `loose` | s | **nothing** | 0.250 | 30.0 |" in results.table(tmp_path, "zoo --level engine", "seconds")
-    assert "| sampler match | 4,000 | 0 |" in results.table(tmp_path, "zoo --level engine", "runs")
+    runs = results.table(tmp_path, "zoo --level engine", "runs")
+    assert "| sampler match | 4,000 | 0 |" in runs
+    assert "stopped before its end" in runs
     assert results.number(tmp_path, "bench", "speedup.greedy", "{:.2f}") == "1.75"
     with pytest.raises(KeyError, match=r"speedup\.nothing"):
         results.number(tmp_path, "bench", "speedup.nothing")
