@@ -121,7 +121,8 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     put(tmp_path, "zoo --level engine", json.dumps(ZOO | {"command": "zoo --level engine"}))
     assert (tmp_path / "docs" / "results" / "zoo-engine.json").exists()
     assert "| `loose` | s | **nothing** | 0.250 | 30.0 |" in results.table(tmp_path, "zoo --level engine", "seconds")
-    runs = results.table(tmp_path, "zoo --level engine", "runs")
+    put(tmp_path, "zoo --level kernel", json.dumps(ZOO | {"command": "zoo --level kernel"}))
+    runs = results.table(tmp_path, "zoo --level kernel", "runs")
     assert "| sampler match | 4,000 | 0 |" in runs
     assert "stopped before its end" in runs
     assert results.number(tmp_path, "bench", "speedup.greedy", "{:.2f}") == "1.75"
