@@ -9,15 +9,19 @@ over the whole pool, which is slow, and good for checking it.
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from ..types import SpecdecError
 from .attention import Attend
 from .cache import Step
 from .paged import PagedCache
+from .pool import Pool
 
+TILE = 16
 QUERIES = 128  # queries that a kernel takes together
 warnings.filterwarnings("ignore", "flex_attention called without torch.compile")  # where there is no CUDA, as said above
 
@@ -25,8 +29,15 @@ warnings.filterwarnings("ignore", "flex_attention called without torch.compile")
 class FlexCache(PagedCache):
     """A paged cache whose pages are read in place. The same answers as `PagedCache`, up to rounding.
 
-    On CUDA a block must have 16 tokens, or a multiple of it: a kernel multiplies in tiles of 16.
+    Errors:
+        SpecdecError: on CUDA, where a block must have a multiple of 16 tokens: a kernel multiplies in tiles of 16.
     """
+
+    def __init__(self, pool: Pool, batch: int = 0):
+        if pool.keys.is_cuda and pool.size % TILE:
+            raise SpecdecError(f"a kernel can't read blocks of {pool.size} tokens: give blocks of {TILE} or a multiple, or "
+                               "gather the pages")
+        super().__init__(pool, batch)
 
     def reader(self, step: Step, groups: int) -> Attend:
         mask = self._mask(step)
@@ -67,5 +78,6 @@ class FlexCache(PagedCache):
             BLOCK_SIZE=(QUERIES, size), mask_mod=seen, seq_lengths=(count, self.pool.blocks * size))
 
 
+@cache
 def _compiled() -> Callable[..., Tensor]:
     return torch.compile(flex_attention, dynamic=True)

@@ -5,6 +5,8 @@ Protects: every later user of a block from the earlier ones. A block that leaks,
 load and long after the fault.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import settings
@@ -195,6 +197,15 @@ def test_a_step_that_finds_no_room_takes_nothing():
     with pytest.raises(SpecdecError, match="needs 3 more blocks and 2 are free: give the cache more"):
         cache.step(6, None, torch.tensor([6, 1]))
     assert pool.free == 2
+
+
+def test_blocks_that_no_kernel_can_read_are_refused():
+    """Only where a kernel is compiled: a processor reads any."""
+    pool = Pool(1, 1, 1, 2, 4)
+    assert FlexCache(pool, 2).lengths.tolist() == [0, 0]
+    pool.keys = SimpleNamespace(is_cuda=True)
+    with pytest.raises(SpecdecError, match="blocks of 4 tokens: give blocks of 16 or a multiple, or gather"):
+        FlexCache(pool)
 
 
 def test_a_pool_of_nothing_is_refused():

@@ -101,14 +101,16 @@ def run_zoo(wanted: Sequence[tuple[str, str]], seeds: int = 1, budget: float | N
             report(name)
             yield _one(level, name, seeds, budget, report)
         return
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, fork) as pool:
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"))
+    try:
         work = [pool.submit(_fields, level, name, seeds, budget) for level, name in wanted]
         for (level, name), one in zip(wanted, work, strict=True):
             report(name)
             bugs, controls = known(level)
             fields = one.result()
             yield Caught(bugs[name], **fields) if name in bugs else Tried(controls[name], **fields)
+    finally:
+        pool.shutdown(cancel_futures=True)  # who interrupts does not want to wait for the rest
 
 
 def _one(level: str, name: str, seeds: int, budget: float | None, report: Report = lambda text: None) -> Caught | Tried:
