@@ -149,17 +149,16 @@ def _print(result: dict[str, Any]) -> None:
                   f"{100 * result['head_bytes'] / result['target_bytes']:.1f} % of the target "
                   f"(draft model {result['draft_bytes']:,}, MTP {result['mtp_bytes']:,})")
     table = Table(title="speed against the best plain loop, temperature 1, lossless")
-    for column in ("method", "speedup", "decode only", "estimate", "tokens per cycle", "depth", "nodes",
-                   "accepted by depth"):
-        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
+    for column in ("method", "speedup", "decode\nonly", "estimate", "tokens\nper cycle", "depth", "nodes"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for name, row in result["methods"].items():
         table.add_row(name, f"{row['speedup']:.2f}x", f"{row['speedup_decode_only']:.2f}x", f"{row['predicted']:.2f}x",
-                      f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),
-                      " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5]))
+                      f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]))
     console.print(table)
-    table = Table(title="where the time of a cycle goes, in plain steps")
-    for column in ("method", "drafting", "the target's forward", "rule, commit, bookkeeping"):
-        table.add_column(column, justify="left" if column == "method" else "right")
+    table = Table(title="a cycle: its time, in plain steps, and what it accepts by depth")
+    for column in ("method", "drafting", "target's\nforward", "rule and\nthe rest", "accepted"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for name, row in result["methods"].items():
-        table.add_row(name, *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest")))
+        table.add_row(name, *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest")),
+                      " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5]))
     console.print(table)
