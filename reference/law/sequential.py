@@ -205,10 +205,12 @@ def _law(name: str, law: Tensor, cells: int) -> Tensor:
 
 
 def binary_lower(x: Tensor, radius: float) -> Tensor:
-    """The least y with KL(x, y) <= radius between coins, elementwise, by bisection."""
+    """The least y with KL(x, y) <= radius between coins, elementwise, by bisection: within x / 2^60, from below."""
+    rest = 1 - x
+    most = torch.xlogy(x, x) + torch.xlogy(rest, rest) - radius  # of x log y + (1 - x) log(1 - y) where y is too far
     low, high = torch.zeros_like(x), x.clone()
     for _ in range(60):
         y = (low + high) / 2
-        far = torch.xlogy(x, x / y) + torch.xlogy(1 - x, (1 - x) / (1 - y)) > radius
+        far = torch.xlogy(x, y) + torch.xlogy(rest, 1 - y) < most
         low, high = torch.where(far, y, low), torch.where(far, high, y)
     return low
