@@ -34,6 +34,7 @@ from ..types import SpecdecError
 from .common import add_json, interactive, writable, write_result
 
 LEVELS = tuple(CALL_TIMEOUT)
+BUDGET = {"kernel": "", "engine": " --budget 120", "http": " --budget 900"}  # of a first run that can say something
 TEMPLATES = Path(conformance.__file__).parent / "templates"
 
 
@@ -111,7 +112,7 @@ def init(level: str, name: str) -> int:
     except OSError as error:
         raise SpecdecError(f"cannot write {path} ({error.strerror}): choose another place") from None
     print(f"wrote {path}; {'put your addresses in, then' if level == 'http' else 'it runs as it is'}: specdec validate "
-          + shlex.quote(f"{name}:Mine"))
+          + shlex.quote(f"{name}:Mine") + BUDGET[level])
     return 0
 
 

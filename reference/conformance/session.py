@@ -162,7 +162,7 @@ def _turn(going: Sequence["Check"], said: dict[str, Verdict]) -> list[str]:
     """Who gets a slice in the next round: checks of finite work always; of the others those that cannot say anything yet,
     where there are any, and none that has had more than twice its share of the time."""
     tests = [item.id for item in going if item.statistical]
-    tests = [name for name in tests if said[name].verdict == "INCONCLUSIVE"] or tests
+    tests = [name for name in tests if said[name].verdict in ("INCONCLUSIVE", "UNVERIFIED")] or tests
     share = sum(said[name].seconds for name in tests) / max(1, len(tests))
     return [item.id for item in going
             if not item.statistical or (item.id in tests and said[item.id].seconds <= 2 * share)]

@@ -27,10 +27,12 @@ def test_what_init_writes_is_right(level: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     main(["validate", "--init", level, str(file)])
     only = () if level == "kernel" else ("engine.plain", "engine.greedy", "engine.end-token", "engine.max-tokens",
-                                         "engine.context-end", "engine.metrics", "engine.joint", "engine.seeds")
+                                         "engine.context-end", "engine.metrics", "engine.joint", "engine.seeds",
+                                         "engine.stop-sequence", "engine.batch")
     said = verdicts(here(Job(f"{file}:Mine", level, budget=2.0, only=only)))
     assert len(said) >= len(only)
     assert not {name: one["what"] for name, one in said.items() if one["verdict"] in ("FAIL", "UNVERIFIED")}
+    assert not {"engine.stop-sequence", "engine.batch"} & {name for name, one in said.items() if one["verdict"] != "PASS"}
     assert "PASS" in {one["verdict"] for one in said.values()}
 
 

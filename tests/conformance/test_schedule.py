@@ -10,6 +10,8 @@ from reference.conformance.session import ALPHA, Session, judge
 from reference.conformance.suite import Check, checks
 from reference.conformance.verdict import Verdict
 
+STATISTICAL = sum(item.statistical for item in checks("kernel"))  # imports them, before any clock runs
+
 
 class Engine:
     lossless = True
@@ -40,6 +42,19 @@ def test_a_test_that_is_never_sure_does_not_starve_a_check_of_finite_work() -> N
     unsure, found = judge(Engine(), Session("x", "kernel", budget=0.5), chosen)
     assert unsure.verdict == "INCONCLUSIVE"
     assert found.verdict == "FAIL"
+
+
+def test_a_test_in_whose_first_slice_nothing_was_drafted_is_not_left_there() -> None:
+    """Beside one that is short of draws it gets its time too: it is no surer than that one."""
+    def unseen(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            yield Verdict("UNVERIFIED", "e-process", n=1)
+
+    heard: list[str] = []
+    judge(Engine(), Session("x", "kernel", budget=0.1), [
+        made("kernel.unseen", unseen, statistical=True), made("kernel.short", endless, statistical=True)],
+        lambda event, check, verdict: heard.append(check))
+    assert heard.count("kernel.unseen") > 10
 
 
 def test_slow_slices_take_no_more_than_their_share() -> None:
@@ -77,7 +92,7 @@ def test_a_check_alone_has_the_error_rate_and_the_seeds_that_it_has_among_all() 
     for chosen in ([look_up], [made("kernel.other", endless, statistical=True), look_up]):
         judge(Engine(), Session("x", "kernel", budget=0.01), chosen)
     assert seen[0] == seen[1]
-    assert seen[0][0] == ALPHA / sum(item.statistical for item in checks("kernel"))
+    assert seen[0][0] == ALPHA / STATISTICAL
 
 
 @pytest.mark.parametrize(("method", "law", "outcome"), [

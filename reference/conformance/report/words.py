@@ -5,6 +5,7 @@ import math
 from ..verdict import Report, Verdict
 
 ORDER = ("FAIL", "INCONCLUSIVE", "UNVERIFIED", "LOSSY-BY-DESIGN", "PASS", "UNSUPPORTED")
+NAMED = 3  # checks that a sentence names
 SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
 METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
 COINS = ("kernel.determinism", "engine.seeds", "http.seeds")
@@ -40,8 +41,10 @@ def _gap(report: Report) -> str:
         why = "interrupted" if report.interrupted else "ended early"
         begun = f"{len(report.checks)} of {len(report.expected)} checks begun"
         return f"nothing failed so far, but the run was {why} with {begun}"
-    if report.count("UNVERIFIED"):
-        return "nothing failed, but speculation was never seen to run, so nothing is known of it"
+    unseen = [v.id for v in report.checks if v.verdict == "UNVERIFIED"]
+    if unseen:
+        where = ", ".join(unseen[:NAMED]) + f" and {len(unseen) - NAMED} more" * (len(unseen) > NAMED)
+        return f"nothing failed, but speculation was never seen to run in {where}, so nothing is known of it there"
     missed = [v for v in report.checks if v.verdict == "INCONCLUSIVE" and v.mde is not None]
     if missed:
         most = max(v.mde or 0 for v in missed)

@@ -1,9 +1,9 @@
 """An adapter for a whole engine in this process, to be judged.
 
-    specdec validate my_adapter.py:Mine
+    specdec validate my_adapter.py:Mine --budget 120
 
 It runs as it stands: a small decoder without a cache that drafts three tokens a cycle. Put your engine where it says so;
-then `Decoder`, `speculate` and `plain` are yours to delete. The judge writes toy checkpoints (Hugging Face's Llama layout,
+then `Row`, `Decoder` and the cycle are yours to delete. The judge writes toy checkpoints (Hugging Face's Llama layout,
 float32), hands you their folders, and knows the law of every text that may come out.
 """
 
@@ -24,65 +24,87 @@ class Mine(Engine):
     name = "mine"
     lossless = True  # False if it is meant to change the target's law: then it is reported as such
     # What it has, out of contract.CAPABILITIES. What you leave out is not asked for, and is reported as unsupported.
-    # Say "metrics" if you can: without it the judge cannot see whether speculation ran at all.
-    supports = frozenset({"sampling", "seed", "metrics"})
+    # "metrics": without it the judge cannot see whether speculation ran at all. "batch": many prompts in one call, by which
+    # the judge draws far more in the same time.
+    supports = frozenset({"sampling", "seed", "batch", "stop", "metrics"})
 
     def __init__(self, target: Path, draft: Path | None):
         # ---- your engine: load both checkpoints in float32, with the longest draft and the greatest batch you like -------
         if draft is None:
             raise ValueError("this engine has no drafter that needs no model")
         self.target, self.draft = Decoder(target), Decoder(draft)
+        self.vocabulary, self.context = (self.target.config[name] for name in ("vocab_size", "max_position_embeddings"))
+        if self.draft.config["vocab_size"] != self.vocabulary:
+            raise ValueError("draft and target have not the same vocabulary")
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | list[SamplingParams], *,
                  speculative: bool) -> list[Completion]:
         """Continue every prompt. One params for all prompts, or, with "batch", one each."""
         # ---- your engine: hand it the prompts as token ids, and every parameter that you said it supports ----------------
         each = params if isinstance(params, list) else [params] * len(prompts)
-        return [self.continued(prompt, wanted, speculative) for prompt, wanted in zip(prompts, each)]
+        rows = [Row(prompt, wanted, self.context) for prompt, wanted in zip(prompts, each)]
+        while going := [row for row in rows if not row.reason]:  # a row leaves the batch when its text ends
+            self.cycle(going, speculative)
+        return [Completion(row.tokens, row.reason, metrics=Metrics(row.steps, row.drafted, row.accepted)) for row in rows]
 
-    def continued(self, prompt: list[int], params: SamplingParams, speculative: bool) -> Completion:
-        """One text: it ends with an end token, which is kept, or where max_new_tokens or the context ends."""
-        generator = Generator()
-        generator.seed() if params.seed is None else generator.manual_seed(params.seed)
-        ends = {*self.target.ends, *params.stop_ids}
-        room = min(params.max_new_tokens, self.target.context - len(prompt))
-        tokens: list[int] = []
-        counted = {"target_steps": -1, "drafted": 0, "accepted": 0}  # the first step reads the prompt, and is not counted
-        while len(tokens) < room and not ends & {*tokens}:
-            text = prompt + tokens
-            step = self.speculate if speculative and tokens and len(text) + DRAFTED < self.target.context else self.plain
-            *kept, last = step(text, params, generator, counted)
-            for token in [*kept, last]:
-                if len(tokens) < room and not ends & {*tokens}:
-                    tokens.append(token)
-            counted["accepted"] += min(len(kept), len(prompt) + len(tokens) - len(text))  # those that are in the text
-        reason = "stop" if ends & {*tokens} else "length"
-        counted["target_steps"] = max(0, counted["target_steps"])
-        return Completion(tokens, reason, metrics=Metrics(**counted))
-
-    def plain(self, text: list[int], params: SamplingParams, generator: Generator, counted: dict[str, int]) -> list[int]:
-        """One target forward, one token."""
-        counted["target_steps"] += 1
-        return [draw(self.target.laws(text, 1, params)[0], generator)]
-
-    def speculate(self, text: list[int], params: SamplingParams, generator: Generator, counted: dict[str, int]) -> list[int]:
-        """One cycle: draft, one target forward, accept with min(1, p/q), and one token more."""
-        drafted, laws = list(text), []
-        for _ in range(DRAFTED):
-            laws.append(self.draft.laws(drafted, 1, params)[0])
-            drafted.append(draw(laws[-1], generator))
-        p = self.target.laws(drafted, DRAFTED + 1, params)  # [K+1,V]
-        counted["target_steps"] += 1
-        counted["drafted"] += DRAFTED
-        for i, (token, q) in enumerate(zip(drafted[len(text):], laws)):
-            if torch.rand((), generator=generator) * q[token] >= p[i, token]:
-                residual = (p[i] - q).clamp(min=0)
-                return [*drafted[len(text): len(text) + i], draw(residual if residual.sum() > 0 else p[i], generator)]
-        return [*drafted[len(text):], draw(p[DRAFTED], generator)]
+    def cycle(self, rows: list["Row"], speculative: bool) -> None:
+        """Draft for each row, one target forward for all, accept with min(1, p/q), and one token more."""
+        texts = [row.prompt + row.tokens for row in rows]
+        heat = torch.tensor([row.params.temperature for row in rows])
+        # Each row has coins of its own, as many in every cycle, so that its text never depends on its neighbours.
+        coins = torch.stack([torch.rand(2 * DRAFTED + 1, generator=row.generator) for row in rows])
+        drafts = torch.tensor([speculative and bool(row.tokens) and len(text) + DRAFTED < self.context
+                               for row, text in zip(rows, texts)])  # [B]; the first step only reads the prompt
+        count = DRAFTED if bool(drafts.any()) else 0
+        q = torch.zeros(len(rows), count, self.vocabulary)
+        for i in range(count):
+            q[:, i] = self.draft.laws(texts, heat, 1)[:, 0]
+            texts = [[*text, token] for text, token in zip(texts, draw(q[:, i], coins[:, i]).tolist())]
+        p = self.target.laws(texts, heat, count + 1)  # [B,K+1,V]
+        draft = torch.tensor([text[len(text) - count:] for text in texts], dtype=torch.long)  # [B,K]
+        q_of, p_of = (law[:, :count].gather(2, draft[..., None])[..., 0] for law in (q, p))
+        accepted = ((coins[:, DRAFTED: DRAFTED + count] * q_of < p_of) & drafts[:, None]).long().cumprod(1).sum(1)  # [B]
+        place = torch.arange(len(rows)), accepted
+        q = torch.cat([q * drafts[:, None, None], torch.zeros_like(p[:, :1])], 1)  # where nothing was drafted it is 0
+        residual = (p[place] - q[place]).clamp(min=0)
+        last = draw(residual.where(residual.sum(-1, keepdim=True) > 0, p[place]), coins[:, -1])
+        for i, row in enumerate(rows):
+            row.steps += bool(row.tokens)
+            row.drafted += count * bool(drafts[i])
+            row.accepted += row.take(draft[i, : accepted[i]].tolist())
+            row.take([int(last[i])])
 
 
-def draw(law: Tensor, generator: Generator) -> int:
-    return int(torch.multinomial(law, 1, generator=generator))
+class Row:
+    """One request: its text, its coins, and where it ends."""
+
+    def __init__(self, prompt: list[int], params: SamplingParams, context: int):
+        self.prompt, self.params = prompt, params
+        self.room = min(params.max_new_tokens, context - len(prompt))
+        self.tokens: list[int] = []
+        self.reason = "" if self.room > 0 else "length"
+        self.generator = Generator()
+        self.generator.seed() if params.seed is None else self.generator.manual_seed(params.seed)
+        self.steps = self.drafted = self.accepted = 0
+
+    def take(self, tokens: list[int]) -> int:
+        """Add tokens up to the text's end, which may lie inside a draft. Returns: how many were added."""
+        for count, token in enumerate(tokens):
+            if self.reason:
+                return count
+            self.tokens.append(token)
+            # The checkpoint's own end token is among stop_ids. A stop may be left out of the text, too. A stop sequence may
+            # begin in one cycle and end in another: look for it in the text, not in the cycle's tokens.
+            stops = (self.tokens[-len(stop):] == list(stop) for stop in self.params.stop_sequences)
+            self.reason = "stop" if token in self.params.stop_ids or any(stops) else \
+                "length" if len(self.tokens) == self.room else ""
+        return len(tokens)
+
+
+def draw(laws: Tensor, coins: Tensor) -> Tensor:
+    """laws [B,V], which need not sum to 1, and coins [B] -> [B] tokens."""
+    ahead = laws.double().cumsum(-1)
+    return (ahead <= coins[:, None] * ahead[:, -1:]).sum(-1)
 
 
 class Decoder:
@@ -91,25 +113,25 @@ class Decoder:
     def __init__(self, folder: Path):
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = load_file(folder / "model.safetensors")
-        self.context: int = self.config["max_position_embeddings"]
-        ends = self.config.get("eos_token_id")
-        self.ends: list[int] = ends if isinstance(ends, list) else [] if ends is None else [ends]
-
-    def laws(self, tokens: list[int], last: int, params: SamplingParams) -> Tensor:
-        """The laws of what follows the last so many tokens: [last,V]."""
-        logits = self.logits(torch.tensor(tokens))[-last:]
-        if params.temperature == 0:
-            return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
-        return (logits / params.temperature).softmax(-1)
 
     @torch.no_grad()
-    def logits(self, tokens: Tensor) -> Tensor:
-        """[N] -> [N,V]."""
+    def laws(self, texts: list[list[int]], heat: Tensor, last: int) -> Tensor:
+        """heat [B]: temperatures. -> [B,last,V]: the laws of what follows the last so many tokens of each text."""
+        longest = max(map(len, texts))
+        x = self.states(torch.tensor([text + [0] * (longest - len(text)) for text in texts]))  # padding: nobody looks ahead
+        ends = torch.tensor([len(text) for text in texts])[:, None] + torch.arange(-last, 0)  # [B,last]
+        head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
+        logits = x[torch.arange(len(texts))[:, None], ends] @ head.T
+        greedy, heat = F.one_hot(logits.argmax(-1), logits.shape[-1]).float(), heat[:, None, None]
+        return torch.where(heat > 0, (logits / heat.where(heat > 0, 1)).softmax(-1), greedy)
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """[B,N] -> [B,N,E]."""
         config, weights = self.config, self.weights
         heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
         wide = config.get("head_dim") or config["hidden_size"] // heads
         theta = (config.get("rope_parameters") or config).get("rope_theta", 10000.0)
-        angle = torch.outer(torch.arange(len(tokens)), theta ** -(torch.arange(0, wide, 2) / wide))
+        angle = torch.outer(torch.arange(tokens.shape[1]), theta ** -(torch.arange(0, wide, 2) / wide))
         cos, sin = (turn.repeat(1, 2) for turn in (angle.cos(), angle.sin()))  # [N,D]
 
         def norm(x: Tensor, name: str) -> Tensor:
@@ -119,17 +141,16 @@ class Decoder:
             left, right = x.chunk(2, -1)
             return x * cos + torch.cat([-right, left], -1) * sin
 
-        x = weights["model.embed_tokens.weight"][tokens]  # [N,E]
+        x = weights["model.embed_tokens.weight"][tokens]
         for i in range(config["num_hidden_layers"]):
             layer = f"model.layers.{i}."
             y = norm(x, layer + "input_layernorm.weight")
-            q, k, v = ((y @ weights[f"{layer}self_attn.{name}_proj.weight"].T).unflatten(-1, (-1, wide)).transpose(0, 1)
-                       for name in "qkv")  # [H,N,D], [G,N,D] twice
-            k, v = (part.repeat_interleave(heads // groups, 0) for part in (rotated(k), v))
-            y = F.scaled_dot_product_attention(rotated(q)[None], k[None], v[None], is_causal=True)[0]
-            x = x + y.transpose(0, 1).flatten(1) @ weights[layer + "self_attn.o_proj.weight"].T
+            q, k, v = ((y @ weights[f"{layer}self_attn.{name}_proj.weight"].T).unflatten(-1, (-1, wide)).transpose(1, 2)
+                       for name in "qkv")  # [B,H,N,D], [B,G,N,D] twice
+            k, v = (part.repeat_interleave(heads // groups, 1) for part in (rotated(k), v))
+            y = F.scaled_dot_product_attention(rotated(q), k, v, is_causal=True).transpose(1, 2).flatten(2)
+            x = x + y @ weights[layer + "self_attn.o_proj.weight"].T
             y = norm(x, layer + "post_attention_layernorm.weight")
             y = F.silu(y @ weights[layer + "mlp.gate_proj.weight"].T) * (y @ weights[layer + "mlp.up_proj.weight"].T)
             x = x + y @ weights[layer + "mlp.down_proj.weight"].T
-        head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
-        return norm(x, "model.norm.weight") @ head.T
+        return norm(x, "model.norm.weight")

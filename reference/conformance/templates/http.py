@@ -1,10 +1,10 @@
 """An adapter for servers, to be judged over HTTP: one that speculates, and one of the same target that does not.
 
-    specdec validate my_adapter.py:Mine
+    specdec validate my_adapter.py:Mine --budget 900
 
 For servers that run already no file is needed:
 
-    specdec validate http://127.0.0.1:8000 --baseline http://127.0.0.1:8001
+    specdec validate http://127.0.0.1:8000 --baseline http://127.0.0.1:8001 --budget 900
 
 The judge speaks OpenAI's /v1/completions and llama.cpp's /completion, and sends nothing to any address but these two.
 """
