@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from ..types import SamplingParams
 from .contract import Completion, Engine, Metrics
+from .handed import numbers, whole
 from .plug import NotLoadedError, has, misnamed
 from .session import MisbehavedError, Session
 from .suite import Run, check
@@ -84,8 +84,10 @@ class Asked:
         if given != prompts or biases != [s.logit_bias for s in params]:
             raise MisbehavedError("generate changes the prompts or the parameters that it is given: work on a copy")
         listed = self._list(out, len(rows))
-        _refuse_prompts(listed, rows)
-        done = [self._answer(answer, number) for number, answer in enumerate(listed)]
+        texts = [self._tokens(answer, f"completion {number}") for number, answer in enumerate(listed)]
+        _refuse_prompts(texts, rows)
+        done = [self._answer(answer, text, f"completion {number}")
+                for number, (answer, text) in enumerate(zip(listed, texts, strict=True))]
         if speculative:
             seen = self.session.kept.setdefault("drafted", {})
             drafted = sum(d.metrics.drafted for d in done if d.metrics)
@@ -99,50 +101,56 @@ class Asked:
             raise MisbehavedError(f"generate returns {len(out)} completions for {count} prompts: return one for each")
         return out
 
-    def _answer(self, done: Any, number: int) -> Completion:
-        """The completion, if it is one."""
-        place = f"completion {number}"
+    def _tokens(self, done: Any, place: str) -> list[int]:
+        """The tokens of a completion, if it is one."""
         for name in ("tokens", "finish_reason"):
             if not hasattr(done, name):
                 raise MisbehavedError(f"{place} is a {type(done).__name__} without {name}: return contract.Completion")
-        tokens = done.tokens
-        kinds = {type(t).__name__ for t in tokens} if isinstance(tokens, list | tuple) else {type(tokens).__name__}
-        if not isinstance(tokens, list | tuple) or "bool" in kinds or not all(isinstance(t, Integral) for t in tokens):
-            raise MisbehavedError(f"{place} has tokens of the type {', '.join(sorted(kinds))}: return a list of int")
-        wrong = [int(t) for t in tokens if not 0 <= t < self.toy.vocabulary]
-        if wrong:
-            raise MisbehavedError(f"{place} holds token {wrong[0]}, outside 0..{self.toy.vocabulary - 1}")
+        tokens = whole(done.tokens, f"{place} has as tokens", "a list of ints")
+        if tokens.dim() != 1:
+            raise MisbehavedError(f"{place} has tokens of the shape {list(tokens.shape)}: return those of one text, [N]")
+        wrong = tokens[(tokens < 0) | (tokens >= self.toy.vocabulary)]
+        if len(wrong):
+            raise MisbehavedError(f"{place} holds token {int(wrong[0])}, outside 0..{self.toy.vocabulary - 1}")
+        return tokens.tolist()
+
+    def _answer(self, done: Any, tokens: list[int], place: str) -> Completion:
+        """The whole completion; of what the engine does not support nothing is looked at."""
         if done.finish_reason not in ("stop", "length"):
             raise MisbehavedError(f"{place} has finish_reason {done.finish_reason!r}: say 'stop' or 'length'")
-        logprobs, metrics = getattr(done, "logprobs", None), getattr(done, "metrics", None)
+        logprobs, metrics = None, None
         if self.has("metrics"):
-            metrics = _metrics(metrics, place)
+            metrics = _metrics(getattr(done, "metrics", None), place)
         if self.has("logprobs"):
-            if not isinstance(logprobs, list | tuple) or not all(isinstance(x, Real) for x in logprobs):
-                raise MisbehavedError(f"{place} has logprobs of the type {type(logprobs).__name__}: return a list of float")
-            if len(logprobs) != len(tokens) or any(math.isnan(x) for x in logprobs):
+            said = numbers(getattr(done, "logprobs", None), f"{place} has as logprobs", "a list of floats")
+            logprobs = said.double().tolist()
+            if said.shape != (len(tokens),) or any(math.isnan(x) for x in logprobs):
                 raise MisbehavedError(f"{place} has the logprobs {logprobs[:8]} for {len(tokens)} tokens: return a number "
                                       "for each")
-        return Completion([int(t) for t in tokens], done.finish_reason,
-                          list(map(float, logprobs)) if self.has("logprobs") and logprobs is not None else None,
-                          metrics if self.has("metrics") else None)
+        return Completion(tokens, done.finish_reason, logprobs, metrics)
 
 
-def _refuse_prompts(answers: Sequence[object], rows: Sequence[Row]) -> None:
+def _refuse_prompts(texts: Sequence[list[int]], rows: Sequence[Row]) -> None:
     """Where every text begins with its prompt and is too long for that, the prompts were given back too."""
-    texts = [getattr(answer, "tokens", None) for answer in answers]
-    if all(isinstance(text, list | tuple) and len(text) > params.max_new_tokens and list(text[: len(prompt)]) == list(prompt)
+    if all(len(text) > params.max_new_tokens and text[: len(prompt)] == list(prompt)
            for text, (prompt, params) in zip(texts, rows)):
         raise MisbehavedError("completion 0 begins with its prompt: return the new tokens alone")
 
 
 def _metrics(metrics: Any, place: str) -> Metrics:
-    counts: list[Any] = [getattr(metrics, name, None) for name in ("target_steps", "drafted", "accepted")]
-    if not all(isinstance(count, Integral) for count in counts[1:]) or not isinstance(counts[0], Integral | None):
-        raise MisbehavedError(f"{place} has the metrics {metrics!r}: return contract.Metrics with whole numbers")
-    if any(count is not None and count < 0 for count in counts):
-        raise MisbehavedError(f"{place} has a negative count in {metrics!r}")
-    return Metrics(*counts)
+    """Whole counts; target_steps may be None."""
+    if not all(hasattr(metrics, name) for name in ("target_steps", "drafted", "accepted")):
+        raise MisbehavedError(f"{place} has the metrics {metrics!r}: return contract.Metrics")
+
+    def count(name: str) -> int:
+        given = getattr(metrics, name)
+        number = whole(given, f"{place} has as metrics.{name}", "a count")
+        if number.numel() != 1 or int(number) < 0:
+            raise MisbehavedError(f"{place} has as metrics.{name} {given!r}: return a count, 0 or more")
+        return int(number)
+
+    steps = None if metrics.target_steps is None else count("target_steps")
+    return Metrics(steps, count("drafted"), count("accepted"))
 
 
 def asked(engine: type[Engine], session: Session, name: str, lookup: bool = False) -> Asked:

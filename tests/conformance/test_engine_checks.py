@@ -6,7 +6,9 @@ Sampled checks stop at the first conviction. A right engine fails here with a pr
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from reference import probs
 from reference.conformance.adapters.reference import Looped
@@ -104,15 +106,21 @@ SPOILS = {
     "returns a NoneType": lambda done, prompts, params: None,
     "returns 2 completions": lambda done, prompts, params: done[:2],
     "is a list without tokens": lambda done, prompts, params: [one.tokens for one in done],
-    "tokens of the type float": lambda done, prompts, params: [replace(one, tokens=[float(t) for t in one.tokens])
-                                                               for one in done],
-    "tokens of the type NoneType": lambda done, prompts, params: [replace(one, tokens=None) for one in done],
+    "has as tokens float64: return a list of ints, whole numbers": lambda done, prompts, params: [
+        replace(one, tokens=[float(t) for t in one.tokens]) for one in done],
+    "has as tokens a NoneType: return a list of ints": lambda done, prompts, params: [
+        replace(one, tokens=None) for one in done],
+    "has tokens of the shape [1, 24]": lambda done, prompts, params: [replace(one, tokens=[one.tokens]) for one in done],
     "holds token -1": lambda done, prompts, params: [replace(one, tokens=[-1]) for one in done],
     "holds token 32": lambda done, prompts, params: [replace(one, tokens=[32]) for one in done],
     "finish_reason 'eos'": lambda done, prompts, params: [replace(one, finish_reason="eos") for one in done],
     "has the metrics None": lambda done, prompts, params: [replace(one, metrics=None) for one in done],
-    "has a negative count": lambda done, prompts, params: [replace(one, metrics=Metrics(1, -1, 0)) for one in done],
-    "has logprobs of the type NoneType": lambda done, prompts, params: [replace(one, logprobs=None) for one in done],
+    "has as metrics.drafted -1: return a count": lambda done, prompts, params: [
+        replace(one, metrics=Metrics(1, -1, 0)) for one in done],
+    "has as metrics.accepted float64: return a count": lambda done, prompts, params: [
+        replace(one, metrics=Metrics(None, 1, 0.5)) for one in done],
+    "has as logprobs a NoneType: return a list of floats": lambda done, prompts, params: [
+        replace(one, logprobs=None) for one in done],
     "has the logprobs [0.5]": lambda done, prompts, params: [replace(one, logprobs=[0.5]) for one in done],
     "changes the prompts": lambda done, prompts, params: prompts[0].append(0) or done,
     "instead of": lambda done, prompts, params: [replace(one, tokens=[(t + 1) % 16 for t in one.tokens]) for one in done],
@@ -132,6 +140,20 @@ def test_what_is_no_answer_is_a_failure_in_one_line(message):
     assert verdict.verdict == "FAIL"
     assert message in verdict.what
     assert "\n" not in verdict.what
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor, tuple])
+def test_arrays_and_tensors_are_taken_for_lists(kind):
+    """What a decoder has at hand is what it may return, counts too."""
+    class Handy(Spoiled):
+        @staticmethod
+        def spoil(done, prompts, params):
+            return [replace(one, tokens=kind(one.tokens), logprobs=kind(one.logprobs), metrics=Metrics(
+                torch.tensor(one.metrics.target_steps), np.int32(one.metrics.drafted), torch.tensor([one.metrics.accepted])))
+                for one in done]
+
+    said = run(Handy, "engine.plain", "engine.greedy", "engine.logprobs")
+    assert {verdict.verdict for verdict in said.values()} == {"PASS"}, [v.what for v in said.values()]
 
 
 def test_an_engine_that_raises_is_reported_and_the_others_go_on():

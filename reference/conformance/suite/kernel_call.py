@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..contract import Kernel
+from ..handed import whole
 from ..session import MisbehavedError, Session
 
 
@@ -35,13 +36,9 @@ def calling(session: Session, method: str, **inputs: Tensor | None) -> Iterator[
 
 def answer(out: object, batch: int, width: int, vocabulary: int, method: str = "verify") -> Tensor:
     """The answer of a step, if it is one."""
-    if not isinstance(out, Tensor):
-        raise MisbehavedError(f"{method} returns a {type(out).__name__}: return an int64 tensor [{batch}, {width}]")
+    out = whole(out, f"{method} returns", f"int64 tokens [{batch}, {width}]")
     if out.shape != (batch, width):
         raise MisbehavedError(f"{method} returns the shape {list(out.shape)}: return [{batch}, {width}], padded with -1")
-    if out.dtype.is_floating_point or out.dtype == torch.bool:
-        raise MisbehavedError(f"{method} returns {str(out.dtype).removeprefix('torch.')}: return int64 tokens")
-    out = out.long().cpu()
     ended = (out == -1).cumsum(1) > 0
     if bool(ended[:, 0].any()):
         raise MisbehavedError(f"{method} emits no token for a row: every step emits at least one")
