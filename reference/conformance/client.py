@@ -54,9 +54,13 @@ class Client:
     def get(self, path: str) -> bytes:
         return self._exchange("GET", path, None)
 
+    def send(self, path: str, body: bytes) -> bytes:
+        """The answer as it is, to a body that is sent as it is."""
+        return self._exchange("POST", path, body)
+
     def post(self, path: str, body: Any) -> Any:
-        """The answer's JSON. body: bytes are sent as they are."""
-        data = self._exchange("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
+        """The answer's JSON."""
+        data = self.send(path, json.dumps(body).encode())
         try:
             return json.loads(data)
         except ValueError:

@@ -1,7 +1,11 @@
 """Servers that are wrong are convicted over HTTP by the check that each names; right ones, however unusual, by none."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 
+from reference.conformance.contract import Server
 from reference.conformance.plug import Plug, opened
 from reference.conformance.session import Session, judge
 from reference.conformance.suite import checks
@@ -9,6 +13,7 @@ from reference.conformance.verdict import Verdict
 from reference.conformance.zoo.http import HTTP_BUGS, HTTP_CONTROLS, distance
 from reference.conformance.zoo.judged import trial
 from reference.conformance.zoo.plugs import plug
+from reference.conformance.zoo.toy_server import Handler, Loopback, Service
 
 BUGS = {bug.name: bug for bug in HTTP_BUGS}
 CONTROLS = {control.name: control for control in HTTP_CONTROLS}
@@ -47,8 +52,47 @@ def test_a_slice_of_every_test_of_a_law_says_that_it_is_too_little() -> None:
 
 
 def test_every_check_but_those_of_the_address_and_of_speculation_convicts_a_bug() -> None:
-    named = {bug.caught_by for bug in HTTP_BUGS}
+    named = {bug.caught_by for bug in HTTP_BUGS} | {"http.malformed"}  # which the next test convicts
     assert {item.id for item in checks("http")} - named == {"http.reachable", "http.speculation"}
+
+
+def closes(handler: Handler) -> None:
+    handler.close_connection = True
+
+
+def texts(handler: Handler) -> None:
+    handler.send(200, handler.server.service.answer({"prompt": [1], "max_tokens": 4}, "openai"))
+
+
+@pytest.mark.parametrize(("does", "verdict", "said"), [
+    (lambda handler: handler.send(400, {"error": "no JSON"}), "PASS", "refused with HTTP 400"),
+    (lambda handler: handler.send(500, {"error": "no JSON"}), "UNSUPPORTED", "gets HTTP 500 and no text"),
+    (lambda handler: handler.send(200, {"error": "no JSON"}), "UNSUPPORTED", "gets HTTP 200 and no text"),
+    (lambda handler: handler.send(200, b"what?"), "UNSUPPORTED", "gets HTTP 200 and no text"),
+    (closes, "FAIL", "gets no answer: POST"),
+    (lambda handler: time.sleep(1), "FAIL", "no answer within 0.5 s"),
+    (texts, "FAIL", "is answered with a text"),
+])
+def test_a_body_that_is_no_json(does: Callable[[Handler], None], verdict: str, said: str) -> None:
+    """A crash, silence and a text are failures; an unusual status is told, and sinks no verdict."""
+    class Unusual(Handler):
+        def do_POST(self) -> None:  # noqa: N802
+            length = int(self.headers["Content-Length"])
+            if self.rfile.peek(length)[:length].endswith(b"}"):
+                super().do_POST()
+            else:
+                self.rfile.read(length)
+                does(self)
+
+    server, adapter = Loopback(Service(), Unusual), Server()
+    adapter.url, adapter.timeout = server.url, 0.5
+    try:
+        chosen = [item for item in checks("http") if item.id == "http.malformed"]
+        (found,) = judge(adapter, Session("", "http", budget=10), chosen)
+    finally:
+        server.close()
+    assert found.verdict == verdict
+    assert said in found.what
 
 
 def test_the_laws_of_the_planted_bugs_are_off_and_those_of_the_controls_are_exact() -> None:

@@ -1,5 +1,6 @@
 """What a server of completions must do before any law is asked for: answer, count, refuse, and show that it speculates."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,12 +103,14 @@ def _counters(side: Side) -> dict[str, float]:
 def errors(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Is a bad request refused with 4xx, and a good one served after it?
 
-    No JSON, no prompt, a length and a temperature that are words, a token id that no vocabulary has.
+    No prompt, a length and a temperature that are words, a token id that no vocabulary has: JSON each, and read by the
+    server, so that answering as if it were good means that what was asked for is not looked at, and 5xx that an error went
+    unseen up to the top.
     """
     side, good = talk.server, Ask(talk.prompts[0], 4, 0.0)
     path, body = side.dialect.path, side.dialect.body(good)
     length = "max_tokens" if "max_tokens" in body else "n_predict"
-    bad: dict[str, Any] = {"no JSON": b"{\"prompt\": ", "no prompt": {k: v for k, v in body.items() if k != "prompt"},
+    bad: dict[str, Any] = {"no prompt": {k: v for k, v in body.items() if k != "prompt"},
                            f"{length} 'many'": {**body, length: "many"}, "temperature 'hot'": {**body, "temperature": "hot"}}
     if talk.ids_in():
         bad["token id 2^40"] = {**body, "prompt": [1 << 40]}
@@ -125,3 +128,40 @@ def errors(talk: Talk, session: Session) -> Iterator[Verdict]:
             return
         side.ask(good)  # or raises
     yield Verdict("PASS", what=f"{len(bad)} bad requests refused, and good ones served after them", n=len(bad))
+
+
+@asks("http.malformed")
+def malformed(talk: Talk, session: Session) -> Iterator[Verdict]:
+    """Does a body that is no JSON get an answer other than text, and a good request one after it?
+
+    A text, a connection that closes without an answer, silence, and a good request that is not served afterwards are
+    failures. Which status says no is not: servers hand broken JSON to the framework below them, some get 500 back or 200
+    with an error in it, and neither touches any law. 4xx passes; another status is UNSUPPORTED, and named.
+    """
+    side, good = talk.server, Ask(talk.prompts[0], 4, 0.0)
+    status, said = 200, ""
+    with session.calling("a bad request: no JSON"):
+        try:
+            if _text(side, side.client.send(side.dialect.path, b'{"prompt": ')):
+                said = "is answered with a text"
+        except RefusedError as error:
+            status = error.status
+        except MisbehavedError as error:
+            said = f"gets no answer: {error}"
+    if said:
+        yield Verdict("FAIL", what=f"a request whose body is no JSON {said}: refuse it with 400", n=1)
+        return
+    side.ask(good)  # or raises
+    if 400 <= status < 500:
+        yield Verdict("PASS", what=f"refused with HTTP {status}, and a good request served after it", n=1)
+    else:
+        yield Verdict("UNSUPPORTED", "none", f"a body that is no JSON gets HTTP {status} and no text, where 400 is usual")
+
+
+def _text(side: Side, data: bytes) -> bool:
+    """Whether an answer holds text or tokens."""
+    try:
+        answer = side.dialect.read(json.loads(data))
+    except (MisbehavedError, AttributeError, TypeError, KeyError, IndexError, ValueError):
+        return False
+    return bool(answer.text or answer.tokens)
