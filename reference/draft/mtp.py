@@ -110,8 +110,9 @@ class MTPDrafter(Drafter):
 
     Args:
         target: whose embedding and head it uses: the one that judges, or a copy of it in the module's type.
-        sure: a row's draft ends where the product of its laws' largest q falls below this; 0: it never does. A draft that
-            is probably lost by now costs more than it brings (EAGLE-2: Li et al. 2024, arXiv:2406.16858, section 3.1).
+        sure: a row's draft ends with the token at which it is probably lost: where the product of (1 + q(x)) / 2, a guess at
+            how likely each token x is accepted, falls below this; 0: never. What is lost costs more than it brings
+            (EAGLE-2: Li et al. 2024, arXiv:2406.16858, section 3.1). The token itself stays, so its law is still q.
     """
 
     reads_states = True
@@ -135,13 +136,14 @@ class MTPDrafter(Drafter):
         if text.states is None or text.fresh is None:
             return none
         state = self._catch_up(text, text.states, text.fresh)  # [B,1,E]
-        budget, alive = torch.where(text.fresh > 0, budget, 0), torch.ones(len(budget))
+        budget = torch.where(text.fresh > 0, budget, 0)
+        left, alive = budget.tolist(), [1.0] * len(budget)
         looks_back = needs_history(text.params)
         past = None
         drafted: list[Tensor] = []
         laws: list[Tensor] = []
-        while (i := len(drafted)) < int(budget.max()):
-            going = None if int(budget.min()) > i else budget > i  # None: every row
+        while (i := len(drafted)) < max(left):
+            going = None if min(left) > i else torch.tensor(left) > i  # None: every row
             if i:
                 counts = None if going is None else going.long()
                 state = self.module(state, self.brought[drafted[-1]][:, None], self.cache, counts)
@@ -152,11 +154,12 @@ class MTPDrafter(Drafter):
             laws.append(probs(self.target.logits(state), text.params, past)[:, 0])
             drafted.append(chance.draw(laws[-1], None if going is None else going.to(device)))
             if self.sure:
-                alive = alive * laws[-1].amax(-1).cpu()
-                budget = torch.where(alive < self.sure, budget.clamp(max=i + 1), budget)
+                chosen = laws[-1].gather(1, drafted[-1][:, None])[:, 0].tolist()
+                alive = [a * (1 + q) / 2 for a, q in zip(alive, chosen, strict=True)]
+                left = [n if a >= self.sure else min(n, i + 1) for a, n in zip(alive, left, strict=True)]
         if not drafted:
             return none
-        return Draft.chain(torch.stack(drafted, 1), torch.stack(laws, 1), budget.to(device))
+        return Draft.chain(torch.stack(drafted, 1), torch.stack(laws, 1), torch.tensor(left, device=device))
 
     def _catch_up(self, text: Text, target_states: Tensor, fresh: Tensor) -> Tensor:
         """Read the target's new states with the tokens behind them; the last state of every row, [B,1,E]."""

@@ -76,17 +76,18 @@ def test_giving_up_a_draft_midway_moves_no_law(rule):
     assert total_variation(ours, loop_law(NoDrafter(), "rejection", params)) < 1e-12
 
 
-def test_a_draft_is_given_up_where_its_likeliest_continuations_have_become_unlikely():
+def test_a_draft_is_given_up_with_the_token_at_which_it_is_probably_lost():
     prompts = [[1, 2, 3, 4], [5, 0], [0, 9, 8, 7, 1, 1], [3]]
     drafts = []
-    generate(WIDER, MTPDrafter(module(WIDER), WIDER, sure=0.05), RULES["block"], prompts,
+    generate(WIDER, MTPDrafter(module(WIDER), WIDER, sure=0.3), RULES["block"], prompts,
              SamplingParams(seed=1, max_new_tokens=24), gamma=6, watch=lambda cycle: drafts.append(cycle.draft))
     ends = set()
     for draft in drafts:
         for row, length in enumerate(draft.lengths.tolist()):
-            alive = draft.q[row].amax(-1).cumprod(0) if length else []
-            assert all(value >= 0.05 for value in alive[: max(0, length - 1)])
-            ends.add(bool(length) and bool(alive[length - 1] < 0.05))
+            chosen = draft.q[row].gather(1, draft.index[row])[:, 0] if length else torch.ones(0)
+            alive = ((1 + chosen) / 2).cumprod(0)
+            assert all(value >= 0.3 for value in alive[: max(0, length - 1)])
+            ends.add(bool(length) and bool(alive[length - 1] < 0.3))
     assert ends == {False, True}
 
 
