@@ -24,7 +24,7 @@ def whole(given: object, said: str, wanted: str) -> Tensor:
     if not taken.numel():  # an empty list is an array of floats to NumPy
         return taken.long()
     if taken.dtype.is_floating_point or taken.dtype.is_complex or taken.dtype == torch.bool:
-        raise MisbehavedError(f"{said} {str(taken.dtype).removeprefix('torch.')}: return {wanted}, whole numbers")
+        raise MisbehavedError(f"{said} {str(taken.dtype).removeprefix('torch.')} and no whole numbers: return {wanted}")
     return taken.long()
 
 

@@ -106,7 +106,7 @@ SPOILS = {
     "returns a NoneType": lambda done, prompts, params: None,
     "returns 2 completions": lambda done, prompts, params: done[:2],
     "is a list without tokens": lambda done, prompts, params: [one.tokens for one in done],
-    "has as tokens float64: return a list of ints, whole numbers": lambda done, prompts, params: [
+    "has as tokens float64 and no whole numbers: return a list of ints": lambda done, prompts, params: [
         replace(one, tokens=[float(t) for t in one.tokens]) for one in done],
     "has as tokens a NoneType: return a list of ints": lambda done, prompts, params: [
         replace(one, tokens=None) for one in done],
@@ -117,7 +117,7 @@ SPOILS = {
     "has the metrics None": lambda done, prompts, params: [replace(one, metrics=None) for one in done],
     "has as metrics.drafted -1: return a count": lambda done, prompts, params: [
         replace(one, metrics=Metrics(1, -1, 0)) for one in done],
-    "has as metrics.accepted float64: return a count": lambda done, prompts, params: [
+    "has as metrics.accepted float64 and no whole numbers: return a count": lambda done, prompts, params: [
         replace(one, metrics=Metrics(None, 1, 0.5)) for one in done],
     "has as logprobs a NoneType: return a list of floats": lambda done, prompts, params: [
         replace(one, logprobs=None) for one in done],

@@ -27,11 +27,13 @@ def test_one_bad_row_among_good_ones_is_enough(row: list[int], said: str) -> Non
 def test_a_good_answer_is_taken_in_any_integer_type() -> None:
     for dtype in (torch.int64, torch.int32, torch.int16):
         assert answer(torch.tensor(GOOD, dtype=dtype), 3, 3, 8).tolist() == GOOD
+    assert answer(GOOD, 3, 3, 8).tolist() == GOOD
     assert answer(torch.tensor([[0], [7]]), 2, 1, 8).tolist() == [[0], [7]]
 
 
 @pytest.mark.parametrize(("out", "said"), [
-    (GOOD, "returns a list"), (None, "returns a NoneType"), (torch.tensor(GOOD).float(), "returns float32"),
+    ([GOOD[0], GOOD[1][:2], GOOD[2]], "returns rows of several lengths"), (None, "returns a NoneType"),
+    (torch.tensor(GOOD).float(), "returns float32"),
     (torch.tensor(GOOD) > 0, "returns bool"), (torch.tensor(GOOD)[:2], r"shape \[2, 3\]"),
     (torch.tensor(GOOD)[:, :2], r"shape \[3, 2\]"), (torch.tensor(GOOD).T[:, :2], r"shape \[3, 2\]")])
 def test_what_is_no_answer_is_named(out: object, said: str) -> None:
@@ -204,4 +206,5 @@ def test_what_comes_of_nan_must_be_a_token(does: str, what: str) -> None:
 @pytest.mark.parametrize("row", [0, 2, 3])
 def test_nan_must_not_reach_any_row_beside_it(row: int) -> None:
     (said,) = suite.not_a_number(Overflown("neighbour", row), Session("x", "kernel"))
-    assert (said.verdict, said.what, said.n) == ("FAIL", "a row of NaN changes the rows beside it", 1)
+    assert (said.verdict, said.n) == ("FAIL", 1)
+    assert said.what.startswith("a row of NaN changes the rows beside it")

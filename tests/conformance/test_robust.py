@@ -44,7 +44,7 @@ def verdict(events: list[dict[str, Any]]) -> dict[str, Any]:
     ("exits", "SystemExit: 7"),
     ("nothing", "verify returns a NoneType"),
     ("garbage", "verify returns a str: return int64 tokens [1, 1]"),
-    ("float_array", "verify returns float64: return int64 tokens [1, 1], whole numbers"),
+    ("float_array", "verify returns float64 and no whole numbers: return int64 tokens [1, 1], padded with -1"),
     ("narrow", "verify returns the shape [1, 0]"),
     ("too_many", "verify returns the shape [1, 2]"),
     ("floats", "verify returns float32"),

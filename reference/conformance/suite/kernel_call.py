@@ -36,7 +36,7 @@ def calling(session: Session, method: str, **inputs: Tensor | None) -> Iterator[
 
 def answer(out: object, batch: int, width: int, vocabulary: int, method: str = "verify") -> Tensor:
     """The answer of a step, if it is one."""
-    out = whole(out, f"{method} returns", f"int64 tokens [{batch}, {width}]")
+    out = whole(out, f"{method} returns", f"int64 tokens [{batch}, {width}], padded with -1")
     if out.shape != (batch, width):
         raise MisbehavedError(f"{method} returns the shape {list(out.shape)}: return [{batch}, {width}], padded with -1")
     ended = (out == -1).cumsum(1) > 0

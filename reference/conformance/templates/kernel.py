@@ -23,7 +23,8 @@ class Mine(Kernel):
         draft [B,K] int64. seed: the same one gives the same tokens, another one other coins.
         -> [B,K+1] int64: for each row the accepted tokens, then one more, then -1 up to the end.
 
-        Every row is a request of its own, with coins of its own. K may be 0. The inputs are not yours to change.
+        Every row is a request of its own, with coins of its own. K may be 0. The inputs are not yours to change. Laws with
+        NaN in them, which a model that overflows makes, may be refused: raise.
         """
         # ---- your engine: replace what follows by a call of your kernel -------------------------------------------------
         # Move the tensors to its device, and turn what it returns into the rows above. If it takes logits, give it p.log().
