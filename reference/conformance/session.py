@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ALPHA = 1e-6  # false alarms of a whole run
 GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
 ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}  # without --mde, a test that would not have seen this says nothing
+SLOW_GOAL, SLOW_ENOUGH = 0.02, 0.05  # the same of checks whose draws cost a hundred times as much as those of their level
+AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch
 
 
 # told ("begun", id, None), ("renewed", id, verdict) after every slice, ("ended", id, verdict)
@@ -59,7 +61,7 @@ class Session:
     worlds: Worlds = field(default_factory=Worlds)
 
     def __post_init__(self) -> None:
-        self.began = time.monotonic()
+        self.began = self.told = time.monotonic()  # told: when the watch was told last
 
     @property
     def left(self) -> float:
@@ -75,6 +77,14 @@ class Session:
     def enough(self) -> float:
         """A test that would not have seen this TV is INCONCLUSIVE."""
         return ENOUGH[self.level] if self.mde is None else self.mde
+
+    @property
+    def slow_goal(self) -> float:
+        return SLOW_GOAL if self.mde is None else self.mde
+
+    @property
+    def slow_enough(self) -> float:
+        return SLOW_ENOUGH if self.mde is None else self.mde
 
     def alpha(self, cases: int = 1) -> float:
         """The false-alarm rate of each of a check's e-processes, so that the run's is ALPHA."""
@@ -95,8 +105,9 @@ class Session:
 
     @contextmanager
     def calling(self, what: str) -> Iterator[None]:
-        """Around every call of the engine, so that a hang is noticed and named."""
+        """Around every call of the engine, or a series of small ones, so that a hang is noticed and named."""
         self.raised = ""
+        self.told = time.monotonic()
         self.watch(what)
         try:
             with self.worlds.engine():
@@ -106,6 +117,12 @@ class Session:
             raise
         finally:
             self.watch("")
+
+    def going_on(self, what: str) -> None:
+        """Between two calls of a series: the next one's time begins. Small calls are many, so that not each is told."""
+        if time.monotonic() - self.told > AGAIN:
+            self.watch(what)
+            self.told = time.monotonic()
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What several checks use is made once."""
@@ -117,7 +134,7 @@ class Session:
 def judge(plug: Any, session: Session, chosen: Sequence["Check"],
           tell: Told = lambda event, check, verdict: None) -> list[Verdict]:
     """Put a plug to every chosen check: each gets its first slice in turn, then all that go on get theirs, those first that
-    cannot say anything yet, until the budget is spent.
+    cannot say anything yet, then those that are furthest from their goal, until the budget is spent.
 
     Returns:
         one verdict for each check, in their order.
@@ -137,7 +154,7 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True
     while going:
-        for name in list(going) if first else _turn([item for item, _ in going.values()], said):
+        for name in list(going) if first else _turn([item for item, _ in going.values()], said, session):
             item, run = going[name]
             if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]
@@ -158,14 +175,22 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
     return [said[item.id] for item in chosen]
 
 
-def _turn(going: Sequence["Check"], said: dict[str, Verdict]) -> list[str]:
-    """Who gets a slice in the next round: checks of finite work always; of the others those that cannot say anything yet,
-    where there are any, and none that has had more than twice its share of the time."""
-    tests = [item.id for item in going if item.statistical]
-    tests = [name for name in tests if said[name].verdict in ("INCONCLUSIVE", "UNVERIFIED")] or tests
-    share = sum(said[name].seconds for name in tests) / max(1, len(tests))
-    return [item.id for item in going
-            if not item.statistical or (item.id in tests and said[item.id].seconds <= 2 * share)]
+def _turn(going: Sequence["Check"], said: dict[str, Verdict], session: Session) -> list[str]:
+    """Who gets a slice in the next round: checks of finite work always. Of the tests those that cannot say anything yet,
+    where there are any; then the one furthest from its goal, for a run has seen no more than its weakest test. None that
+    has had more than twice its share of the time."""
+    tests = [item for item in going if item.statistical]
+    unsure = [item for item in tests if said[item.id].verdict in ("INCONCLUSIVE", "UNVERIFIED")]
+    share = sum(said[item.id].seconds for item in unsure or tests) / max(1, len(unsure or tests))
+    chosen = [item for item in unsure or tests if said[item.id].seconds <= 2 * share]
+    if tests and not unsure:
+        chosen = [max(chosen, key=lambda item: _distance(item, said[item.id], session))]
+    return [item.id for item in going if not item.statistical or item in chosen]
+
+
+def _distance(item: "Check", verdict: Verdict, session: Session) -> float:
+    """How many times its goal a test's MDE is."""
+    return (1.0 if verdict.mde is None else verdict.mde) / (session.slow_goal if item.slow else session.goal)
 
 
 def _guarded(item: "Check", plug: Any, session: Session) -> Iterator[Verdict]:
@@ -210,7 +235,8 @@ def _settled(verdict: Verdict, item: "Check", plug: Any, session: Session, secon
     outcome = verdict.verdict
     if outcome == "FAIL" and item.law and not getattr(plug, "lossless", True) and verdict.method != "deterministic":
         outcome = "LOSSY-BY-DESIGN"
-    if outcome == "PASS" and verdict.mde is not None and verdict.mde > session.enough:
+    enough = session.slow_enough if item.slow else session.enough
+    if outcome == "PASS" and verdict.mde is not None and verdict.mde > enough:
         outcome = "INCONCLUSIVE"
     return replace(verdict, verdict=outcome, id=item.id, seed=session.seed, seconds=seconds,
                    repro=verdict.repro or session.reproduction("--only", item.id))

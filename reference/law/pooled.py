@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..types import SpecdecError
-from .sequential import binary_lower
 
 STEP, STEPS = math.sqrt(2), 24  # shares of the alternatives: 1, 1/sqrt(2) .. 1/2900, a factor apart that hides little
 POWER = 0.999
@@ -94,6 +93,9 @@ class AtMost:
         self.bound, self.alpha = bound, alpha
         self.hits = self.n = 0
         self.largest = 0.0
+        w = shares() * (1 - 1e-9)
+        self.hit, self.miss = w * (1 - bound) / bound, -w  # by what share each raises each alternative's evidence
+        self.known = (-1, 1.0)  # an n, and its MDE
 
     @property
     def rejected(self) -> bool:
@@ -106,27 +108,38 @@ class AtMost:
         return self.rejected
 
     def log_e(self) -> float:
-        hit, miss = self._gains()
         hits, misses = torch.tensor(self.hits).double(), torch.tensor(self.n - self.hits).double()
-        each = torch.special.xlog1py(hits, hit) + torch.special.xlog1py(misses, miss)
+        each = torch.special.xlog1py(hits, self.hit) + torch.special.xlog1py(misses, self.miss)
         return float(torch.logsumexp(each, 0)) - math.log(len(each))
 
     @property
     def mde(self) -> float:
         """How far above the bound is found with power .999 at least, by Chernoff's bound; where nothing is, as far as there
         is."""
-        win, lose = (gain.log1p() for gain in self._gains())
+        if self.known[0] != self.n:
+            self.known = self.n, self._mde()
+        return self.known[1]
+
+    def _mde(self) -> float:
+        win, lose = self.hit.log1p(), self.miss.log1p()
         needed = math.log(STEPS / self.alpha)
         hits = max(math.ceil(float(((needed - self.n * lose) / (win - lose)).amin())), 1)  # enough for one alternative
         if hits > self.n:
             return 1 - self.bound
-        misses = torch.tensor(1 - (hits - 1) / self.n, dtype=torch.float64)
-        return 1 - float(binary_lower(misses, -math.log(1 - POWER) / self.n)) - self.bound
+        return 1 - coin_lower(1 - (hits - 1) / self.n, -math.log(1 - POWER) / self.n) - self.bound
 
-    def _gains(self) -> tuple[Tensor, Tensor]:
-        """By what share a hit and a miss raise each alternative's evidence."""
-        w = shares() * (1 - 1e-9)
-        return w * (1 - self.bound) / self.bound, -w
+
+def coin_lower(x: float, radius: float) -> float:
+    """`sequential.binary_lower` of one number."""
+    def over(weight: float, y: float) -> float:
+        return weight * math.log(y) if weight else 0.0
+
+    most = over(x, x) + over(1 - x, 1 - x) - radius
+    low, high = 0.0, x
+    for _ in range(60):
+        y = (low + high) / 2
+        low, high = (y, high) if over(x, y) + over(1 - x, 1 - y) < most else (low, y)
+    return low
 
 
 def _least(found: Callable[[float], bool], far: float) -> float:

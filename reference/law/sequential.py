@@ -36,7 +36,7 @@ class EProcess:
             raise SpecdecError(f"alpha = {alpha} is not a false-alarm rate: give one between 0 and 1")
         self.alpha, self.plan = alpha, plan
         self.counts = torch.zeros(self.arms, cells, dtype=torch.float64)
-        self.largest = 0.0  # of log E; before the first draw E = 1
+        self.latest = self.largest = 0.0  # log E now, and at its largest; before the first draw E = 1
 
     @property
     def n(self) -> int:
@@ -62,7 +62,8 @@ class EProcess:
             raise SpecdecError(f"counts of shape {list(fresh.shape)[1:]}, smallest {float(fresh.min()):g}: give one "
                                f"count of 0 or more for each of the {self.counts.shape[1]} outcomes")
         self.counts += fresh
-        self.largest = max(self.largest, self.log_e())
+        self.latest = self.log_e()
+        self.largest = max(self.largest, self.latest)
         return self.rejected
 
     def finding(self, seed: int | None = None, power: float = 0.999, level: float = 0.95) -> Finding:

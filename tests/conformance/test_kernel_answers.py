@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference.conformance import session as session_of_a_run
 from reference.conformance.adapters.reference import Rejection
 from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite import kernel as suite
@@ -52,6 +53,52 @@ def test_an_input_that_is_changed_is_named(name: str) -> None:
     p, draft = torch.full((2, 2, 2), 0.5), torch.zeros(2, 1, dtype=torch.int64)
     with pytest.raises(MisbehavedError, match=f"its input {name}:"):
         called(Writes(), Session("x", "kernel"), p, p[:, :1].clone(), draft, 0)
+
+
+class Series:
+    """Answers with what it was handed, all calls in one buffer; may write over an input of one call."""
+
+    def __init__(self, changes: int = -1):
+        self.changes, self.calls, self.out = changes, [], torch.zeros(2, 3, dtype=torch.int64)  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.calls.append((p.tolist(), None if q is None else q.tolist(), draft.tolist(), seed))
+        self.out[:, :2], self.out[:, 2] = draft[:1], seed
+        if seed == self.changes:
+            p[0, 0, 0] = 0.75
+        return self.out[: len(draft)]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_series_of_calls_has_every_row_once_and_seeds_that_follow_each_other(told: bool) -> None:
+    p, q, draft = suite.inputs(Session("x", "kernel"), 5, 2, 9)
+    kernel = Series()
+    out = called(kernel, Session("x", "kernel"), p, q if told else None, draft, 3, 2)  # type: ignore[arg-type]
+    parts = [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert kernel.calls == [(p[part].tolist(), q[part].tolist() if told else None, draft[part].tolist(), 3 + i)
+                            for i, part in enumerate(parts)]
+    assert out.tolist() == [[*draft[first].tolist(), seed] for first, seed in ((0, 3), (0, 3), (2, 4), (2, 4), (4, 5))]
+
+
+def test_in_a_series_an_input_that_is_changed_and_an_answer_that_is_none_are_named() -> None:
+    session, given = Session("x", "kernel"), suite.inputs(Session("x", "kernel"), 5, 2, 9)
+    for seed in (3, 4, 5):
+        with pytest.raises(MisbehavedError, match="its input p:"):
+            called(Series(seed), session, *given, 3, 2)  # type: ignore[arg-type]
+    with pytest.raises(MisbehavedError, match="token 9"):
+        called(Series(), session, *given, 7, 2)  # type: ignore[arg-type]
+
+
+def test_the_watch_is_told_of_a_series_once_and_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = suite.inputs(Session("x", "kernel"), 5, 2, 9)
+    for again, times in ((0.0, 4), (60.0, 1)):
+        monkeypatch.setattr(session_of_a_run, "AGAIN", again)
+        session, heard = Session("x", "kernel"), []  # type: ignore[var-annotated]
+        session.watch = heard.append
+        session.told = -100.0  # long ago
+        called(Series(), session, *given, 3, 2)  # type: ignore[arg-type]
+        assert heard == ["verify, 2 rows"] * times + [""]
+    assert session.told > 0
 
 
 def test_what_is_handed_over_are_laws_and_drafts_that_are_possible() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reference.conformance import cases
+from reference.conformance import session as session_of_a_run
 from reference.conformance.session import MisbehavedError, Session
 from reference.conformance.suite import checks, kernel_rows
 from reference.conformance.suite.kernel_call import answer
@@ -178,10 +179,10 @@ def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() ->
 
     drafts: list[Tensor] = []
     group = kernel_rows._alike()[1]
-    kernel, session = Keeps(own), Session("x", "kernel")
-    session.check = "kernel.seeds"
+    kernel = Keeps(own)
+    pairs = kernel_rows.Twice(kernel, Session("x", "kernel"), [group])  # type: ignore[arg-type]
     for number in (1, 2, 1):
-        kernel_rows._twice(kernel, session, group, number)  # type: ignore[arg-type]
+        pairs.ask(group, number)
     assert not torch.equal(drafts[0], drafts[1])
     assert not torch.equal(drafts[0], drafts[2])
     assert torch.equal(drafts[0], drafts[4])
@@ -215,25 +216,38 @@ def test_a_law_that_is_off_in_small_batches_alone_is_told_with_their_size(size: 
 
 
 def test_what_is_slow_to_draw_ends_at_a_tv_of_2_in_100_as_its_page_says() -> None:
-    assert kernel_rows.ENOUGH_SMALL == 0.02
-    known = {item.id: item for item in checks("kernel")}
-    for name in ("small-batches", "large-vocabulary"):
-        assert "at a TV of .02" in known[f"kernel.{name}"].about
+    assert Session("x", "kernel").slow_goal == 0.02
+    slow = [item for item in checks("kernel") if item.slow]
+    assert {item.id.split(".")[1] for item in slow} == {"small-batches", "tree-small-batches", "large-vocabulary",
+                                                        "dense-vocabulary"}
+    assert all("at a TV of .02" in item.about for item in slow)
 
 
-def test_small_batches_end_where_the_goal_is_reached_and_no_finer_than_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_rows, "ENOUGH_SMALL", 0.2)
-    for mde, end in ((0.001, 0.2), (0.3, 0.3)):
-        kernel = OneWrong(0)
-        said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
-        assert {v.verdict for v in said} == {"PASS"}
-        assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
-        assert said[-1].n == sum(rows for rows, _ in kernel.asked)
-        assert said[-1].what == "batches of 1 and batches of 5 rows"
-        assert {rows for rows, _ in kernel.asked} == {1, 5}
-        ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
-        assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99  # seeds that follow each other, as a loop's do
+@pytest.mark.parametrize(("mde", "end"), [(None, 0.2), (0.3, 0.3)])
+def test_small_batches_end_where_their_own_goal_is_reached_or_the_one_asked_for(
+        monkeypatch: pytest.MonkeyPatch, mde: float | None, end: float) -> None:
+    monkeypatch.setattr(session_of_a_run, "SLOW_GOAL", 0.2)
+    kernel = OneWrong(0)
+    said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+    assert {v.verdict for v in said} == {"PASS"}
+    assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
+    assert said[-1].n == sum(rows for rows, _ in kernel.asked)
+    assert said[-1].what == "batches of 1 and batches of 5 rows"
+    assert {rows for rows, _ in kernel.asked} == {1, 5}
+    ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
+    assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99  # seeds that follow each other, as a loop's do
     assert said[-1].alpha == 5e-7
+
+
+def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
+    """A turn is 200 rows of one, or 1,000 of five: a call of either costs the same."""
+    kernel = OneWrong(0)
+    list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=0.1)))  # type: ignore[arg-type]
+    turns = [rows for rows, _ in kernel.asked][::kernel_rows.CALLS]
+    assert turns[:2] == [1, 5]
+    assert turns[2:7] == [1] * 5
+    drawn = [sum(rows for rows, _ in kernel.asked if rows == size) for size in (1, 5)]
+    assert abs(drawn[0] - drawn[1]) <= 1000
 
 
 def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_theirs() -> None:
@@ -253,6 +267,14 @@ def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_
         assert bool((counts.sum(1) > 0).any())
         # p after token t is p turned: (.3, .7) and (.7, .3), (.1, .9) and (.9, .1)
         assert counts[:, 0, 0].tolist() == counts[:, 1, 1].tolist() == [0, 0] or bool((counts > 0).sum() == 4)
+
+
+def test_both_checks_of_independence_look_at_the_same_calls() -> None:
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
+    first, second = (list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds))  # type: ignore[arg-type]
+    assert first.n == ROWS * len(kernel.calls)
+    assert second.n == first.n - len(kernel.calls) // 2
+    assert len({seed for *_, seed, _ in kernel.calls}) == len(kernel.calls)
 
 
 def test_what_is_no_answer_in_a_small_batch_is_named() -> None:

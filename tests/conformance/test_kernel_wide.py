@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference.conformance import session
 from reference.conformance.session import Session
 from reference.conformance.suite import kernel_wide
 from tests.conformance.by_hand import Mixed
@@ -14,7 +15,7 @@ def test_large_vocabularies_end_with_a_token_or_with_a_tail_of_zeros() -> None:
     assert [name for name, *_ in kernel_wide.LARGE] == [f"{size:,} tokens" for _, size, *_ in kernel_wide.LARGE]
 
 
-def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float = 0.3) -> list:
+def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float | None = 0.3) -> list:
     """Vocabularies of 20 and 30 in place of the large ones."""
     monkeypatch.setattr(kernel_wide, "LARGE", (("first", 20, 19, 64), ("second", 30, 18, 16)))
     monkeypatch.setattr(kernel_wide, "far_apart", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6]))
@@ -68,8 +69,8 @@ def test_a_law_that_is_off_in_a_large_vocabulary_is_a_failure(monkeypatch: pytes
 
 
 def test_large_vocabularies_end_at_their_own_goal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_wide, "ENOUGH_SMALL", 0.25)
-    assert 0.2 < large(monkeypatch, Wide(), mde=0.001)[-1].mde <= 0.25
+    monkeypatch.setattr(session, "SLOW_GOAL", 0.25)
+    assert 0.2 < large(monkeypatch, Wide(), mde=None)[-1].mde <= 0.25
 
 
 class Dense(Mixed):
@@ -89,9 +90,9 @@ class Dense(Mixed):
 
 def test_in_a_dense_vocabulary_every_id_is_likely_and_neighbours_stand_for_other_tokens(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_wide, "ENOUGH_SMALL", 0.3)
+    monkeypatch.setattr(session, "SLOW_GOAL", 0.3)
     kernel = Dense()
-    said = list(kernel_wide.dense_vocabulary(kernel, Session("x", "kernel", mde=0.001)))  # type: ignore[arg-type]
+    said = list(kernel_wide.dense_vocabulary(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
     assert {v.verdict for v in said} == {"PASS"}
     assert [v.mde <= 0.3 for v in said] == [False] * (len(said) - 1) + [True]
     # of eight tokens with 1/36 to 8/36 each has a 320th part

@@ -1,11 +1,14 @@
 """The schedule of checks: who gets the time, what a check sees of the others (nothing), and who is excused."""
 
+import itertools
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from reference.conformance import session as session_of_a_run
 from reference.conformance.session import ALPHA, Session, judge
 from reference.conformance.suite import Check, checks
 from reference.conformance.verdict import Verdict
@@ -22,8 +25,9 @@ class Lossy(Engine):
     lossless = False
 
 
-def made(name: str, run: Any, *, law: bool = False, statistical: bool = False, needs: tuple[str, ...] = ()) -> Check:
-    return Check(name, "0", "?", "", run, law, statistical, frozenset(needs))
+def made(name: str, run: Any, *, law: bool = False, statistical: bool = False, needs: tuple[str, ...] = (),
+         slow: bool = False) -> Check:
+    return Check(name, "0", "?", "", run, law, statistical, frozenset(needs), slow)
 
 
 def endless(plug: Any, session: Session) -> Iterator[Verdict]:
@@ -76,6 +80,28 @@ def test_slow_slices_take_no_more_than_their_share() -> None:
     assert min(said[1].seconds, said[2].seconds) > 0.08
 
 
+def seeing(log: list[str], name: str, mdes: list[float]) -> Any:
+    def run(plug: Any, session: Session) -> Iterator[Verdict]:
+        for mde in mdes:
+            log.append(name)
+            yield Verdict("PASS", "e-process", mde=mde)
+
+    return run
+
+
+def test_the_test_that_is_furthest_from_its_goal_is_next_and_slow_ones_have_a_goal_of_their_own(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goals of .005 and .02: a slow test at .048 is as far as others at .012. Every slice takes as long."""
+    ticks, log = itertools.count(), []  # type: ignore[var-annotated]
+    monkeypatch.setattr(session_of_a_run, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 1000))
+    chosen = [made("kernel.a", seeing(log, "a", [0.02, 0.011, 0.008]), statistical=True),
+              made("kernel.b", seeing(log, "b", [0.012, 0.009]), statistical=True),
+              made("kernel.slow", seeing(log, "slow", [0.048, 0.034]), statistical=True, slow=True)]
+    said = judge(Engine(), Session("x", "kernel"), chosen)
+    assert log == ["a", "b", "slow", "a", "b", "slow", "a"]  # at .02 .012 .048, then .011 .012 .048, .011 .009 .048 ..
+    assert {v.verdict for v in said} == {"PASS"}
+
+
 def test_every_check_gets_its_first_slice_without_any_time() -> None:
     chosen = [made(f"kernel.{i}", endless, statistical=True) for i in range(3)]
     assert [v.id for v in judge(Engine(), Session("x", "kernel", budget=0.0), chosen)] == [c.id for c in chosen]
@@ -114,6 +140,18 @@ def test_a_pass_that_could_have_missed_too_much_is_none() -> None:
     chosen = [made("kernel.weak", weak, statistical=True)]
     assert judge(Engine(), Session("x", "kernel"), chosen)[0].verdict == "PASS"
     assert judge(Engine(), Session("x", "kernel", mde=0.01), chosen)[0].verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize(("mde", "asked", "outcome"), [
+    (0.04, None, "PASS"), (0.06, None, "INCONCLUSIVE"), (0.04, 0.03, "INCONCLUSIVE"), (0.04, 0.04, "PASS")])
+def test_a_slow_check_passes_with_less_unless_more_is_asked_for(mde: float, asked: float | None, outcome: str) -> None:
+    def weak(plug: Any, session: Session) -> Iterator[Verdict]:
+        yield Verdict("PASS", "e-process", mde=mde)
+
+    for slow in (True, False):
+        chosen = [made("kernel.weak", weak, statistical=True, slow=slow)]
+        (said,) = judge(Engine(), Session("x", "kernel", mde=asked), chosen)
+        assert said.verdict == (outcome if slow or asked is not None else "INCONCLUSIVE")
 
 
 def test_what_the_engine_lacks_is_not_asked() -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy import stats
 
-from reference.law.pooled import AtMost, Leaning
+from reference.law.pooled import AtMost, Leaning, coin_lower
+from reference.law.sequential import binary_lower
 from reference.types import SpecdecError
 
 P = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.7, 0.3, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64)
@@ -120,6 +121,26 @@ def test_batches_add_up() -> None:
         bound.update(2, 3)
     assert lean.counts.tolist() == (3.0 * (P > 0)).tolist()
     assert (bound.hits, bound.n) == (6, 9)
+
+
+@pytest.mark.parametrize("x", [1.0, 0.999, 0.5, 0.01])
+def test_the_least_chance_of_one_coin_is_that_of_many(x: float) -> None:
+    for radius in (0.0, 1e-6, 0.01, 3.0):
+        many = float(binary_lower(torch.tensor(x).double(), radius))
+        assert coin_lower(x, radius) == pytest.approx(many, rel=1e-6, abs=1e-16)
+    assert coin_lower(1.0, 3.0) == pytest.approx(math.exp(-3))
+
+
+def test_the_stated_excess_is_that_of_the_trials_so_far() -> None:
+    test = AtMost(0.5, 1e-6)
+    seen = []
+    for _ in range(3):
+        test.update(500, 1000)
+        seen.append(test.mde)
+        fresh = AtMost(0.5, 1e-6)
+        fresh.update(0, test.n)
+        assert test.mde == fresh.mde
+    assert seen == sorted(seen, reverse=True)
 
 
 @pytest.mark.parametrize("n", [30, 100, 1000, 30_000])

@@ -32,6 +32,7 @@ class Check:
     law: bool  # asks for the target's law: a lossy engine is excused
     statistical: bool  # takes a share of the run's false-alarm rate
     needs: frozenset[str]  # capabilities, or methods of a kernel
+    slow: bool = False  # one draw costs as much as a hundred elsewhere: it is asked for less (session.SLOW_GOAL)
 
     @property
     def level(self) -> str:
@@ -42,14 +43,14 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(name: str, *, since: str = "0.1", law: bool = False, statistical: bool = False,
-          needs: tuple[str, ...] = ()) -> Callable[[Run], Run]:
+          needs: tuple[str, ...] = (), slow: bool = False) -> Callable[[Run], Run]:
     """Register a check under its permanent id; the first line of its docstring is its question."""
 
     def register(run: Run) -> Run:
         if name in CHECKS:
             raise KeyError(f"two checks are called {name}")
         question, _, about = (run.__doc__ or "").strip().partition("\n")
-        CHECKS[name] = Check(name, since, question, about.strip(), run, law, statistical, frozenset(needs))
+        CHECKS[name] = Check(name, since, question, about.strip(), run, law, statistical, frozenset(needs), slow)
         return run
 
     return register

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..contract import InjectableKernel
 from ..session import Session
-from .kernel_call import answer, calling
+from .kernel_call import asked
 from .kernel_group import Group
 
 STEPS, FINE = 32, 36  # points of a line's first grid; bisections
@@ -30,10 +30,9 @@ class NoBoxesError(Exception):
 def ask(kernel: InjectableKernel, session: Session, group: Group, rows: Tensor, u: Tensor) -> Tensor:
     """The answers [n,K+1] for rows [n] at uniforms u [n,K+1]."""
     p, q, draft = group.inputs(rows)
-    accept_u, final_u = u[:, :-1].contiguous(), u[:, -1].contiguous()
-    with calling(session, "verify_with", p=p, q=q, draft=draft, accept_u=accept_u, final_u=final_u):
-        out = kernel.verify_with(p, q, draft, accept_u, final_u)
-    return group.inside(answer(out, len(rows), group.K + 1, group.size or group.V, "verify_with"))
+    inputs = {"p": p, "q": q, "draft": draft, "accept_u": u[:, :-1], "final_u": u[:, -1]}
+    return group.inside(asked(session, "verify_with", inputs, (group.K + 1, group.size or group.V),
+                              lambda _, *given: kernel.verify_with(*given)))
 
 
 @dataclass

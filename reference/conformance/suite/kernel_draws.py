@@ -34,7 +34,7 @@ class Draws:
         return group.slices[number]
 
     def _draw(self, group: Group) -> None:
-        rows = min(max(FIRST * group.call // CALL, min(FEW, 2 * group.call), group.drawn), MOST * group.call // CALL)
+        rows = min(max(FIRST * group.call // CALL, min(FEW, 4 * group.call), group.drawn), MOST * group.call // CALL)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
         size = min(group.call, -(-rows // 2))  # two calls at least: what one leaves behind shows in the next

@@ -17,6 +17,7 @@ from ..cases import Tables
 from ..contract import Kernel
 from ..session import Session
 from .kernel_call import called
+from .kernel_tally import distinct, spread
 
 CALL = 16_384  # rows of one call
 
@@ -99,11 +100,6 @@ class Group:
         return self.draft.flatten().cumsum(0)
 
     @cached_property
-    def _target_sums(self) -> Tensor:
-        sums = self.target.flatten().cumsum(0)
-        return torch.cat((torch.zeros(1, dtype=torch.float64), sums))
-
-    @cached_property
     def _back(self) -> Tensor:
         """[size] a token of the larger vocabulary -> its number in the tables, V where it has none."""
         number = torch.arange(self.V).repeat_interleave(self._places.shape[1])
@@ -132,46 +128,50 @@ class Group:
 
     def tokens(self, rows: Tensor) -> Tensor:
         """[n,nodes] the drafts of rows."""
-        return self._tokens[rows % self.drafts]
+        return self._tokens.index_select(0, rows % self.drafts)
 
     def inputs(self, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """What the kernel gets: p, q, draft."""
-        p, q, draft = self.p.flatten(0, 1)[rows], self.q.flatten(0, 1)[rows], self.tokens(rows)
+        p, q = (law.index_select(0, rows) for law in self._laws)
+        draft = self.tokens(rows)
         if self.ids is not None:
-            spread = self._places.shape[1]
-            wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(
-                2, self._places.flatten(), t.repeat_interleave(spread, 2) / spread) for t in (p, q)]
-            which = torch.arange(draft.numel()).view(draft.shape) % spread  # one of them as well as another
-            p, q, draft = wide[0], wide[1], self._places[draft, which]
+            which = torch.arange(draft.numel()).view(draft.shape) % self._places.shape[1]  # one as well as another
+            draft = self._places[draft, which]
         return p, None if self.certain else q, draft
+
+    @cached_property
+    def _laws(self) -> tuple[Tensor, Tensor]:
+        """p and q of every row [C V^N,..], in the larger vocabulary where there is one."""
+        p, q = self.p.flatten(0, 1), self.q.flatten(0, 1)
+        if self.ids is None:
+            return p, q
+        spread = self._places.shape[1]
+        wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(
+            2, self._places.flatten(), t.repeat_interleave(spread, 2) / spread) for t in (p, q)]
+        return wide[0], wide[1]
 
     def inside(self, answer: Tensor) -> Tensor:
         """Tokens of the larger vocabulary as the tables number them, V for one that they do not have; -1 stays."""
         return answer if self.ids is None else torch.where(answer >= 0, self._back[answer.clamp(min=0)], -1)
 
     def take(self, rows: Tensor, answer: Tensor, generator: torch.Generator) -> None:
-        """Count the kernel's answer [n,K+1], continued to K + 1 tokens."""
-        emitted = (answer >= 0).sum(1)
-        foreign = torch.zeros_like(emitted, dtype=torch.bool)
-        if self.ids is not None:
-            answer = self.inside(answer)
-            foreign = (answer == self.V).any(1)
-            self._note_foreign(rows, foreign)
-            answer = answer.clamp(max=self.V - 1)
-        place = self.V ** torch.arange(self.K, -1, -1)
-        low = rows // self.drafts * self.leaves + (answer.clamp(min=0) * place).sum(1)
-        high = low + self.V ** (self.K + 1 - emitted)
-        sums = self._target_sums
-        a, b = sums[low], sums[high]
-        u = a + (b - a) * torch.rand(len(rows), dtype=torch.float64, generator=generator)
-        u = torch.minimum(u, torch.nextafter(b, torch.zeros_like(b)))  # rounding must not reach the next prefix
-        leaf = torch.searchsorted(sums[1:], u, right=True)
-        leaf = torch.where(b > a, leaf, low)
-        self._note(rows, answer, emitted, (self.target.flatten()[leaf] <= 0) & ~foreign)
-        leaf = leaf[~foreign]
-        self.fresh.counts += torch.bincount(leaf, minlength=self.cases * self.leaves).view(self.cases, -1)
-        kept = rows // self.drafts * (self.K + 1) + emitted - 1
-        self.fresh.accepted += torch.bincount(kept, minlength=self.cases * (self.K + 1)).view(self.cases, -1)
+        """Count the kernel's answers [n,K+1], each continued to K + 1 tokens by the target's law."""
+        rows, answer, times = distinct(rows, self.inside(answer), self.cases * self.drafts, self.V)
+        case, emitted, foreign = rows // self.drafts, (answer >= 0).sum(1), (answer == self.V).any(1)
+        self._note_foreign(rows, foreign)
+        answer = answer.clamp(max=self.V - 1)
+        number = (answer.clamp(min=0) * self.V ** torch.arange(self.K, -1, -1)).sum(1)
+        impossible = torch.zeros_like(foreign)
+        for length in range(1, self.K + 2):
+            here = ((emitted == length) & ~foreign).nonzero()[:, 0]
+            prefix = case[here] * self.V**length + number[here] // self.V ** (self.K + 1 - length)
+            law = self.target.view(self.cases * self.V**length, -1)  # what follows every prefix
+            impossible[here] = law[prefix].sum(1) <= 0
+            stopped = torch.bincount(prefix, times[here], len(law)).long()
+            self.fresh.counts += spread(stopped, law, generator).view(self.cases, -1)
+        self._note(rows, answer, emitted, impossible)
+        self.fresh.accepted += torch.bincount(case * (self.K + 1) + emitted - 1, times,
+                                              self.cases * (self.K + 1)).view(self.cases, -1)
 
     def _note_foreign(self, rows: Tensor, foreign: Tensor) -> None:
         if bool(foreign.any()) and not self.impossible:
@@ -196,9 +196,9 @@ class Group:
         kept = torch.arange(self.K) < emitted[:, None] - 1
         return (kept & (answer[:, : self.K] != drafted)).any(1)
 
-    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int) -> Tensor:
-        """One call: the answers [n,K+1]."""
-        return called(kernel, session, *self.inputs(rows), seed)
+    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int, size: int = 0) -> Tensor:
+        """The answers [n,K+1] of one call, or of calls of `size` rows."""
+        return called(kernel, session, *self.inputs(rows), seed, size)
 
     def label(self, case: int) -> str:
         what = self.tables.names[case].split(",")[0]

@@ -129,7 +129,7 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
 def passed(tests: Sequence[LawTest]) -> Verdict:
     begun = [t for t in tests if t.test.n]
     worst = max(begun, key=lambda t: t.mde())
-    odd = max(begun, key=lambda t: t.test.log_e())
+    odd = max(begun, key=lambda t: t.test.latest)
     tv, low, high = odd.test.region(0.95)
     missing = len({(t.group.name, t.case) for t in tests}) - len({(t.group.name, t.case) for t in begun})
     return Verdict("INCONCLUSIVE" if missing else "PASS", "e-process",

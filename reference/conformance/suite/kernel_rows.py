@@ -1,7 +1,9 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import count, cycle
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,7 +22,6 @@ ROWS, MOST = 4096, 32  # rows of a call, pairs of calls in one turn
 CALLS = 200  # of small batches in one slice
 NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
 SMALL = (1, 5)  # rows of small batches
-ENOUGH_SMALL = 0.02  # small batches and large vocabularies are slow to draw: their tests end here
 
 
 def _alike() -> list[Group]:
@@ -44,29 +45,53 @@ SHARED_ROWS = "rows of one batch share coins, or the law of each is off"
 SHARED_CALLS = "calls with different seeds share coins, or the law of each is off"
 
 
-def apart(kernel: Kernel, session: Session, groups: Sequence[Group], pairs: tuple[Pair, ...],
-          told: str) -> Iterator[Verdict]:
+@dataclass
+class Twice:
+    """Pairs of calls on equal rows, which the checks of independence share: each is drawn when one first asks for it."""
+
+    kernel: Kernel
+    session: Session
+    groups: Sequence[Group]
+    seen: dict[tuple[str, int, int], dict[str, Tensor]] = field(default_factory=dict)
+
+    def counts(self, group: Group, turn: int, number: int) -> dict[str, Tensor]:
+        """How often each two first tokens come together [V^2], for every kind of pairs."""
+        key = group.name, turn, number
+        if key not in self.seen:
+            a, b = self.ask(group, turn, number)
+            self.seen[key] = {name: torch.bincount(group.V * x + y, minlength=group.V**2)
+                              for name, split in (*ROWS_APART, *CALLS_APART) for x, y in (split(a, b),)}
+        return self.seen[key]
+
+    def ask(self, group: Group, *number: int) -> tuple[Tensor, Tensor]:
+        """First tokens of equal rows in two calls, whose seeds follow each other."""
+        generator = self.session.generator("alike", group.name, *number)
+        seed = self.session.seed_for("alike", group.name, *number) // 2
+        said = [group.ask(self.kernel, self.session, group.rows(ROWS, generator), seed + i)[:, 0] for i in range(2)]
+        return said[0], said[1]
+
+
+def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str) -> Iterator[Verdict]:
     """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent."""
-    alpha = session.alpha(len(groups) * len(pairs))
+    alpha = session.alpha(len(found.groups) * len(pairs))
     tests = {}
-    for group in groups:
+    for group in found.groups:
         p = group.target[0].view(group.V, -1).sum(1)
         for name, _ in pairs:
             tests[group.name, name] = OneSample((p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal)
-    for turn, group in enumerate(cycle(groups), 1):
+    for turn, group in enumerate(cycle(found.groups), 1):
         for number in range(min(turn, MOST)):
-            a, b = _twice(kernel, session, group, turn, number)
-            for name, split in pairs:
-                x, y = split(a, b)
+            counts = found.counts(group, turn, number)
+            for name, _ in pairs:
                 test = tests[group.name, name]
-                if test.update(torch.bincount(group.V * x + y, minlength=group.V**2)):
+                if test.update(counts[name]):
                     tv, low, high = test.region(0.95)
                     same, right = (float(t.view(group.V, -1).trace()) for t in (test.counts[0] / test.n, test.p))
                     yield Verdict("FAIL", "e-process", f"{told}: {name} get the same first token with probability "
                                   f"{same:.3f} instead of {right:.3f}", group.label(0), test.n, alpha,
                                   detectable(test.n, test.cells, alpha, session.goal), tv, (low, high))
                     return
-        if turn < len(groups):
+        if turn < len(found.groups):
             continue
         said = _passed(tests.values(), session.goal, f"{len(pairs)} kinds of pairs")
         yield said
@@ -76,19 +101,15 @@ def apart(kernel: Kernel, session: Session, groups: Sequence[Group], pairs: tupl
 
 def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
     """The least power of all tests, and the distance that is oddest."""
-    odd = max(tests, key=lambda test: test.log_e())
+    odd = max(tests, key=lambda test: test.latest)
     tv, low, high = odd.region(0.95)
     mde = max(detectable(test.n, test.cells, test.alpha, plan) for test in tests)
     return Verdict("PASS", "e-process", what, n=sum(test.n for test in tests), alpha=odd.alpha, mde=mde, tv=tv,
                    interval=(low, high))
 
 
-def _twice(kernel: Kernel, session: Session, group: Group, *number: int) -> tuple[Tensor, Tensor]:
-    """First tokens of equal rows in two calls, whose seeds follow each other."""
-    generator = session.generator(session.check, group.name, *number)
-    seed = session.seed_for(session.check, group.name, *number) // 2
-    said = [group.ask(kernel, session, group.rows(ROWS, generator), seed + i)[:, 0] for i in range(2)]
-    return said[0], said[1]
+def _found(kernel: Kernel, session: Session) -> Twice:
+    return cast(Twice, session.once("kernel.alike", lambda: Twice(kernel, session, _alike())))
 
 
 @check("kernel.independence", law=True, statistical=True, needs=("verify",))
@@ -98,7 +119,7 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any lossless rule. Neighbours,
     and the two halves of a batch. A stream shared by rows that stand otherwise apart is missed.
     """
-    yield from apart(kernel, session, _alike(), ROWS_APART, SHARED_ROWS)
+    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS)
 
 
 @check("kernel.seeds", law=True, statistical=True, needs=("verify",))
@@ -108,10 +129,10 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent. Seeds made of
     seed + row fail here.
     """
-    yield from apart(kernel, session, _alike(), CALLS_APART, SHARED_CALLS)
+    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS)
 
 
-@check("kernel.small-batches", law=True, statistical=True, needs=("verify",))
+@check("kernel.small-batches", law=True, statistical=True, needs=("verify",), slow=True)
 def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the law kept in batches of one row and of five?
 
@@ -124,22 +145,24 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator[Verdict]:
     """Batches of as few rows as each group's calls have, until every test would have seen a TV of .02."""
     alpha = session.alpha(len(groups))
-    tests = [OneSample(group.target[0], alpha, [group.followed[0]], ENOUGH_SMALL) for group in groups]
-    goal = max(session.goal, ENOUGH_SMALL)
-    for number in count():
-        for group, test in zip(groups, tests):
-            if detectable(test.n, test.cells, alpha, ENOUGH_SMALL) <= goal:
-                continue
-            _one_by_one(kernel, session, group, number)
-            off = test.update(group.fresh.counts[0])
-            group.fresh = group.empty()
-            if off:
-                tv, low, high = test.region(0.95)
-                yield Verdict("FAIL", "e-process", f"the law is off in {group.name} row{'s' * (group.call > 1)}",
-                              group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, ENOUGH_SMALL), tv,
-                              (low, high))
-                return
-        said = _passed(tests, ENOUGH_SMALL, f"{' and '.join(group.name for group in groups)} rows")
+    goal = session.slow_goal
+    tests = [OneSample(group.target[0], alpha, [group.followed[0]], goal) for group in groups]
+    begun = dict.fromkeys(range(len(groups)), 0)  # slices
+    while True:
+        which = max(begun, key=lambda i: detectable(tests[i].n, tests[i].cells, alpha, goal))  # the one that has seen least
+        group, test = groups[which], tests[which]
+        _one_by_one(kernel, session, group, begun[which])
+        begun[which] += 1
+        off = test.update(group.fresh.counts[0])
+        group.fresh = group.empty()
+        if off:
+            tv, low, high = test.region(0.95)
+            yield Verdict("FAIL", "e-process", f"the law is off in {group.name} row{'s' * (group.call > 1)}",
+                          group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, goal), tv, (low, high))
+            return
+        if not all(begun.values()):
+            continue
+        said = _passed(tests, goal, f"{' and '.join(group.name for group in groups)} rows")
         yield said
         if said.mde <= goal:  # type: ignore[operator]
             return
@@ -150,8 +173,7 @@ def _one_by_one(kernel: Kernel, session: Session, group: Group, number: int) -> 
     generator = session.generator("small batches", group.name, number)
     rows = group.rows(CALLS * group.call, generator)
     seed = session.seed_for("small batches", group.name, number) // 2
-    told = [group.ask(kernel, session, some, seed + i) for i, some in enumerate(rows.split(group.call))]
-    group.take(rows, torch.cat(told), generator)
+    group.take(rows, group.ask(kernel, session, rows, seed, group.call), generator)
 
 
 @check("kernel.near-equal", needs=("verify",))

@@ -11,15 +11,15 @@ from torch import Tensor
 from .. import cases
 from ..cases import Tables
 from ..contract import Kernel, TreeKernel
-from ..session import Session
+from ..session import MisbehavedError, Session
 from ..tree_subjects import Parents, TreeStep, anew, best, untried, without
 from ..verdict import Verdict
 from . import check
-from .kernel_call import answer, calling
+from .kernel_call import asked
 from .kernel_draws import Draws, watched
 from .kernel_group import CALL, Group
 from .kernel_law import first, law, windows
-from .kernel_rows import CALLS_APART, ROWS_APART, SHARED_CALLS, SHARED_ROWS, SMALL, apart, near, small
+from .kernel_rows import CALLS_APART, ROWS_APART, SHARED_CALLS, SHARED_ROWS, SMALL, Twice, apart, near, small
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
 
@@ -94,12 +94,15 @@ class TreeGroup(Group):
             reached = torch.cat((torch.zeros_like(reached[:, :1]), below), 1)
         return off
 
-    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int) -> Tensor:
+    def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int, size: int = 0) -> Tensor:
         p, q, tokens = self.inputs(rows)
         parents = torch.tensor(self.parents)
-        with calling(session, "verify_tree", p=p, q=q, tokens=tokens, parents=parents):
-            out = cast(TreeKernel, kernel).verify_tree(p, q, tokens, parents, seed)
-        return answer(out, len(rows), self.K + 1, self.V, "verify_tree")
+        out = asked(session, "verify_tree", {"p": p, "q": q, "tokens": tokens}, (self.K + 1, self.V),
+                    lambda number, p, q, tokens: cast(TreeKernel, kernel).verify_tree(p, q, tokens, parents, seed + number),
+                    size)
+        if not torch.equal(parents, torch.tensor(self.parents)):
+            raise MisbehavedError("verify_tree changes its input parents: work on a copy")
+        return out
 
     def label(self, case: int) -> str:
         return f"{self.tables.names[case].split(',')[0]} (V = {self.V}, parents {list(self.parents)}, {self.guess})"
@@ -173,13 +176,17 @@ def _alike() -> list[TreeGroup]:
             TreeGroup("two best", cases.turned(1, 3, cyclic), (-1, -1), "certain")]
 
 
+def _found(kernel: TreeKernel, session: Session) -> Twice:
+    return cast(Twice, session.once("kernel.alike-trees", lambda: Twice(kernel, session, _alike())))
+
+
 @check("kernel.tree-independence", law=True, statistical=True, needs=("verify_tree",))
 def tree_independence(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do the trees of one batch have coins of their own?
 
     As kernel.independence, over trees: their code is often not that of chains.
     """
-    yield from apart(kernel, session, _alike(), ROWS_APART, SHARED_ROWS)
+    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS)
 
 
 @check("kernel.tree-seeds", law=True, statistical=True, needs=("verify_tree",))
@@ -188,10 +195,10 @@ def tree_seeds(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
 
     As kernel.seeds, over trees.
     """
-    yield from apart(kernel, session, _alike(), CALLS_APART, SHARED_CALLS)
+    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS)
 
 
-@check("kernel.tree-small-batches", law=True, statistical=True, needs=("verify_tree",))
+@check("kernel.tree-small-batches", law=True, statistical=True, needs=("verify_tree",), slow=True)
 def tree_small_batches(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Is the law kept in batches of one tree and of five?
 

@@ -14,14 +14,14 @@ from . import check
 from .kernel_draws import Draws
 from .kernel_group import Group, far_apart
 from .kernel_law import failed, law_tests, passed, windows
-from .kernel_rows import ENOUGH_SMALL
 
-LARGE = (("4,097 tokens", 4097, 4096, 256), ("32,768 tokens", 32768, 32500, 32))  # a cut is at a round number
+# a cut is at a round number; so many rows a call that a core's cache holds their laws
+LARGE = (("4,097 tokens", 4097, 4096, 64), ("32,768 tokens", 32768, 32500, 16))
 FEW = 500  # rows of the largest vocabulary
-DENSE = 2560
+DENSE, DENSE_ROWS = 2560, 64
 
 
-@check("kernel.large-vocabulary", law=True, statistical=True, needs=("verify",))
+@check("kernel.large-vocabulary", law=True, statistical=True, needs=("verify",), slow=True)
 def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the law kept among 4,097 and 32,768 tokens, most of them of probability zero?
 
@@ -31,8 +31,8 @@ def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     found = Draws(kernel, session, {name: Group(name, cases.chosen(("reversed of 8",)), ids=far_apart(last), size=size,
                                                 call=call) for name, size, last, call in LARGE})
     names = [name for name, *_ in LARGE]
-    tests = law_tests(found, names, session, windows, ENOUGH_SMALL)
-    goal = max(session.goal, ENOUGH_SMALL)
+    goal = session.slow_goal
+    tests = law_tests(found, names, session, windows, goal)
     first, second = found.groups.values()
     while True:
         found.more(names if second.drawn < FEW else names[:1])
@@ -49,7 +49,7 @@ def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                 return
 
 
-@check("kernel.dense-vocabulary", law=True, statistical=True, needs=("verify",))
+@check("kernel.dense-vocabulary", law=True, statistical=True, needs=("verify",), slow=True)
 def dense_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the law kept among 2,560 tokens that are all likely?
 
@@ -59,9 +59,9 @@ def dense_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """
     places = torch.arange(DENSE).view(-1, 8).T
     found = Draws(kernel, session, {"dense": Group("dense", cases.chosen(("reversed of 8",)), ids=places, size=DENSE,
-                                                     call=256)})
-    goal = max(session.goal, ENOUGH_SMALL)
-    tests = law_tests(found, ["dense"], session, windows, ENOUGH_SMALL)
+                                                     call=DENSE_ROWS)})
+    goal = session.slow_goal
+    tests = law_tests(found, ["dense"], session, windows, goal)
     while True:
         found.more(["dense"])
         if off := next((test for test in tests if test.go_on(goal)), None):
