@@ -100,7 +100,7 @@ class Runner:
         self.check, self.call, self.since = "", "", time.monotonic()
         loaded = self._follow("loaded")
         self.report.level, self.report.name, self.report.alpha = loaded["level"], loaded["name"], loaded["alpha"]
-        self.report.enough = loaded["enough"]
+        self.report.enough, self.report.slow = loaded["enough"], loaded["slow"]
         self.report.questions = {item["id"]: item["question"] for item in loaded["checks"]}
 
     def _judge(self, todo: list[str], budget: float, attempt: int) -> None:

@@ -74,7 +74,8 @@ class Report:
     noise: str = ""  # what the engine printed
     alpha: float | None = None  # false alarms of the whole run
     seconds: float = 0.0
-    enough: float | None = None  # the TV that every statistical check has to see
+    enough: float | None = None  # the TV that every statistical check has to see, but
+    slow: dict[str, float] = field(default_factory=dict)  # those that are slow to draw for
 
     @property
     def complete(self) -> bool:

@@ -19,7 +19,7 @@ import torch
 from ..types import SpecdecError
 from .job import Job
 from .plug import NotLoadedError, Plug, load, opened
-from .session import ALPHA, ENOUGH, Session, judge
+from .session import ALPHA, Session, judge
 from .suite import LEVELS, Check, checks
 from .verdict import Verdict
 from .worlds import Worlds
@@ -70,8 +70,9 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(plug.level)}
     _refuse_unknown(job, plug, known)
-    enough = ENOUGH[plug.level] if job.mde is None else job.mde
-    teller.tell("loaded", level=plug.level, name=plug.name, alpha=ALPHA, enough=enough, checks=[
+    wanted = Session(job.engine, plug.level, mde=job.mde)
+    slow = {item.id: wanted.slow_enough for item in known.values() if item.slow}
+    teller.tell("loaded", level=plug.level, name=plug.name, alpha=ALPHA, enough=wanted.enough, slow=slow, checks=[
         {"id": item.id, "since": item.since, "question": item.question}
         for item in known.values() if not job.only or item.id in job.only])
     asked = start()

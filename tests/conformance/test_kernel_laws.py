@@ -164,6 +164,29 @@ def test_the_case_that_is_hardest_to_see_has_to_reach_the_goal() -> None:
     assert said.mde <= 0.1
 
 
+def test_the_group_that_has_seen_least_is_drawn_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two cases of two tokens and one of sixteen, as many draws see least among sixteen."""
+    session, seen = Session("x", "kernel", mde=0.05), []  # type: ignore[var-annotated]
+    few, many = two("few"), Group("many", cases.chosen(("close of 16",)))
+    draws = found(Rejection(), session, few, many)
+    tests: list[LawTest] = []
+    made = law_tests
+    monkeypatch.setattr(kernel_law, "law_tests", lambda *given: tests.extend(made(*given)) or tests)
+    reach = Draws.reach
+
+    def noted(self: Draws, name: str, number: int) -> Slice:
+        least = {group: max(t.mde() for t in tests if t.group.name == group) for group in ("few", "many")}
+        seen.append((name, max(least, key=lambda group: least[group])))
+        return reach(self, name, number)
+
+    monkeypatch.setattr(Draws, "reach", noted)
+    *_, said = law(draws, session, ["few", "many"], first)
+    assert all(name == least for name, least in seen)
+    assert {name for name, _ in seen} == {"few", "many"}
+    assert said.mde is not None
+    assert said.mde <= 0.05
+
+
 def test_a_wrong_kernel_fails_with_the_case_that_shows_it() -> None:
     session = Session("x", "kernel", mde=0.1)
     right = Group("right", cases.turned(1, 2, {"equal": ((9, 1), (9, 1))}))

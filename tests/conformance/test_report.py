@@ -65,6 +65,12 @@ def test_exit_code_and_sentence(code: int, said: str, made: Report) -> None:
 def test_the_sentence_says_what_could_have_been_missed() -> None:
     seen = [verdict("PASS", f"kernel.{mde}", method="e-process", mde=mde) for mde in (0.002, 0.0043)]
     assert words.sentence(report(*seen)) == "PASS: no difference found; one of TV 0.0043 would have been found"
+    for slow, said in ((0.03, "0.0043 would have been found (where a draw takes long, 0.03)"),
+                       (0.004, "0.0043 would have been found")):
+        made = report(*seen, verdict("PASS", "kernel.s", method="e-process", mde=slow), slow={"kernel.s": 0.05})
+        assert words.sentence(made) == f"PASS: no difference found; one of TV {said}"
+    only = report(verdict("PASS", "kernel.s", method="e-process", mde=0.03), slow={"kernel.s": 0.05})
+    assert words.sentence(only) == "PASS: no difference found; one of TV 0.03 would have been found"
     weak = verdict("INCONCLUSIVE", method="e-process", mde=0.08)
     assert "a TV below 0.08 could have been missed" in words.sentence(report(PASS, weak))
 
@@ -76,6 +82,8 @@ def test_the_sentence_says_how_much_time_would_do() -> None:
     assert said.endswith("give more time with --budget (about 110 should do), or ask for less with --mde")
     blind = verdict("INCONCLUSIVE", "a.c", method="e-process", mde=0.9, seconds=1.0)
     assert "--budget, or" in words.sentence(report(PASS, *weak, blind, seconds=64.0, enough=0.05))
+    said = words.sentence(report(PASS, *weak, seconds=64.0, enough=0.05, slow={"a.10.0": 0.1}))  # that one has seen enough
+    assert "(about 76 should do)" in said
 
 
 def test_the_likely_cause_is_the_headline() -> None:

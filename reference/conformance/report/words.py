@@ -61,7 +61,7 @@ def _needed(report: Report, missed: list[Verdict]) -> str:
     """The budget that would about do: half the TV takes four times the draws. Nothing where too little was drawn to say."""
     if not report.enough or any((v.mde or 1) > 0.5 for v in missed):
         return ""
-    more = sum(v.seconds * ((v.mde or 1) ** 2 / report.enough**2 - 1) for v in missed)
+    more = sum(v.seconds * ((v.mde or 1) ** 2 / report.slow.get(v.id, report.enough) ** 2 - 1) for v in missed)
     unit = 10 ** max(len(str(int(report.seconds + more))) - 2, 0)
     return f" (about {math.ceil((report.seconds + more) / unit) * unit} should do)" if more > 0 else ""
 
@@ -73,9 +73,12 @@ def _lossy(report: Report) -> str:
 
 def _success(report: Report) -> str:
     passed = [v for v in report.checks if v.verdict == "PASS"]
-    seen = max((v.mde for v in passed if v.mde is not None and v.method != "exact"), default=None)
-    if seen is not None:
-        return f"no difference found; one of TV {number(seen)} would have been found"
+    seen = {v.id: v.mde for v in passed if v.mde is not None and v.method != "exact"}
+    quick = {name: mde for name, mde in seen.items() if name not in report.slow} or seen
+    if seen:
+        most, less = max(quick.values()), max(seen.values())
+        return (f"no difference found; one of TV {number(most)} would have been found" +
+                f" (where a draw takes long, {number(less)})" * (less > most))
     if any(v.method == "exact" for v in passed):
         return "no difference found; what was looked at is known exactly"
     return "nothing wrong was found; no check of the law was among those that ran"

@@ -113,8 +113,12 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
     """Draw and test until every case would have shown what matters, or one is off."""
     tests = law_tests(found, names, session, look)
     reader = Reader(found, names)
+
     def behind() -> list[str]:
-        return [name for name in names if any(t.mde() > session.goal for t in tests if t.group.name == name)]
+        """The group whose tests have seen least, unless they have seen enough."""
+        seen = {name: max(test.mde() for test in tests if test.group.name == name) for name in names}
+        least = max(seen, key=seen.__getitem__)
+        return [least] if seen[least] > session.goal else []
 
     while left := behind():
         group, _ = reader.next(left)
