@@ -32,7 +32,7 @@ def ask(kernel: InjectableKernel, session: Session, group: Group, rows: Tensor, 
     p, q, draft = group.inputs(rows)
     inputs = {"p": p, "q": q, "draft": draft, "accept_u": u[:, :-1], "final_u": u[:, -1]}
     return group.inside(asked(session, "verify_with", inputs, (group.K + 1, group.size or group.V),
-                              lambda _, *given: kernel.verify_with(*given)))
+                              lambda _, *given: kernel.verify_with(*given), 0))
 
 
 @dataclass

@@ -23,9 +23,9 @@ def called(kernel: Kernel, session: Session, p: Tensor, q: Tensor | None, draft:
 
 
 def asked(session: Session, method: str, inputs: Mapping[str, Tensor | None], shape: tuple[int, int],
-          ask: Callable[..., object], size: int = 0) -> Tensor:
-    """Put copies of the inputs, `size` rows at a time, to ask(number of the call, *inputs). shape: tokens of an answer's
-    row, vocabulary. What is done around small calls costs more than they do, so all of a series are looked at together."""
+          ask: Callable[..., object], size: int) -> Tensor:
+    """Put copies of the inputs, `size` rows at a time (0: all), to ask(number of the call, *inputs). shape: tokens of a
+    row's answer, vocabulary. What is done around small calls costs more than they do: a series is looked at as one."""
     rows = next(len(t) for t in inputs.values() if t is not None)
     size = size or rows
     given = [[None if t is None else t[begin: begin + size].clone() for t in inputs.values()]
