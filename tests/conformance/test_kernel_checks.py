@@ -30,7 +30,8 @@ OWN = {"kernel.shape": "writes-into-q", "kernel.determinism": "stream-goes-on", 
        "kernel.independence": "coins-shared-by-rows",
        "kernel.seeds": "coins-of-seed-plus-row", "kernel.small-batches": "one-row-greedy",
        "kernel.near-equal": "residual-0/0", "kernel.large-vocabulary": "last-tile-dropped",
-       "kernel.dense-vocabulary": "likeliest-thousand"}
+       "kernel.dense-vocabulary": "likeliest-thousand", "kernel.sizes": "middle-vocabulary",
+       "kernel.tree-sizes": "nodes-of-three-bits"}
 
 
 @pytest.mark.parametrize("check", KERNEL)
@@ -45,7 +46,7 @@ def test_every_check_fails_on_a_bug_of_its_own(check: str) -> None:
 @pytest.mark.parametrize("kernel", [Rejection, Block, Matching, Tree])
 def test_right_kernels_pass_every_check(kernel: type) -> None:
     """An MDE of .2: what is shown here is that nothing right is called wrong, and no check dies of its own mistakes."""
-    said = judge(kernel(), Session(kernel.__name__, "kernel", seed=3, budget=30, mde=0.2), checks("kernel"))
+    said = judge(kernel(), Session(kernel.__name__, "kernel", seed=3, budget=120, mde=0.2), checks("kernel"))
     assert {v.verdict for v in said} <= {"PASS", "UNSUPPORTED"}, [(v.id, v.what) for v in said if v.verdict != "PASS"]
     assert [v.id for v in said] == KERNEL
     assert all(v.mde is None or v.mde <= 0.2 for v in said)

@@ -57,24 +57,27 @@ def test_drafts_of_0_to_8_tokens_in_vocabularies_of_2_to_64() -> None:
 
 def test_32_outcomes_are_looked_at_as_one_law_and_longer_texts_window_by_window() -> None:
     assert {name: windows(group) for name, group in groups().items()} == {
-        "pairs": [(0, 2)], "chains": [(0, 3)], "threes": [(0, 4)], "sixteen": [(0, 1), (1, 2)], "five": [(0, 5), (5, 6)],
-        "eight": [(0, 5), (5, 9)], "sixty-four": [(0, 1), (1, 2)], "equal pairs": [(0, 2)], "equal chains": [(0, 3)],
+        "pairs": [(0, 2)], "chains": [(0, 3)], "threes": [(0, 4)], "sixteen": [(0, 1), (1, 2)],
+        "five": [(0, 5), (5, 6), (0, 2, 3, 6)], "eight": [(0, 5), (5, 9), (0, 2, 6, 9)], "sixty-four": [(0, 1), (1, 2)],
+        "equal pairs": [(0, 2)], "equal chains": [(0, 3)],
         "none": [(0, 1)], "rare": [(0, 1)], "certain pairs": [(0, 2)], "certain chains": [(0, 3)]}
 
 
 def test_windows_are_as_wide_as_32_outcomes_allow() -> None:
-    assert windows(Group("x", cases.turned(2, 4, {"opposed": cases.PAIRS["opposed"]}))) == [(0, 2), (2, 3)]
-    assert windows(Group("x", cases.turned(5, 3, {"opposed": cases.CHAINS["opposed"]}))) == [(0, 3), (3, 6)]
+    assert windows(Group("x", cases.turned(2, 4, {"opposed": cases.PAIRS["opposed"]}))) == [(0, 2), (2, 3), (0, 1, 2, 3)]
+    assert windows(Group("x", cases.turned(5, 3, {"opposed": cases.CHAINS["opposed"]}))) == [(0, 3), (3, 6), (0, 1, 4, 6)]
 
 
 def test_a_window_sums_over_all_other_tokens() -> None:
     group = Group("threes", cases.turned(3, 2, cases.TWOS))
     texts = list(itertools.product(range(2), repeat=4))
-    for start, end in ((0, 1), (1, 3), (2, 4), (0, 4)):
-        for case, row in enumerate(within(group, group.target, (start, end)).tolist()):
-            for wanted, mass in zip(itertools.product(range(2), repeat=end - start), row, strict=True):
+    for window, kept in (((0, 1), [0]), ((1, 3), [1, 2]), ((2, 4), [2, 3]), ((0, 4), [0, 1, 2, 3]),
+                         ((0, 1, 3, 4), [0, 3]), ((0, 1, 2, 4), [0, 2, 3])):
+        assert kernel_law.places(window) == kept
+        for case, row in enumerate(within(group, group.target, window).tolist()):
+            for wanted, mass in zip(itertools.product(range(2), repeat=len(kept)), row, strict=True):
                 assert mass == pytest.approx(sum(float(group.target[case, i]) for i, text in enumerate(texts)
-                                                 if text[start:end] == wanted), abs=1e-14)
+                                                 if tuple(text[i] for i in kept) == wanted), abs=1e-14)
 
 
 def test_what_can_be_detected_is_known_to_two_digits_of_the_draws() -> None:
@@ -270,6 +273,9 @@ def test_texts_are_told_token_by_token() -> None:
     group = groups()["chains"]
     assert [kernel_law.outcome(group, (0, 3), n) for n in (0, 5, 26)] == ["0 0 0", "0 1 2", "2 2 2"]
     assert kernel_law.outcome(group, (1, 2), 2) == "2"
+    assert kernel_law.outcome(group, (0, 1, 2, 3), 5) == "1 2"
+    assert [kernel_law.named(window) for window in ((0, 1), (1, 2), (1, 3), (0, 2, 6, 9), (0, 1, 5, 6))] == [
+        "the first token", "token 2", "tokens 2 to 3", "tokens 1 to 2 and 7 to 9", "tokens 1 and 6"]
 
 
 @pytest.mark.parametrize(("check", "names", "look"), [
@@ -289,7 +295,7 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_laws_by_chance() -
     assert {name for name, item in known.items() if item.statistical} == {
         "first-token", "joint", "bonus", "certain-draft", "directed", "accepted", "tree-first-token", "tree-joint",
         "tree-independence", "tree-seeds", "tree-small-batches", "independence", "seeds", "small-batches",
-        "large-vocabulary", "dense-vocabulary"}
+        "large-vocabulary", "dense-vocabulary", "sizes", "tree-sizes"}
     assert {name for name, item in known.items() if item.law} == {
         "exact-law", *(name for name, item in known.items() if item.statistical)}
 

@@ -108,3 +108,48 @@ def test_the_likeliest_thousand_alone_are_not_the_law_of_a_dense_vocabulary() ->
     *_, said = kernel_wide.dense_vocabulary(Dense(1000), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
     assert said.verdict == "FAIL"
     assert said.what.startswith("the first token: ")
+
+
+def test_a_tile_that_gets_more_than_its_part_shows_in_a_dense_vocabulary() -> None:
+    class Tile(Dense):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            first, second, last = p.split((1024, 1024, 512), 2)
+            return super().verify(torch.cat((first, 2 * second, last), 2), q, draft, seed)
+
+    *_, said = kernel_wide.dense_vocabulary(Tile(), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
+    assert said.verdict == "FAIL"
+    places = next(iter(kernel_wide.dense().values())).ids
+    assert places is not None
+    assert sorted(places.flatten().tolist()) == [*range(2560)]
+
+
+def test_the_sizes_that_are_tried_and_no_others_are() -> None:
+    drafts, guesses = kernel_wide.sizes(), kernel_wide.trees()
+    assert [(g.K, g.size or g.V, g.V, g.certain) for g in drafts.values()] == [
+        (4, 37, 3, False), (6, 129, 3, False), (7, 3, 3, False), (12, 2, 2, False), (1, 300, 8, False), (3, 100, 3, True)]
+    assert [(g.K, g.nodes, g.size or g.V, g.certain) for g in guesses.values()] == [
+        (1, 4, 4, False), (4, 9, 2, False), (2, 5, 3, True), (2, 3, 300, False)]
+    for group in (*drafts.values(), *guesses.values()):
+        if group.ids is not None:
+            assert int(group.ids.max()) == group.size - 1, "the last token is possible"
+        rows = group.rows(8, torch.Generator().manual_seed(0))
+        p, q, tokens = group.inputs(rows)
+        assert p.shape == (8, group.nodes + 1, group.size or group.V)
+        assert torch.allclose(p.sum(-1), torch.ones(8, group.nodes + 1))
+        assert (q is None) == group.certain
+        assert q is None or bool((q.gather(2, tokens[..., None]) > 0).all())
+
+
+@pytest.mark.parametrize("name", ["four of 37", "twelve", "three of 100, certain"])
+def test_a_law_that_is_off_in_one_size_alone_is_told_with_it(name: str) -> None:
+    group = kernel_wide.sizes()[name]
+
+    class One(Mixed):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            if (p.shape[1] - 1, p.shape[2]) == (group.K, group.size or group.V):
+                out[:, 0] = p[:, 0].argmax(-1)
+            return out
+
+    *_, said = kernel_wide.other_sizes(One(0), Session("x", "kernel", mde=0.3))  # type: ignore[arg-type]
+    assert (said.verdict, said.case) == ("FAIL", group.label(0))

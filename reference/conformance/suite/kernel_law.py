@@ -60,19 +60,28 @@ def detectable(n: int, cells: int, alpha: float, plan: float) -> float:
     return _mde(n // unit * unit, cells, alpha, plan)
 
 
-def windows(group: Group) -> list[tuple[int, int]]:
-    """Runs of tokens (first, behind the last) whose joint law is looked at as one."""
-    width = 1
+Window = tuple[int, ...]  # runs of tokens: (first, behind the last), or two of them one after the other
+
+
+def windows(group: Group) -> list[Window]:
+    """Tokens whose joint law is looked at as one: runs, and of longer texts the first and the last ones together."""
+    width, end = 1, group.K + 1
     while group.V ** (width + 1) <= WIDEST:
         width += 1
-    return [(i, min(i + width, group.K + 1)) for i in range(0, group.K + 1, width)]
+    ends = [(0, width // 2, end - width + width // 2, end)] if 1 < width < end else []
+    return [*((i, min(i + width, end)) for i in range(0, end, width)), *ends]
 
 
-def within(group: Group, leaves: Tensor, window: tuple[int, int]) -> Tensor:
+def places(window: Window) -> list[int]:
+    return [*range(*window[:2]), *range(*window[2:] or (0,))]
+
+
+def within(group: Group, leaves: Tensor, window: Window) -> Tensor:
     """Over K + 1 tokens [..,V^(K+1)] -> over a window of them."""
-    first, behind = window
-    shape = (group.V**first, group.V ** (behind - first), group.V ** (group.K + 1 - behind))
-    return leaves.unflatten(-1, shape).sum((-3, -1))
+    kept = places(window)
+    rest = [i - group.K - 1 for i in range(group.K + 1) if i not in kept]
+    by_token = leaves.unflatten(-1, (group.V,) * (group.K + 1))
+    return (by_token.sum(rest) if rest else by_token).flatten(-len(kept))
 
 
 @dataclass
@@ -81,7 +90,7 @@ class LawTest:
 
     group: Group
     case: int
-    window: tuple[int, int]
+    window: Window
     test: OneSample
     read: int = 0  # slices
 
@@ -98,7 +107,7 @@ class LawTest:
 
 
 def law_tests(found: Draws, names: Sequence[str], session: Session,
-              look: Callable[[Group], list[tuple[int, int]]], plan: float | None = None) -> list[LawTest]:
+              look: Callable[[Group], list[Window]], plan: float | None = None) -> list[LawTest]:
     places = [(group, case, window) for group in map(found.groups.__getitem__, names) for window in look(group)
               for case in range(group.cases)]
     alpha = session.alpha(len(places))
@@ -108,22 +117,23 @@ def law_tests(found: Draws, names: Sequence[str], session: Session,
             for group, case, window in places]
 
 
-def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Group], list[tuple[int, int]]]
-        ) -> Iterator[Verdict]:
-    """Draw and test until every case would have shown what matters, or one is off."""
-    tests = law_tests(found, names, session, look)
+def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Group], list[Window]],
+        goal: float | None = None) -> Iterator[Verdict]:
+    """Draw and test until every case would have shown what matters (goal: the TV, session.goal without), or one is off."""
+    tests = law_tests(found, names, session, look, goal)
+    goal = session.goal if goal is None else goal
     reader = Reader(found, names)
 
     def behind() -> list[str]:
         """The group whose tests have seen least, unless they have seen enough."""
         seen = {name: max(test.mde() for test in tests if test.group.name == name) for name in names}
         least = max(seen, key=seen.__getitem__)
-        return [least] if seen[least] > session.goal else []
+        return [least] if seen[least] > goal else []
 
     while left := behind():
         group, _ = reader.next(left)
         for test in tests:
-            if test.group is group and test.go_on(session.goal, reader.read[group.name]):
+            if test.group is group and test.go_on(goal, reader.read[group.name]):
                 yield failed(test)
                 return
         if not reader.ready(behind()):
@@ -136,10 +146,10 @@ def passed(tests: Sequence[LawTest]) -> Verdict:
     odd = max(begun, key=lambda t: t.test.latest)
     tv, low, high = odd.test.region(0.95)
     missing = len({(t.group.name, t.case) for t in tests}) - len({(t.group.name, t.case) for t in begun})
+    drawn = sum(t.test.n for t in begun if t.window[0] == 0 and len(t.window) == 2)
     return Verdict("INCONCLUSIVE" if missing else "PASS", "e-process",
                    f"{len({(t.group.name, t.case) for t in begun})} cases" + f", {missing} not reached" * (missing > 0),
-                   odd.group.label(odd.case), sum(t.test.n for t in begun if t.window[0] == 0), odd.test.alpha,
-                   worst.mde(), tv, (low, high))
+                   odd.group.label(odd.case), drawn, odd.test.alpha, worst.mde(), tv, (low, high))
 
 
 def failed(test: LawTest) -> Verdict:
@@ -149,8 +159,7 @@ def failed(test: LawTest) -> Verdict:
     tv, low, high = test.test.region(0.95)
     worst = int((seen - expected).abs().argmax())
     text = outcome(group, window, worst)
-    place = "the first token" if window == (0, 1) else f"tokens {window[0] + 1} to {window[1]}" if \
-        window[1] - window[0] > 1 else f"token {window[0] + 1}"
+    place = named(window)
     what = (f"{place}: {text} comes out with probability {float(seen[worst]):.3f} instead of {float(expected[worst]):.3f}"
             f"{lean(expected, seen, drafted)}")
     order = (seen - expected).abs().argsort(descending=True)[:WIDEST].sort().values.tolist()
@@ -161,15 +170,24 @@ def failed(test: LawTest) -> Verdict:
                    (low, high), (picture,), cause(group, case, counts))
 
 
-def outcome(group: Group, window: tuple[int, int], number: int) -> str:
+def named(window: Window) -> str:
+    """A window in words."""
+    if window == (0, 1):
+        return "the first token"
+    runs = [f"{begin + 1} to {behind}" if behind - begin > 1 else f"{begin + 1}"
+            for begin, behind in zip(window[::2], window[1::2])]
+    return f"token{'s' * (len(places(window)) > 1)} {' and '.join(runs)}"
+
+
+def outcome(group: Group, window: Window, number: int) -> str:
     tokens = []
-    for _ in range(window[1] - window[0]):
+    for _ in places(window):
         tokens.append(str(number % group.V))
         number //= group.V
     return " ".join(reversed(tokens))
 
 
-def first(group: Group) -> list[tuple[int, int]]:
+def first(group: Group) -> list[Window]:
     return [(0, 1)]
 
 
@@ -189,8 +207,8 @@ def joint(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do all K + 1 tokens together have the target's law?
 
     What the kernel emits is continued by the target's own law to a fixed length, so nothing is conditioned on acceptance;
-    the laws depend on every token before. Up to 32 outcomes are looked at as one law, longer texts window by window: what
-    is wrong only across windows is missed.
+    the laws depend on every token before. Up to 32 outcomes are looked at as one law, longer texts window by window, and the
+    first tokens with the last ones: what is wrong only across other windows is missed.
     """
     yield from law(draws(kernel, session), session, DISAGREE, windows)
 

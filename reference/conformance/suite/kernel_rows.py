@@ -19,9 +19,9 @@ from .kernel_group import Group
 from .kernel_law import detectable
 
 ROWS, MOST = 4096, 32  # rows of a call, pairs of calls in one turn
-CALLS = 200  # of small batches in one slice
+CALLS = 200  # of single rows in one slice; sizes that take turns get their parts
 NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
-SMALL = (1, 5)  # rows of small batches
+SMALL = {"1 row": (1,), "2 to 8 rows": (2, 3, 4, 5, 8), "16 to 100 rows": (16, 31, 32, 33, 64, 100)}  # each in turn
 
 
 def _alike() -> list[Group]:
@@ -31,6 +31,11 @@ def _alike() -> list[Group]:
     return [Group("empty", cases.turned(0, 2, {"opposed": cases.TWOS["opposed"]})),
             Group("drawn", cases.turned(1, 3, cyclic)), Group("four", cases.turned(4, 3, cyclic)),
             Group("certain", cases.turned(1, 3, cyclic), certain=True)]
+
+
+def _one_draft() -> Group:
+    """Four draft tokens that cannot be others: the first is kept as its coin falls, and the other one replaces it."""
+    return Group("one draft", cases.turned(4, 2, {"certain": ((1, 1), (1, 0))}))
 
 
 Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
@@ -43,6 +48,9 @@ CALLS_APART: tuple[Pair, ...] = (("a row and itself in the next call", lambda a,
                                  ("a row and the one before it in the next call", lambda a, b: (a[1:], b[:-1])))
 SHARED_ROWS = "rows of one batch share coins, or the law of each is off"
 SHARED_CALLS = "calls with different seeds share coins, or the law of each is off"
+FEWEST = ROWS // 4  # pairs of rows that a distance is judged by
+SEEDS_ON = (1, 2, 3, 4, 8, 16, 32, 64)  # who counts rows, coins or calls into a seed comes round in such steps
+COPIES = 0.6  # of the way from chance to certainty: half of it is what neighbours two by two reach
 
 
 @dataclass
@@ -58,21 +66,26 @@ class Twice:
         """How often each two first tokens come together [V^2], for every kind of pairs."""
         key = group.name, turn, number
         if key not in self.seen:
-            a, b = self.ask(group, turn, number)
+            a, b = self.ask(group, (0, 1), turn, number)
             self.seen[key] = {name: torch.bincount(group.V * x + y, minlength=group.V**2)
                               for name, split in (*ROWS_APART, *CALLS_APART) for x, y in (split(a, b),)}
         return self.seen[key]
 
-    def ask(self, group: Group, *number: int) -> tuple[Tensor, Tensor]:
-        """First tokens of equal rows in two calls, whose seeds follow each other."""
+    def ask(self, group: Group, on: Sequence[int], *number: int) -> list[Tensor]:
+        """First tokens of equal rows in calls whose seeds stand so far on from one."""
         generator = self.session.generator("alike", group.name, *number)
         seed = self.session.seed_for("alike", group.name, *number) // 2
-        said = [group.ask(self.kernel, self.session, group.rows(ROWS, generator), seed + i)[:, 0] for i in range(2)]
-        return said[0], said[1]
+        return [group.ask(self.kernel, self.session, group.rows(ROWS, generator), seed + i)[:, 0] for i in on]
 
 
-def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str) -> Iterator[Verdict]:
-    """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent."""
+def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str, also: Sequence[Group] = ()
+          ) -> Iterator[Verdict]:
+    """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent. Rows of one draft are
+    looked at for copies first."""
+    for group in (*found.groups, *also):
+        if (group.draft > 0).sum() == 1 and (said := _copies(found, group, pairs, told)):
+            yield said
+            return
     alpha = session.alpha(len(found.groups) * len(pairs))
     tests = {}
     for group in found.groups:
@@ -99,6 +112,38 @@ def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str) ->
             return
 
 
+def _copies(found: Twice, group: Group, pairs: tuple[Pair, ...], told: str) -> Verdict | None:
+    """Rows of one law and one draft that share all coins are copies: they show at any distance, and at once."""
+    p = group.target[0].view(group.V, -1).sum(1)
+    right = float(p @ p)
+    on = SEEDS_ON if pairs is CALLS_APART else ()
+    first, *later = found.ask(group, (0, *on), len(on))
+    for seeds, other in zip(on or (0,), later or [first], strict=True):
+        shares = agreeing(first, other, group.V)
+        alike = {far: share for far, share in shares.items() if share > right + COPIES * (1 - right) and (far > 0 or on)}
+        if alike:
+            far = min(alike, key=abs)
+            who = f"the one {abs(far)} {'behind' if far > 0 else 'before'} it" if far else "itself"
+            when = f" {seeds} seeds later" if seeds > 1 else " in the next call" if seeds else ""
+            return Verdict("FAIL", "e-process", f"{told}: a row and {who}{when} get the same first token with probability "
+                           f"{alike[far]:.3f} instead of {right:.3f}", group.label(0), ROWS, found.session.alpha())
+    return None
+
+
+def agreeing(a: Tensor, b: Tensor, size: int) -> dict[int, float]:
+    """Row i of a call against row i + d of another: first tokens a and b [B] -> for every d with pairs enough, how often
+    they are one token.
+
+    Of n pairs, those that have no row in common are half at least: by Hoeffding's inequality their agreement is off by t
+    with a probability of e^(-n t^2) at most, for t = .25 and 1,024 pairs 1e-27.
+    """
+    far = torch.arange(1 - len(a), len(a))
+    once, again = (torch.fft.rfft(torch.nn.functional.one_hot(said, size).T.double(), 2 * len(a)) for said in (a, b))
+    both = torch.fft.irfft((once.conj() * again).sum(0), 2 * len(a)).roll(len(a))[1:]
+    enough = len(a) - far.abs() >= FEWEST
+    return dict(zip(far[enough].tolist(), (both / (len(a) - far.abs()))[enough].tolist(), strict=True))
+
+
 def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
     """The least power of all tests, and the distance that is oddest."""
     odd = max(tests, key=lambda test: test.latest)
@@ -117,9 +162,9 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do the rows of one batch have coins of their own?
 
     Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any lossless rule. Neighbours,
-    and the two halves of a batch. A stream shared by rows that stand otherwise apart is missed.
+    and the two halves of a batch; and rows at any distance up to 3,072, where all of their coins are the same.
     """
-    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS)
+    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS, [_one_draft()])
 
 
 @check("kernel.seeds", law=True, statistical=True, needs=("verify",))
@@ -127,23 +172,26 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does another seed give other coins, also the seed that comes next?
 
     Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent. Seeds made of
-    seed + row fail here.
+    seed + row fail here. Up to 64 seeds later no row may be a copy of any other.
     """
-    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS)
+    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS, [_one_draft()])
 
 
 @check("kernel.small-batches", law=True, statistical=True, needs=("verify",), slow=True)
 def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
-    """Is the law kept in batches of one row and of five?
+    """Is the law kept in batches of one row, of a few and of some tens?
 
-    A batch of one often takes a path of its own. Every call yields a row or five, so the test ends at a TV of .02.
+    A batch of one often takes a path of its own, and so do batches below a block's size. Batches of 2 to 8 rows take turns
+    in one test, and those of 16 to 100: a size that is off alone counts for its part of the rows. Every call yields few, so
+    the tests end at a TV of .02.
     """
     tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
-    yield from small(kernel, session, [Group(f"batches of {size}", tables, call=size) for size in SMALL])
+    yield from small(kernel, session, [Group(f"batches of {name}", tables) for name in SMALL])
 
 
 def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator[Verdict]:
-    """Batches of as few rows as each group's calls have, until every test would have seen a TV of .02."""
+    """Batches of each of SMALL, a group for one, until every test would have seen a TV of .02."""
+    sizes = [*SMALL.values()]
     alpha = session.alpha(len(groups))
     goal = session.slow_goal
     tests = [OneSample(group.target[0], alpha, [group.followed[0]], goal) for group in groups]
@@ -151,29 +199,31 @@ def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator
     while True:
         which = max(begun, key=lambda i: detectable(tests[i].n, tests[i].cells, alpha, goal))  # the one that has seen least
         group, test = groups[which], tests[which]
-        _one_by_one(kernel, session, group, begun[which])
+        _in_batches(kernel, session, group, sizes[which], begun[which])
         begun[which] += 1
         off = test.update(group.fresh.counts[0])
         group.fresh = group.empty()
         if off:
             tv, low, high = test.region(0.95)
-            yield Verdict("FAIL", "e-process", f"the law is off in {group.name} row{'s' * (group.call > 1)}",
-                          group.label(0), test.n, alpha, detectable(test.n, test.cells, alpha, goal), tv, (low, high))
+            yield Verdict("FAIL", "e-process", f"the law is off in {group.name}", group.label(0), test.n, alpha,
+                          detectable(test.n, test.cells, alpha, goal), tv, (low, high))
             return
         if not all(begun.values()):
             continue
-        said = _passed(tests, goal, f"{' and '.join(group.name for group in groups)} rows")
+        said = _passed(tests, goal, ", ".join(group.name for group in groups))
         yield said
         if said.mde <= goal:  # type: ignore[operator]
             return
 
 
-def _one_by_one(kernel: Kernel, session: Session, group: Group, number: int) -> None:
-    """Rows of equal law in calls of group.call rows each."""
+def _in_batches(kernel: Kernel, session: Session, group: Group, sizes: Sequence[int], number: int) -> None:
+    """Rows of equal law in calls of each of the sizes."""
     generator = session.generator("small batches", group.name, number)
-    rows = group.rows(CALLS * group.call, generator)
     seed = session.seed_for("small batches", group.name, number) // 2
-    group.take(rows, group.ask(kernel, session, rows, seed, group.call), generator)
+    calls = CALLS // len(sizes)
+    for i, size in enumerate(sizes):
+        rows = group.rows(calls * size, generator)
+        group.take(rows, group.ask(kernel, session, rows, seed + i * calls, size), generator)
 
 
 @check("kernel.near-equal", needs=("verify",))

@@ -29,10 +29,11 @@ class TreeGroup(Group):
 
     wanted = "what stands before the last token is no path of that tree"
 
-    def __init__(self, name: str, tables: Tables, parents: Parents, guess: str, call: int = CALL):
+    def __init__(self, name: str, tables: Tables, parents: Parents, guess: str, ids: Tensor | None = None, size: int = 0,
+                 call: int = CALL):
         self.parents, self.guess = parents, guess
         self.chain = Group(name, tables)
-        super().__init__(name, tables, guess == "certain", call=call, planted=self._planted)
+        super().__init__(name, tables, guess == "certain", ids, size, call, self._planted)
         self.drafts = self.V ** len(parents)
 
     @property
@@ -97,7 +98,7 @@ class TreeGroup(Group):
     def ask(self, kernel: Kernel, session: Session, rows: Tensor, seed: int, size: int = 0) -> Tensor:
         p, q, tokens = self.inputs(rows)
         parents = torch.tensor(self.parents)
-        out = asked(session, "verify_tree", {"p": p, "q": q, "tokens": tokens}, (self.K + 1, self.V),
+        out = asked(session, "verify_tree", {"p": p, "q": q, "tokens": tokens}, (self.K + 1, self.size or self.V),
                     lambda number, p, q, tokens: cast(TreeKernel, kernel).verify_tree(p, q, tokens, parents, seed + number),
                     size)
         if not torch.equal(parents, torch.tensor(self.parents)):
@@ -105,7 +106,8 @@ class TreeGroup(Group):
         return out
 
     def label(self, case: int) -> str:
-        return f"{self.tables.names[case].split(',')[0]} (V = {self.V}, parents {list(self.parents)}, {self.guess})"
+        what = self.tables.names[case].split(",")[0]
+        return f"{what} (V = {self.size or self.V}, parents {list(self.parents)}, {self.guess})"
 
     def _planted(self, one: Tables) -> Iterator[tuple[str, dict[Any, float]]]:
         from ..exact.tree import outcomes
@@ -149,7 +151,7 @@ def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do all tokens down a tree, and one more, together have the target's law?
 
     Trees up to three deep, whose nodes stand level by level or branch by branch; what is emitted is continued by the
-    target's own law to a fixed length. Wider and deeper trees are not tried.
+    target's own law to a fixed length. kernel.tree-sizes has others.
     """
     yield from law(draws(kernel, session), session, tuple(groups()), windows)
 
@@ -200,13 +202,13 @@ def tree_seeds(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
 
 @check("kernel.tree-small-batches", law=True, statistical=True, needs=("verify_tree",), slow=True)
 def tree_small_batches(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
-    """Is the law kept in batches of one tree and of five?
+    """Is the law kept in batches of one tree, of a few and of some tens?
 
     As kernel.small-batches, over trees of two guesses. Ends at a TV of .02.
     """
     tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
-    yield from small(kernel, session, [TreeGroup(f"batches of {size}", tables, (-1, -1), "with replacement", size)
-                                       for size in SMALL])
+    yield from small(kernel, session, [TreeGroup(f"batches of {name}", tables, (-1, -1), "with replacement")
+                                       for name in SMALL])
 
 
 @check("kernel.tree-near-equal", needs=("verify_tree",))

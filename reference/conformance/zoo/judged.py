@@ -20,6 +20,7 @@ from .engines import engine
 from .http import HTTP_BUGS, HTTP_CONTROLS
 from .http import distance as http_distance
 from .kernel_controls import KERNEL_CONTROLS
+from .kernel_sizes import KERNEL_SIZE_BUGS
 from .kernels import KERNEL_BUGS, Coins
 from .plugs import plug
 from .run import BUGS as EXACT_BUGS
@@ -62,7 +63,7 @@ PLUGS: dict[str, Callable[[Any], Any]] = {"kernel": _as_kernel, "engine": _as_en
 
 def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs that the judge can meet at a level of the contract."""
-    at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *TREE_KERNEL_BUGS)
+    at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *KERNEL_SIZE_BUGS, *TREE_KERNEL_BUGS)
     known = {"kernel": [bug for bug in at_kernel if bug.caught_by not in CAUGHT_BY_LENGTH],
              "engine": ENGINE_BUGS, "http": HTTP_BUGS}[level]
     return {bug.name: bug for bug in sorted(known, key=lambda bug: bug.number) if PLUGS[level](bug.subject) is not None}

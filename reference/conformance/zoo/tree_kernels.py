@@ -64,6 +64,13 @@ class NothingLeft(TreeCoins):
         return assembled_tree(rest=lambda left, q, x, p: (left - q).clamp(min=0))(draft, p, coins)
 
 
+class NodesOfThreeBits(TreeCoins):
+    """A node's row of p is kept in three bits."""
+
+    def walk(self, draft: Draft, p: Tensor, coins: Chance) -> Verdict:
+        return assembled_tree(row=lambda node: node + 1 & 7)(draft, p, coins)
+
+
 TREE_KERNEL_BUGS = (
     Bug("neighbouring-trees-share-coins", 22, "TensorRT-LLM #19487", "random numbers",
         "two requests that stand beside each other get the same text, with trees", "kernel.tree-independence",
@@ -74,4 +81,6 @@ TREE_KERNEL_BUGS = (
         "kernel.tree-small-batches", OneTreeGreedy),
     Bug("tree-residual-0/0", 17, "jaymody/speculative-sampling #5", "numerics",
         "crashes when the draft is as good as the target, with trees", "kernel.tree-near-equal", NothingLeft, crashes=True),
+    Bug("nodes-of-three-bits", 54, OURS, "tree", "below the eighth guess, text is judged by the wrong law",
+        "kernel.tree-sizes", NodesOfThreeBits),
 )
