@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
               "settings": {"block_size": SIZE, "chunk": CHUNK, "temperature": 1.0, "threads": args.threads,
                            "clock": WorkClock(target.device).name, "dtype": args.dtype, "device": args.device,
                            "rule": "rejection"}}
-    show(result)
     write_result(args.json, "bench --serving", result)
+    show(result)
     if args.plot:
         plot(result, args.plot)
     return 0

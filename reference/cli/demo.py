@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
     with Progress(*columns, console=Console(stderr=True), disable=not interactive(), transient=True) as bar:
         result = demonstrate(args, target, draft, bar)
-    show(Console(highlight=False), result)
     write_result(args.json, "demo", result)
+    show(Console(highlight=False), result)
     return 0 if result["law"]["holds"] else 1
 
 

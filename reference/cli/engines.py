@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     for engine, level in asked(args.engines or ENGINES):
         print(f"judging {engine}{f', {level} level' if level else ''} ...", file=sys.stderr, flush=True)
         found.append(judged(Job(engine, level, args.seed, args.budget)))
+    write_result(args.json, "engines", {"versions": versions() | installed(), "budget": args.budget, "engines": found})
     console = Console()
     show(found, console if console.is_terminal else Console(width=120))
-    write_result(args.json, "engines", {"versions": versions() | installed(), "budget": args.budget, "engines": found})
     return 0 if any(one["checks"] for one in found) else 3
 
 

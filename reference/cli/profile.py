@@ -102,8 +102,8 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
         "draft_bytes": size_in_bytes(draft) // target.norm.weight.element_size() * 2,
         "target_bytes": size_in_bytes(target) // target.norm.weight.element_size() * 2,
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in range(1, WIDEST + 1)}}
-    _print(result)
     write_result(args.json, "profile medusa", result)
+    _print(result)
     return 0
 
 

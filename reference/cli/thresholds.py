@@ -40,14 +40,14 @@ def thresholds(args: argparse.Namespace, target: Transformer, heads: MedusaHeads
                             exact_tv(rule, small, small_heads, places, alone)))
     lossless = point(RULES["tree"], 0, 0, target, drafter, depth, prompts, args.new_tokens,
                      exact_tv(RULES["tree"], small, small_heads, places, alone))
-    _print(points, lossless)
-    if args.plot is not None:
-        _plot(args.plot, points, lossless)
-        print(f"wrote {args.plot}")
     write_result(args.json, "profile thresholds", {
         "lossless": asdict(lossless), "points": [asdict(p) for p in points],
         "settings": {"prompts": args.rounds, "new_tokens": args.new_tokens, "temperature": 1.0,
                      "toy_contexts": len(places)}})
+    _print(points, lossless)
+    if args.plot is not None:
+        _plot(args.plot, points, lossless)
+        print(f"wrote {args.plot}")
     return 0
 
 

@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
             report = runner.run()
         finally:
             signal.signal(signal.SIGTERM, before)
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=120))
     write_result(args.json, "validate", report.as_dict())
     write_report(args.report, report)
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=120))
     return report.exit_code
 
 

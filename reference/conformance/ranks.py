@@ -8,8 +8,8 @@ moves ranks to 0: by the target's own probabilities that is text that is too gre
 draft.
 
 A fault of one kind of token drowns among all others, and faults of two settings may cancel. So the first token of a text,
-the last before its length, those from the 33rd on and all between, under each setting of the parameters, are samples of
-their own beside the sample of all; half of the false-alarm rate is theirs.
+the last before its length, those from the 33rd on and all between, on each toy and under each setting of the parameters,
+are samples of their own beside the sample of all; half of the false-alarm rate is theirs.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ class Ranks:
         self.generator, self.alpha = generator, alpha / len(directions)
         self.tests = {way: _sample(self.alpha / (1 if _paired(way) else 2)) for way in directions}
         self.parts: dict[tuple[Direction, int], OneSample] = {}
-        self.settings: list[str] = []  # in the order in which they came
+        self.settings: list[tuple[str, str]] = []  # toys and settings, in the order in which they came
 
     def read(self, toy: Toy, rows: Sequence[Row], answers: Sequence[Completion],
              counts_prompt: bool = False) -> reading.Fault | None:
@@ -118,7 +118,7 @@ class Ranks:
         clear = [~table.doubtful[: len(text)] for text, table in zip(texts, tables, strict=True)]
         tokens = torch.cat([torch.tensor(text, dtype=torch.int64) for text in texts])[:, None]
         law = torch.cat([table.law[: len(text)] for text, table in zip(texts, tables, strict=True)])
-        keep, kinds = torch.cat(clear), self._kinds(rows, texts)
+        keep, kinds = torch.cat(clear), self._kinds(toy, rows, texts)
         own = law.gather(1, tokens)[:, 0]
         for way, test in self.tests.items():
             keys = torch.cat([key[: len(text)] for text, key in zip(texts, way.keys(toy, rows, texts, tables), strict=True)])
@@ -138,11 +138,11 @@ class Ranks:
                 part = self.parts.setdefault((way, kind), _sample(self._share(kind)))
                 part.update(torch.bincount(bins[keep & (kinds == kind)], minlength=BINS))
 
-    def _kinds(self, rows: Sequence[Row], texts: Sequence[list[int]]) -> Tensor:
-        """For each token, its place and setting, as a number; known before the token is."""
+    def _kinds(self, toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]]) -> Tensor:
+        """For each token, its place, toy and setting, as a number; known before the token is."""
         made = []
         for (_, params), text in zip(rows, texts, strict=True):
-            if (named := setting(params)) not in self.settings:
+            if (named := (toy.name, setting(params))) not in self.settings:
                 self.settings.append(named)
             at = torch.arange(len(text))
             place = torch.where(at >= LATE, 2, 3)
@@ -170,8 +170,9 @@ class Ranks:
         return max(rejected or whole, key=lambda one: (bool(rejected) and not _paired(one.way), one.test.largest))
 
     def _named(self, kind: int) -> str:
-        at = self.settings[kind // len(PLACES)]
-        return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at)
+        toy, at = self.settings[kind // len(PLACES)]
+        several = len({name for name, _ in self.settings}) > 1
+        return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at) + f" on toy {toy}" * several
 
 
 def _paired(way: Direction) -> bool:

@@ -1,11 +1,12 @@
 """specdec validate: what it writes to start from, what it refuses, what it leaves behind."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from reference.cli import main
+from reference.cli import main, validate
 from reference.cli.validate import known_failing
 from reference.conformance.job import Job
 from tests.conformance.told import here, verdicts
@@ -85,3 +86,16 @@ def test_a_run_leaves_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (check,) = result["checks"]
     assert check["repro"] == "specdec validate reference --level kernel --only kernel.shape --seed 5"
     assert capsys.readouterr().out.startswith("PASS: ")
+
+
+def test_a_reader_who_leaves_early_loses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `specdec validate ... --json FILE | head` does."""
+    def leaves(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(validate, "show", leaves)
+    with contextlib.suppress(BrokenPipeError, SystemExit):
+        main(["validate", "reference", "--level", "kernel", "--only", "kernel.shape",
+              "--report", str(tmp_path / "out"), "--json", str(tmp_path / "out.json")])
+    assert json.loads((tmp_path / "out.json").read_text())["complete"]
+    assert (tmp_path / "out" / "report.html").exists()

@@ -139,6 +139,8 @@ _KINDS = (
      loop_places.ColdIsGreedy),
     ("one-parameter-at-a-time", 27, OURS, "parameters", "top-k turns the temperature off", "engine.top-k",
      loop_places.OneParameterAtATime),
+    ("filtered-not-renormalised", 27, OURS, "parameters", "under a filter tokens that the draft likes come too seldom",
+     "engine.top-k", loop_places.FilterKeepsItsMass),
     ("candidates-cut-at-1024", 16, OURS, "numerics", "in a large vocabulary text is too likely", "engine.vocabulary-sizes",
      loop_sizes.LikeliestThousand),
     ("padding-drawn", 16, "SGLang #22643", "numerics", "where a vocabulary is padded its last token comes too often",

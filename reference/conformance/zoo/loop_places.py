@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance, Streams
-from ...types import Completion, SamplingParams
+from ...types import Completion, Draft, SamplingParams, Verdict
 from ..subjects import Loop
 from .loop_parts import OwnLaw
 from .loops import Rewrites
+from .parts import assembled
 
 
 class FirstTokenPlain(OwnLaw):
@@ -39,6 +40,15 @@ class OneParameterAtATime(Rewrites):
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [replace(s, temperature=1.0) if s.top_k and s.temperature else s for s in params]
+
+
+class FilterKeepsItsMass(OwnLaw):
+    """What a filter leaves of p is not brought to 1 again before it is compared with q: too much is rejected."""
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        left = (self.kept.scores.softmax(-1) * (p > 0)).sum(-1, keepdim=True)
+        alone = p.amax(-1, keepdim=True) > 0.999  # greedy and cold rows have no filter
+        return assembled(checked=False)(draft, torch.where(alone, p, left * p), chance)
 
 
 class SeedCut(Loop):
