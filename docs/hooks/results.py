@@ -114,20 +114,26 @@ def bench(result: Result) -> str:
 
 def limits(result: Result) -> str:
     """What a cycle costs, and the speedup that would be left if drafts and bookkeeping cost nothing."""
-    tokens, chosen = result["tokens_per_step"], result["drafters"][result["drafter"]]
-    heads = ["target", "tokens a cycle", "forward that judges them", f"{chosen['nodes']:.1f} drafts", "were drafts free",
-             "measured"]
-    names = {"sampled": "float32", "sampled_bf16": "bfloat16"}
-    return rows(heads, [[names[name], f"{tokens[name]:.2f}", f"{tokens[name] / limit:.2f}",
-                         f"{chosen['nodes'] * chosen['cost']:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"]
-                        for name, limit in result["at_most"].items()])
+    tokens, guesses = result["tokens_per_step"], result["drafters"]
+    names = {"sampled": ("float32", result["drafter"]), "sampled_bf16": ("bfloat16", "bf16 target")}
+    heads = ["target", "tokens a cycle", "forward that judges them", "drafts", "their cost", "were drafts free", "measured"]
+    body = []
+    for name, limit in result["at_most"].items():
+        kind, guess = names[name][0], guesses[names[name][1]]
+        body.append([kind, f"{tokens[name]:.2f}", f"{tokens[name] / limit:.2f}", f"{guess['nodes']:.1f}",
+                     f"{guess['nodes'] * guess['cost']:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"])
+    return rows(heads, body)
 
 
-def block(result: Result) -> str:
+def block(result: Result, part: str = "block", first: str = "type and tokens") -> str:
     """One block of the target, piece by piece, in units of its float32 work on one token."""
-    names = list(next(iter(result["block"].values())))
-    return rows(["type and tokens", *names],
-                [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result["block"].items()])
+    names = list(next(iter(result[part].values())))
+    return rows([first, *names], [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result[part].items()])
+
+
+def widths(result: Result) -> str:
+    """A block's cost by the model's width, in units of its own float32 work on one token."""
+    return block(result, "widths", "hidden size")
 
 
 def zoo(result: Result) -> str:
@@ -314,7 +320,7 @@ def engine_findings(result: Result) -> str:
 
 
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
-    ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block,
+    ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block, ("bench", "widths"): widths,
     ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls, ("zoo", "by_tv"): zoo_by_tv,
     ("zoo --level engine", "seconds"): zoo_seconds, ("zoo --level http", "seconds"): zoo_seconds,
     ("zoo --level kernel", "runs"): zoo_runs,

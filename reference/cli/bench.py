@@ -27,7 +27,7 @@ from ..draft.ngram import NGramDrafter
 from ..measure import hugging_face, timing
 from ..measure.cost import best_gamma
 from ..measure.methods import Method, calibrate
-from ..measure.precision import block_costs
+from ..measure.precision import block_costs, costs_by_width
 from ..measure.workload import (
     acceptance_by_position,
     decode_way,
@@ -45,8 +45,8 @@ from . import bench_serving
 from .bench_tables import show
 from .common import BUNDLED, add_json, add_models, load_models, say, writable, write_result
 
-WIDEST = 12  # draft lengths up to one less are considered
-SURE = 0.03  # where an MTP draft is given up, if that is predicted to be faster
+WIDEST = 16  # draft lengths up to one less are considered
+SURE = 0.1  # where an MTP draft is given up, if that is predicted to be faster
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -106,17 +106,23 @@ def run(args: argparse.Namespace) -> int:
     chosen = args.drafter or max(guesses, key=lambda name: guesses[name].predicted)
     if chosen not in guesses:
         raise SpecdecError(f"there is no MTP module in {args.mtp}: give --mtp DIR, or --drafter draft")
+    curve: dict[str, float] = {}
+    if narrow is not None:  # in a turn of its own: two targets side by side would push each other out of the caches
+        own = step_costs(narrow, narrow, SamplingParams(), context, widths)
+        curve = {str(k): own[f"verify {k}"] / costs["verify 1"] for k in widths}
+        guesses["bf16 target"] = _guess(args, narrow, drafters[chosen], params, list(curve.values()),
+                                        costs[chosen] / costs["plain"])
     ways, kept = _ways(args, target, draft, narrow, drafters, guesses, chosen)
     timed = timing.in_turn(ways, args.rounds, report=lambda done: say(f"round {done} of {args.rounds}"))
     result = _result(timed, kept, guesses[chosen].predicted) | {
         "drafter": chosen, "gamma": guesses[chosen].gamma, "drafters": {n: asdict(g) for n, g in guesses.items()},
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
-        **_account(target, narrow, kept, costs, guesses[chosen], context),
+        **_account(target, kept, guesses, chosen, context), "verify_curve_bf16": curve,
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
                      "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device,
                      "clock": timing.WorkClock(target.device).name}}
-    show(result)
     write_result(args.json, "bench", result)
+    show(result)
     return 0
 
 
@@ -140,7 +146,7 @@ def _guess(args: argparse.Namespace, target: Transformer, drafter: Drafter, para
     gamma = args.gamma or max(1, best_gamma(rates, steps, cost))
     guesses = [_calibrated(target, drafter, gamma, prompts, params, steps, cost)]
     if isinstance(drafter, MTPDrafter):  # one that gives up a lost draft may go further with the others
-        quitter = MTPDrafter(drafter.module, target, SURE)
+        quitter = MTPDrafter(drafter.module, drafter.target, SURE)
         guesses.append(_calibrated(target, quitter, args.gamma or WIDEST - 1, prompts, params, steps, cost))
     return max(guesses, key=lambda guess: guess.predicted)
 
@@ -152,20 +158,18 @@ def _calibrated(target: Transformer, drafter: Drafter, gamma: int, prompts: list
                  seen.by_depth(), cost, seen.nodes, seen.cost(steps))
 
 
-def _account(target: Transformer, narrow: Transformer | None, kept: dict[str, list[Completion]], costs: dict[str, float],
-             guess: Guess, context: int) -> dict[str, Any]:
+def _account(target: Transformer, kept: dict[str, list[Completion]], guesses: dict[str, Guess], chosen: str,
+             context: int) -> dict[str, Any]:
     """What the target alone allows: the speedup if drafts and bookkeeping cost nothing; and what bfloat16 does to a step.
     """
-    tokens = {name: tokens_per_step(kept[name]) for name in ("sampled", "sampled bf16") if name in kept}
-    result: dict[str, Any] = {"at_most": {"sampled": tokens["sampled"] / guess.verify}}
-    if narrow is not None:  # in a turn of its own: two targets side by side would push each other out of the caches
-        own = step_costs(narrow, narrow, SamplingParams(), context, range(1, WIDEST + 1))
-        curve = {str(k): own[f"verify {k}"] / costs["verify 1"] for k in range(1, WIDEST + 1)}
-        several = 1 + round(guess.nodes)
-        result["verify_curve_bf16"] = curve
-        result["at_most"]["sampled_bf16"] = tokens["sampled bf16"] / curve[str(several)]
-        if target.device.type == "cpu":
-            result["block"] = block_costs(target.config, (torch.float32, torch.bfloat16), (1, several), context)
+    of = {"sampled": chosen} | ({"sampled bf16": "bf16 target"} if "bf16 target" in guesses else {})
+    result: dict[str, Any] = {"at_most": {name.replace(" ", "_"): tokens_per_step(kept[name]) / guesses[guess].verify
+                                          for name, guess in of.items()}}
+    if "bf16 target" in guesses and target.device.type == "cpu":
+        several = 1 + round(guesses[chosen].nodes)
+        types = (torch.float32, torch.bfloat16)
+        result["block"] = block_costs(target.config, types, (1, several), context)
+        result["widths"] = costs_by_width(target.config, types, (1, several), context)
     return result
 
 
@@ -184,9 +188,12 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
         ways[name] = decode_way(model, drafter, RULES[rule], prompts, how, gamma, kept[name])
 
     ways: dict[str, Any] = {"plain": plain_way(target, prompts, params), "plain greedy": plain_way(target, prompts, greedy)}
-    best, gamma, sure = drafters[chosen], guesses[chosen].gamma, guesses[chosen].sure
-    if isinstance(best, MTPDrafter):
-        best = MTPDrafter(best.module, target, sure)
+    def tuned(name: str) -> Drafter:
+        """The chosen drafter, as far as a guess wants it to go; in float32, where its steps are cheapest."""
+        best = drafters[chosen]
+        return MTPDrafter(best.module, target, guesses[name].sure) if isinstance(best, MTPDrafter) else best
+
+    best, gamma = tuned(chosen), guesses[chosen].gamma
     way("sampled", "block", best, gamma)
     way("sampled tokenwise", "rejection", best, gamma)
     way("greedy", "greedy", best, gamma, greedy)
@@ -194,7 +201,7 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
     way("ngram", "rejection", NGramDrafter(), 6)
     if narrow is not None:
         ways["plain bf16"] = plain_way(narrow, prompts, params)
-        way("sampled bf16", "block", best, gamma, model=narrow)  # the draft stays in float32, where its steps are cheapest
+        way("sampled bf16", "block", tuned("bf16 target"), guesses["bf16 target"].gamma, model=narrow)
     if hugging_face.available() and args.device == "cpu" and args.dtype == "float32":
         ways |= hugging_face.ways(args.target, args.draft or BUNDLED / "draft", prompts, args.new_tokens,
                                   guesses["draft"].gamma)

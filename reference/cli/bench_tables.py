@@ -28,7 +28,10 @@ def show(result: dict[str, Any]) -> None:
     console.print("if drafts and bookkeeping cost nothing, the target's own forward would allow "
                   + ", ".join(f"{name.replace('_', ' ')} {limit:.2f}x" for name, limit in limits.items()))
     if "block" in result:
-        _block(console, result["block"])
+        _table(console, "one block of the target, in units of its float32 work on one token", "type and tokens",
+               result["block"])
+        _table(console, "a block of a wider model, in units of its own float32 work on one token", "hidden size",
+               result["widths"])
     console.print(f"decode-only speedup of `sampled` is {100 * result['share_of_prediction']:.0f} % of the prediction")
     if "vs_transformers" in result:
         versus = result["vs_transformers"]
@@ -36,10 +39,10 @@ def show(result: dict[str, Any]) -> None:
                       f"speculative {versus['speculative']:.2f}x its assisted generation")
 
 
-def _block(console: Console, block: dict[str, dict[str, float]]) -> None:
-    table = Table(title="one block of the target, in units of its float32 work on one token")
-    for column in ("type and tokens", *next(iter(block.values()))):
-        table.add_column(column, justify="left" if column == "type and tokens" else "right")
-    for name, row in block.items():
+def _table(console: Console, title: str, first: str, lines: dict[str, dict[str, float]]) -> None:
+    table = Table(title=title)
+    for column in (first, *next(iter(lines.values()))):
+        table.add_column(column, justify="left" if column == first else "right")
+    for name, row in lines.items():
         table.add_row(name, *(f"{cost:.2f}" for cost in row.values()))
     console.print(table)

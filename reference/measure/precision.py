@@ -1,10 +1,11 @@
 """What a narrower type costs and brings, piece by piece: one block's work on one row and on several.
 
 A step of a small model is made of calls, not of arithmetic. A call's own cost depends on the library that serves the type:
-where it is dear, as that of bfloat16 products is on processors without matrix units, bytes saved do not pay for it.
+where it is dear, as that of bfloat16 products is on small matrices, neither bytes saved nor matrix units pay for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -52,3 +53,20 @@ def block_costs(config: Config, dtypes: Sequence[torch.dtype], rows: Sequence[in
     unit = sum(next(iter(table.values())).values())
     return {name: {piece: cost / unit for piece, cost in row.items()} | {"all": sum(row.values()) / unit}
             for name, row in table.items()}
+
+
+def costs_by_width(config: Config, dtypes: Sequence[torch.dtype], rows: Sequence[int], context: int,
+                   times: Sequence[int] = (1, 2, 4, 8)) -> dict[str, dict[str, float]]:
+    """A whole block's cost, were the model that many times as wide: in units of dtypes[0] on one row at the same width.
+
+    Returns:
+        hidden size -> "float32 8" and the like -> cost.
+    """
+    table = {}
+    for factor in times:
+        wide = replace(config, hidden_size=factor * config.hidden_size, intermediate_size=factor * config.intermediate_size,
+                       num_attention_heads=factor * config.num_attention_heads,
+                       num_key_value_heads=factor * config.num_key_value_heads)
+        costs = block_costs(wide, dtypes, rows, context, rounds=60)
+        table[str(wide.hidden_size)] = {name: row["all"] for name, row in costs.items()}
+    return table

@@ -26,19 +26,22 @@ def test_the_result_of_a_bench(pair: list[str], addons: list[str], tmp_path: Pat
     assert (result["drafter"], result["gamma"]) == ("mtp", 2)
     costs = result["microseconds"]
     assert result["verify_curve"]["3"] == costs["verify 3"] / costs["verify 1"]
-    assert len(result["verify_curve_bf16"]) == len(result["verify_curve"]) == 12
+    assert len(result["verify_curve_bf16"]) == len(result["verify_curve"]) == 16
     several = str(1 + round(result["drafters"]["mtp"]["nodes"]))
-    limit = result["tokens_per_step"]["sampled_bf16"] / result["verify_curve_bf16"][several]
-    assert result["at_most"]["sampled_bf16"] == pytest.approx(limit)
+    for way, guess in (("sampled", "mtp"), ("sampled_bf16", "bf16 target")):
+        limit = result["tokens_per_step"][way] / result["drafters"][guess]["verify"]
+        assert result["at_most"][way] == pytest.approx(limit)
     assert list(result["block"]) == ["float32 1", f"float32 {several}", "bfloat16 1", f"bfloat16 {several}"]
     for row in result["block"].values():
         assert sum(cost for piece, cost in row.items() if piece != "all") == pytest.approx(row["all"])
     assert result["block"]["float32 1"]["all"] == pytest.approx(1)
+    assert len(result["widths"]) == 4
+    assert all(set(row) == set(result["block"]) for row in result["widths"].values())
     assert "if drafts and bookkeeping cost nothing" in said.out
 
 
 BAD = {
-    "gamma": (["--gamma", "12"], "give 1 to 11"),
+    "gamma": (["--gamma", "16"], "give 1 to 15"),
     "rounds": (["--rounds", "0"], "1 or more"),
     "no module": (["--drafter", "mtp"], "there is no MTP module"),
 }
