@@ -83,10 +83,11 @@ def test_windows_of_one_stream_that_overlap_between_rows_are_noticed() -> None:
 
 
 def test_the_exact_distance_of_a_planted_kernel() -> None:
-    """One coin for both tokens of a row is off by what enumeration over that coin says; shared rows show in no row."""
+    """One coin for both tokens of a row is off by what enumeration over that coin says; shared rows show in no row, and
+    one coin in 2^24 in no law that float32 knows."""
     assert distance("coins-shared-by-rows", "kernel") is None
     assert distance("one-coin-a-row", "kernel") == pytest.approx(0.195, abs=1e-3)
-    assert distance("kernel-inclusive-coin", "kernel") < 1e-6
+    assert distance("kernel-inclusive-coin", "kernel") is None
 
 
 @pytest.mark.parametrize("group", [*groups().values(), *trees().values()], ids=lambda group: group.name)
