@@ -24,6 +24,7 @@ ALPHA = 1e-6  # false alarms of a whole run
 GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
 ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}  # without --mde, a test that would not have seen this says nothing
 SLOW_GOAL, SLOW_ENOUGH = 0.02, 0.05  # the same of checks whose draws cost a hundred times as much as those of their level
+PARTS = 4  # how many times the mean of the others a check may take
 AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch
 
 
@@ -177,20 +178,23 @@ def _judged(plug: Any, session: Session, chosen: Sequence["Check"], tell: Told) 
 
 def _turn(going: Sequence["Check"], said: dict[str, Verdict], session: Session) -> list[str]:
     """Who gets a slice in the next round: checks of finite work always. Of the tests those that cannot say anything yet,
-    where there are any; then the one furthest from its goal, for a run has seen no more than its weakest test. None that
-    has had more than twice its share of the time."""
+    where there are any, the one that has seen least; then the one furthest from its goal, for a run has seen no more than
+    its weakest test. None that has had PARTS times what the others have had on average."""
     tests = [item for item in going if item.statistical]
     unsure = [item for item in tests if said[item.id].verdict in ("INCONCLUSIVE", "UNVERIFIED")]
-    share = sum(said[item.id].seconds for item in unsure or tests) / max(1, len(unsure or tests))
-    chosen = [item for item in unsure or tests if said[item.id].seconds <= 2 * share]
-    if tests and not unsure:
-        chosen = [max(chosen, key=lambda item: _distance(item, said[item.id], session))]
+    waiting = unsure or tests
+    most = sum(said[item.id].seconds for item in waiting) * PARTS / (len(waiting) - 1 + PARTS)
+    chosen = [item for item in waiting if said[item.id].seconds <= most]
+    if chosen:
+        chosen = [max(chosen, key=lambda item: (_unseen(item, said[item.id], session, bool(unsure)),
+                                                -said[item.id].seconds))]
     return [item.id for item in going if not item.statistical or item in chosen]
 
 
-def _distance(item: "Check", verdict: Verdict, session: Session) -> float:
-    """How many times its goal a test's MDE is."""
-    return (1.0 if verdict.mde is None else verdict.mde) / (session.slow_goal if item.slow else session.goal)
+def _unseen(item: "Check", verdict: Verdict, session: Session, unsure: bool) -> float:
+    """A test's MDE; of those that can say something, how many times their goal it is."""
+    mde = 1.0 if verdict.mde is None else verdict.mde
+    return mde if unsure else mde / (session.slow_goal if item.slow else session.goal)
 
 
 def _guarded(item: "Check", plug: Any, session: Session) -> Iterator[Verdict]:

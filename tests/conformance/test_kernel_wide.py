@@ -7,6 +7,7 @@ from torch import Tensor
 from reference.conformance import session
 from reference.conformance.session import Session
 from reference.conformance.suite import kernel_wide
+from reference.conformance.zoo.kernels import Coins
 from tests.conformance.by_hand import Mixed
 
 
@@ -126,6 +127,7 @@ def test_a_tile_that_gets_more_than_its_part_shows_in_a_dense_vocabulary() -> No
 def test_the_sizes_that_are_tried_and_no_others_are() -> None:
     drafts, guesses = kernel_wide.sizes(), kernel_wide.trees()
     assert [(g.K, g.size or g.V, g.V, g.certain) for g in drafts.values()] == [
+        (4, 2, 2, False), (6, 2, 2, False), (7, 2, 2, False), (12, 2, 2, False),
         (4, 37, 3, False), (6, 129, 3, False), (7, 3, 3, False), (12, 2, 2, False), (1, 300, 8, False), (3, 100, 3, True)]
     assert [(g.K, g.nodes, g.size or g.V, g.certain) for g in guesses.values()] == [
         (1, 4, 4, False), (4, 9, 2, False), (2, 5, 3, True), (2, 3, 300, False)]
@@ -140,7 +142,7 @@ def test_the_sizes_that_are_tried_and_no_others_are() -> None:
         assert q is None or bool((q.gather(2, tokens[..., None]) > 0).all())
 
 
-@pytest.mark.parametrize("name", ["four of 37", "twelve", "three of 100, certain"])
+@pytest.mark.parametrize("name", ["four of 37", "one draft of 12", "three of 100, certain"])
 def test_a_law_that_is_off_in_one_size_alone_is_told_with_it(name: str) -> None:
     group = kernel_wide.sizes()[name]
 
@@ -153,3 +155,25 @@ def test_a_law_that_is_off_in_one_size_alone_is_told_with_it(name: str) -> None:
 
     *_, said = kernel_wide.other_sizes(One(0), Session("x", "kernel", mde=0.3))  # type: ignore[arg-type]
     assert (said.verdict, said.case) == ("FAIL", group.label(0))
+
+
+@pytest.mark.parametrize("place", [1, 6, 11])
+def test_a_coin_that_comes_again_shows_where_all_rows_have_one_draft(place: int) -> None:
+    """The draft token at `place` is kept by the first one's coin."""
+    class Again(Coins):
+        def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
+            own = super().uniforms(batch, width, seed)
+            if width == 13:
+                own[:, place] = own[:, 0]
+            return own
+
+    *_, said = kernel_wide.other_sizes(Again(), Session("x", "kernel", mde=0.05))
+    assert (said.verdict, said.case) == ("FAIL", "kept (V = 2, K = 12)")
+    assert said.what.startswith(f"tokens 1 and {place + 1}: ")
+
+
+def test_the_first_token_is_looked_at_with_each_later_one_where_all_rows_have_one_draft() -> None:
+    for group in kernel_wide.sizes().values():
+        looked, one = kernel_wide.far_and_near(group), group.name.startswith("one draft")
+        assert ({window[:3] for window in looked} == {(0, 1, i) for i in range(1, group.K + 1)}) == one
+        assert (int((group.draft > 0).sum()) == 1) == one

@@ -15,7 +15,7 @@ from ..cases import Tables
 from ..subjects import Step, drawn
 from .kernel_group import Group
 
-LARGEST = 100  # outcomes of a case that is enumerated for every planted bug
+LARGEST = 100  # outcomes, and drafts, of a case that is enumerated for every planted bug
 LIKELY = 1e-4  # a bug whose own law the counts exclude at this rate is not named
 HINTS = {"residual": "a residual that is not max(p - q, 0)", "verify": "drafts judged by the wrong rule or law",
          "bonus": "a last token from the wrong law", "numerics": "rounding", "random numbers": "coins used twice",
@@ -69,7 +69,7 @@ def laws(group: Group, case: int) -> tuple[tuple[str, Tensor], ...]:
 def _laws(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:
     from ..exact.rule import continued
 
-    if group.leaves > LARGEST:
+    if max(group.leaves, group.drafts) > LARGEST:
         return
     t = group.tables
     one = Tables((t.names[case],), tuple(law[[case]] for law in t.p), tuple(law[[case]] for law in t.q), t.lengths[[case]])

@@ -8,8 +8,7 @@ from ..session import Session
 from ..verdict import Verdict
 from .kernel_group import CALL, Group, Slice
 
-FIRST, MOST = 2_000, 131_072  # rows of a first slice, of a large one
-FEW = 256  # rows of a first slice where calls are small
+FIRST, MOST = 2_000, 131_072  # rows of a first slice, of a large one; where calls are small, a first slice is four of them
 
 
 @dataclass
@@ -34,7 +33,7 @@ class Draws:
         return group.slices[number]
 
     def _draw(self, group: Group) -> None:
-        rows = min(max(FIRST * group.call // CALL, min(FEW, 4 * group.call), group.drawn), MOST * group.call // CALL)
+        rows = min(max(min(FIRST, 4 * group.call), group.drawn), MOST * group.call // CALL)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
         size = min(group.call, -(-rows // 2))  # two calls at least: what one leaves behind shows in the next

@@ -141,12 +141,12 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
 
 
 def passed(tests: Sequence[LawTest]) -> Verdict:
-    begun = [t for t in tests if t.test.n]
-    worst = max(begun, key=lambda t: t.mde())
+    begun = sorted((t for t in tests if t.test.n), key=lambda t: t.test.n)
+    worst = max(tests, key=lambda t: t.mde())
     odd = max(begun, key=lambda t: t.test.latest)
     tv, low, high = odd.test.region(0.95)
     missing = len({(t.group.name, t.case) for t in tests}) - len({(t.group.name, t.case) for t in begun})
-    drawn = sum(t.test.n for t in begun if t.window[0] == 0 and len(t.window) == 2)
+    drawn = sum({(t.group.name, t.case): t.test.n for t in begun}.values())
     return Verdict("INCONCLUSIVE" if missing else "PASS", "e-process",
                    f"{len({(t.group.name, t.case) for t in begun})} cases" + f", {missing} not reached" * (missing > 0),
                    odd.group.label(odd.case), drawn, odd.test.alpha, worst.mde(), tv, (low, high))

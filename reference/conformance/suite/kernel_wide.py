@@ -13,7 +13,7 @@ from ..verdict import Verdict
 from . import check
 from .kernel_draws import Draws
 from .kernel_group import Group, far_apart
-from .kernel_law import failed, law, law_tests, passed, windows
+from .kernel_law import Window, failed, law, law_tests, passed, windows
 from .kernel_tree import TreeGroup
 
 # a cut is at a round number; so many rows a call that a core's cache holds their laws
@@ -21,6 +21,8 @@ LARGE = (("4,097 tokens", 4097, 4096, 64), ("32,768 tokens", 32768, 32500, 16))
 FEW = 500  # rows of the largest vocabulary
 DENSE, DENSE_ROWS = 2560, 64
 LIKELY: dict[str, tuple[cases.Row, cases.Row]] = {"likely": ((5, 4, 1), (4, 3, 3)), "likely of two": ((8, 2), (7, 3))}
+KEPT: dict[str, tuple[cases.Row, cases.Row]] = {"kept": ((10, 1), (1, 0))}
+LONG = (4, 6, 7, 12)  # draft tokens
 
 
 @check("kernel.large-vocabulary", law=True, statistical=True, needs=("verify",), slow=True)
@@ -80,9 +82,11 @@ def dense_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
 
 def sizes() -> dict[str, Group]:
-    """Drafts and vocabularies of lengths that are no power of two and no multiple of a warp, and one long draft."""
+    """Drafts that cannot be others, of which each token is likely kept; then drafts and vocabularies of lengths that are no
+    power of two and no multiple of a warp, and one long draft."""
     ends = torch.tensor([299, 0, 255, 256, 31, 288, 32, 63])
     return {group.name: group for group in (
+        *(Group(f"one draft of {count}", cases.turned(count, 2, KEPT)) for count in LONG),
         Group("four of 37", cases.turned(4, 3, LIKELY), ids=torch.tensor([36, 0, 33]), size=37, call=4096),
         Group("six of 129", cases.turned(6, 3, LIKELY), ids=torch.tensor([128, 64, 31]), size=129, call=1024),
         Group("seven", cases.turned(7, 3, LIKELY)), Group("twelve", cases.turned(12, 2, LIKELY)),
@@ -95,10 +99,16 @@ def other_sizes(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the law kept for 4, 6, 7 and 12 draft tokens, and for 37 to 300 tokens in the vocabulary?
 
     A wrong stride, a tile that is not full or coins that run out may hit some sizes alone. Each size of the vocabulary has a
-    few possible tokens, the last one among them; one kernel call in six is not told q. Ends at a TV of .02.
+    few possible tokens, the last one among them; one size is not told q. Where all rows have one draft, the first token is
+    looked at with each later one: two coins that are one keep both. Ends at a TV of .02.
     """
     found = Draws(kernel, session, sizes())
-    yield from law(found, session, tuple(found.groups), windows, session.slow_goal)
+    yield from law(found, session, tuple(found.groups), far_and_near, session.slow_goal)
+
+
+def far_and_near(group: Group) -> list[Window]:
+    """Of rows with one draft the first token with each later one; of others `windows`."""
+    return windows(group) if (group.draft > 0).sum() > group.cases else [(0, 1, i, i + 1) for i in range(1, group.K + 1)]
 
 
 def trees() -> dict[str, Group]:
