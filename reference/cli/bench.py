@@ -3,7 +3,9 @@
 Calibrates the speed model on prompts of its own (acceptance by position, the verify curve T(k)/T(1), the cost of a draft
 step), picks the drafter and the draft length that it predicts to be fastest, measures, and says what share of the
 prediction was reached. `sampled` is block verification at temperature 1 with that drafter, `sampled tokenwise` the rule
-of Leviathan et al.; `draft model` is the token-wise rule with the small draft model.
+of Leviathan et al.; `draft model` is the token-wise rule with the small draft model. `sampled bf16` has a target whose
+weights are bfloat16, computed in float32 or in bfloat16, whichever is predicted to be faster; `sampled bf16 arithmetic` is
+computed in bfloat16.
 
 Example:
   specdec bench --json bench.json
@@ -94,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     module = _module(args, target)
     say("measuring the verify curve ...")
     widths = range(1, WIDEST + 1)
-    narrow = load(args.target, torch.bfloat16, args.device) if args.dtype == "float32" else None
     context = args.prompt_length + args.new_tokens // 2
     costs = step_costs(target, draft, params, context, widths, module=module)
     steps = in_plain_steps(costs)
@@ -106,18 +107,18 @@ def run(args: argparse.Namespace) -> int:
     chosen = args.drafter or max(guesses, key=lambda name: guesses[name].predicted)
     if chosen not in guesses:
         raise SpecdecError(f"there is no MTP module in {args.mtp}: give --mtp DIR, or --drafter draft")
-    curve: dict[str, float] = {}
-    if narrow is not None:  # in a turn of its own: two targets side by side would push each other out of the caches
-        own = step_costs(narrow, narrow, SamplingParams(), context, widths)
-        curve = {str(k): own[f"verify {k}"] / costs["verify 1"] for k in widths}
-        guesses["bf16 target"] = _guess(args, narrow, drafters[chosen], params, list(curve.values()),
-                                        costs[chosen] / costs["plain"])
-    ways, kept = _ways(args, target, draft, narrow, drafters, guesses, chosen)
+    rounded = _rounded(args)
+    in_bf16 = step_costs(rounded["bf16 arithmetic"], draft, SamplingParams(), context, widths) if rounded else {}
+    forwards = {"bf16 weights": steps, "bf16 arithmetic": in_plain_steps(in_bf16, costs)}
+    guesses |= {name: _guess(args, model, drafters[chosen], params, forwards[name], costs[chosen] / costs["plain"])
+                for name, model in rounded.items()}
+    ways, kept = _ways(args, target, draft, rounded, drafters, guesses, chosen)
     timed = timing.in_turn(ways, args.rounds, report=lambda done: say(f"round {done} of {args.rounds}"))
     result = _result(timed, kept, guesses[chosen].predicted) | {
         "drafter": chosen, "gamma": guesses[chosen].gamma, "drafters": {n: asdict(g) for n, g in guesses.items()},
         "verify_curve": {str(k): costs[f"verify {k}"] / costs["verify 1"] for k in widths}, "microseconds": costs,
-        **_account(target, kept, guesses, chosen, context), "verify_curve_bf16": curve,
+        **_account(target, kept, guesses, chosen, context), "bf16": _quicker(guesses) if rounded else None,
+        "verify_curve_bf16": {str(k): in_bf16[f"verify {k}"] / costs["verify 1"] for k in widths if rounded},
         "settings": {"rounds": args.rounds, "prompt_length": args.prompt_length, "new_tokens": args.new_tokens,
                      "temperature": 1.0, "threads": args.threads, "dtype": args.dtype, "device": args.device,
                      "clock": timing.WorkClock(target.device).name}}
@@ -132,6 +133,19 @@ def _module(args: argparse.Namespace, target: Transformer) -> MTPModule | None:
     if not own and (args.target != BUNDLED / "target" or not args.mtp.exists()):
         return None
     return MTPModule.load(args.mtp, target.dtype, target.device)
+
+
+def _rounded(args: argparse.Namespace) -> dict[str, Transformer]:
+    """The target with bfloat16 weights, computed in float32 and in bfloat16."""
+    if args.dtype != "float32":
+        return {}
+    return {"bf16 weights": load(args.target, torch.bfloat16, args.device).float(),
+            "bf16 arithmetic": load(args.target, torch.bfloat16, args.device)}
+
+
+def _quicker(guesses: dict[str, Guess]) -> str:
+    """How a bfloat16 target is predicted to be decoded fastest."""
+    return max(("bf16 weights", "bf16 arithmetic"), key=lambda name: guesses[name].predicted)
 
 
 def _guess(args: argparse.Namespace, target: Transformer, drafter: Drafter, params: SamplingParams,
@@ -162,10 +176,12 @@ def _account(target: Transformer, kept: dict[str, list[Completion]], guesses: di
              context: int) -> dict[str, Any]:
     """What the target alone allows: the speedup if drafts and bookkeeping cost nothing; and what bfloat16 does to a step.
     """
-    of = {"sampled": chosen} | ({"sampled bf16": "bf16 target"} if "bf16 target" in guesses else {})
+    of = {"sampled": chosen}
+    if "bf16 weights" in guesses:
+        of |= {"sampled bf16": _quicker(guesses), "sampled bf16 arithmetic": "bf16 arithmetic"}
     result: dict[str, Any] = {"at_most": {name.replace(" ", "_"): tokens_per_step(kept[name]) / guesses[guess].verify
                                           for name, guess in of.items()}}
-    if "bf16 target" in guesses and target.device.type == "cpu":
+    if "bf16 weights" in guesses and target.device.type == "cpu":
         several = 1 + round(guesses[chosen].nodes)
         types = (torch.float32, torch.bfloat16)
         result["block"] = block_costs(target.config, types, (1, several), context)
@@ -173,7 +189,7 @@ def _account(target: Transformer, kept: dict[str, list[Completion]], guesses: di
     return result
 
 
-def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, narrow: Transformer | None,
+def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, rounded: dict[str, Transformer],
           drafters: dict[str, Drafter], guesses: dict[str, Guess],
           chosen: str) -> tuple[dict[str, Any], dict[str, list[Completion]]]:
     """Every way to decode the same prompts, by name; completions of the speculative ones are kept."""
@@ -199,9 +215,10 @@ def _ways(args: argparse.Namespace, target: Transformer, draft: Transformer, nar
     way("greedy", "greedy", best, gamma, greedy)
     way("draft model", "rejection", drafters["draft"], guesses["draft"].gamma)
     way("ngram", "rejection", NGramDrafter(), 6)
-    if narrow is not None:
-        ways["plain bf16"] = plain_way(narrow, prompts, params)
-        way("sampled bf16", "block", tuned("bf16 target"), guesses["bf16 target"].gamma, model=narrow)
+    if rounded:
+        ways["plain bf16"] = plain_way(rounded["bf16 arithmetic"], prompts, params)
+        for name, guess in (("sampled bf16", _quicker(guesses)), ("sampled bf16 arithmetic", "bf16 arithmetic")):
+            way(name, "block", tuned(guess), guesses[guess].gamma, model=rounded[guess])
     if hugging_face.available() and args.device == "cpu" and args.dtype == "float32":
         ways |= hugging_face.ways(args.target, args.draft or BUNDLED / "draft", prompts, args.new_tokens,
                                   guesses["draft"].gamma)

@@ -5,6 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+ARITHMETIC = {"bf16 weights": "float32", "bf16 arithmetic": "bfloat16"}
+
 
 def show(result: dict[str, Any]) -> None:
     table = Table(title=f"speedup against the best plain float32 loop; drafter {result['drafter']}, "
@@ -24,6 +26,9 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"{name}: a step costs {guess['cost']:.3f} plain steps, accepted by position {rates}; "
                       f"predicted {guess['predicted']:.2f}x at draft length {guess['gamma']}"
                       + (f", given up below {guess['sure']:g}" if guess["sure"] else ""))
+    if result.get("bf16"):
+        console.print(f"sampled bf16: bfloat16 weights, computed in {ARITHMETIC[result['bf16']]}, which is predicted to be "
+                      "faster here")
     limits = result["at_most"]
     console.print("if drafts and bookkeeping cost nothing, the target's own forward would allow "
                   + ", ".join(f"{name.replace('_', ' ')} {limit:.2f}x" for name, limit in limits.items()))

@@ -29,7 +29,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
                         help="checkpoint of the draft (default: the bundled one for the bundled target)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "float64"), default="float32",
-                        help="type of both models (default: float32)")
+                        help="type that both models are computed in, whatever they are stored in (default: float32)")
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:

@@ -121,12 +121,13 @@ def step_costs(target: Transformer, draft: Transformer, params: SamplingParams, 
     return microseconds(ways, target.device, rounds)
 
 
-def in_plain_steps(costs: Mapping[str, float]) -> list[float]:
+def in_plain_steps(costs: Mapping[str, float], plain: Mapping[str, float] | None = None) -> list[float]:
     """The verify curve as `cost` takes it: entry k - 1 is a forward over k tokens and one draw, as every cycle has, in
-    units of a plain step."""
-    draw = costs["plain"] - costs["verify 1"]
+    units of a plain step, of another target where one is given."""
+    plain = costs if plain is None else plain
+    draw = plain["plain"] - plain["verify 1"]
     widths = range(1, 1 + sum(name.startswith("verify ") for name in costs))
-    return [(costs[f"verify {k}"] + draw) / costs["plain"] for k in widths]
+    return [(costs[f"verify {k}"] + draw) / plain["plain"] for k in widths]
 
 
 def tokens_per_step(completions: Sequence[Completion]) -> float:

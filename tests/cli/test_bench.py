@@ -11,7 +11,7 @@ from reference.measure import hugging_face
 from .test_common import failed
 
 SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8", "--gamma", "2"]
-WAYS = {"sampled", "sampled_tokenwise", "greedy", "draft_model", "ngram", "sampled_bf16"}
+WAYS = {"sampled", "sampled_tokenwise", "greedy", "draft_model", "ngram", "sampled_bf16", "sampled_bf16_arithmetic"}
 
 
 def test_the_result_of_a_bench(pair: list[str], addons: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -28,9 +28,12 @@ def test_the_result_of_a_bench(pair: list[str], addons: list[str], tmp_path: Pat
     assert result["verify_curve"]["3"] == costs["verify 3"] / costs["verify 1"]
     assert len(result["verify_curve_bf16"]) == len(result["verify_curve"]) == 16
     several = str(1 + round(result["drafters"]["mtp"]["nodes"]))
-    for way, guess in (("sampled", "mtp"), ("sampled_bf16", "bf16 target")):
+    for way, guess in (("sampled", "mtp"), ("sampled_bf16", result["bf16"]),
+                       ("sampled_bf16_arithmetic", "bf16 arithmetic")):
         limit = result["tokens_per_step"][way] / result["drafters"][guess]["verify"]
         assert result["at_most"][way] == pytest.approx(limit)
+    of_both = {name: result["drafters"][name]["predicted"] for name in ("bf16 weights", "bf16 arithmetic")}
+    assert of_both[result["bf16"]] == max(of_both.values())
     assert list(result["block"]) == ["float32 1", f"float32 {several}", "bfloat16 1", f"bfloat16 {several}"]
     for row in result["block"].values():
         assert sum(cost for piece, cost in row.items() if piece != "all") == pytest.approx(row["all"])

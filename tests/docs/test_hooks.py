@@ -69,7 +69,7 @@ BENCH: dict[str, Any] = {
     "versions": {"python": "3.11"}, "speedup": {"sampled": 1.25, "sampled_bf16": 1.5, "greedy": 1.75},
     "interval": {"sampled": [1.0, 1.5]}, "share_of_prediction": 0.875, "verify_curve": {"1": 1.0, "2": 1.125},
     "vs_transformers": {"plain": 1.5, "speculative": 1.25}, "drafter": "mtp", "gamma": 1,
-    "drafters": {"mtp": {"cost": 0.25, "nodes": 1.0}, "bf16 target": {"cost": 0.25, "nodes": 2.0}},
+    "drafters": {"mtp": {"cost": 0.25, "nodes": 1.0}, "bf16 weights": {"cost": 0.25, "nodes": 2.0}}, "bf16": "bf16 weights",
     "tokens_per_step": {"sampled": 1.75, "sampled_bf16": 1.5},
     "verify_curve_bf16": {"1": 1.25, "2": 1.375}, "at_most": {"sampled": 1.625, "sampled_bf16": 1.0},
     "block": {"float32 1": {"norms": 1.0, "all": 1.0}, "bfloat16 1": {"norms": 1.5, "all": 1.5}},
@@ -109,7 +109,7 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
         assert shown in page
     limits = results.table(tmp_path, "bench", "limits")
     assert "| float32 | 1.75 | 1.08 | 1.0 | 0.25 | 1.62× | 1.25× |" in limits
-    assert "| bfloat16 | 1.50 | 1.50 | 2.0 | 0.50 | 1.00× | 1.50× |" in limits
+    assert "| bfloat16, the quicker way | 1.50 | 1.50 | 2.0 | 0.50 | 1.00× | 1.50× |" in limits
     assert "| bfloat16 1 | 1.50 | 1.50 |" in results.table(tmp_path, "bench", "block")
     assert "| 256 | 1.00 | 1.25 |" in results.table(tmp_path, "bench", "widths")
     assert "| not caught | `always-accept` |" in results.table(tmp_path, "zoo")

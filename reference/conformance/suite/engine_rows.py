@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations, count
+from typing import Any
+
+import torch
 
 from ...types import SamplingParams
 from .. import reading
@@ -22,6 +25,10 @@ from .engine_text import greedy
 LENGTH = 16
 SEEDS = (0, 1, 257, 65793)  # 65793 = 2^16 + 2^8 + 1
 MANY = 320  # rows of one batch: more than a block of 256 streams
+OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (  # kinds of sampled rows that a mixed batch has, and what each needs
+    ("hot", "sampling", {"temperature": 1.5}), ("top-k", "top_k", {"top_k": 3}), ("top-p", "top_p", {"top_p": 0.6}),
+    ("min-p", "min_p", {"min_p": 0.2}), ("penalised", "penalties", {"repetition_penalty": 1.4}),
+    ("biased", "logit_bias", {"logit_bias": {0: -100.0, 3: 1.5}}))
 EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
 
 
@@ -130,9 +137,7 @@ def _mixture(one: Asked, session: Session, number: int) -> list[tuple[str, Row]]
         kinds.append(("sampled", (prompt, base)))
         if one.has("seed"):
             kinds.append(("seeded", (prompt, replace(base, seed=session.seed_for("mixed", number, i) % 2**31))))
-        kinds.append(("hot", (prompt, replace(base, temperature=1.5))))
-        if one.has("top_k"):
-            kinds.append(("top-k", (prompt, replace(base, top_k=3))))
+        kinds += [(name, (prompt, replace(base, **own))) for name, need, own in OWN if one.has(need)]
     return kinds
 
 
@@ -140,13 +145,16 @@ def _mixture(one: Asked, session: Session, number: int) -> list[tuple[str, Row]]
 def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """In one batch of all kinds of requests, does each get what it would get alone?
 
-    Greedy, sampled, seeded, hot and top-k rows, some prompts more than once, ragged in prompt and length. Greedy rows must
-    be the target's own, seeded ones the same as alone, and sampled ones have the law of their own parameters, by ranks.
+    Greedy, sampled, seeded, hot, filtered, penalised and biased rows, in any order, some prompts more than once, ragged in
+    prompt and length. Greedy rows must be the target's own, seeded ones the same as alone, and sampled ones have the law of
+    their own parameters, by ranks.
     """
     one = asked(engine, session, "small")
     test = Ranks((LIKELY, direction(engine)), session.alpha(), session.generator(session.check, "ranks"))
     for number in count():
-        kinds = [kind for part in range(min(1 << number, 16)) for kind in _mixture(one, session, 100 * number + part)]
+        kinds = [kind for part in range(min(1 << number, 8)) for kind in _mixture(one, session, 100 * number + part)]
+        first = session.generator(session.check, "order", number)  # a row of any kind may come first and lead the others
+        kinds = [kinds[i] for i in torch.randperm(len(kinds), generator=first).tolist()]
         rows = [row for _, row in kinds]
         answers = one.answers(rows, together=len(rows))
         if fault := _unlike_alone(one, kinds, [done.tokens for done in answers], number):

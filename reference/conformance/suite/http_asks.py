@@ -3,9 +3,10 @@
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ..contract import Server
-from ..dialect import Ask
+from ..dialect import Ask, Prompt
 from ..prefixes import Text
 from ..session import MisbehavedError, Session
 from ..talk import Talk
@@ -74,6 +75,23 @@ def so_far(done: int, of: int, what: str, n: int) -> Verdict:
     """A pass when all of it is done, and nothing said before."""
     return Verdict("PASS", what=what, n=n) if done == of and n else \
         Verdict("INCONCLUSIVE", what=f"{what}: {done} of {of} parts", n=n)
+
+
+def wishes(talk: Talk) -> dict[str, dict[str, Any]]:
+    """Parameters that the servers show to know, by capability; a bias bans what would come first."""
+    known: dict[str, dict[str, Any]] = {
+        "top_k": {"top_k": 2}, "top_p": {"top_p": 0.6}, "min_p": {"min_p": 0.3},
+        "penalties": {"frequency_penalty": 1.0, "presence_penalty": 0.5}, "logit_bias": {}}
+    known = {name: more for name, more in known.items() if talk.offers(name)}
+    if "logit_bias" in known:
+        best = talk.trusted.ask(Ask(repeating(talk), 1, 0.0)).tokens
+        known["logit_bias"] = {"logit_bias": {str(best[0] if best else 0): -100}}
+    return known
+
+
+def repeating(talk: Talk) -> Prompt:
+    """A prompt that repeats itself: lookup drafters draft after no other."""
+    return (talk.prompts * 2)[1]
 
 
 def diverged(first: Text, second: Text) -> int | None:

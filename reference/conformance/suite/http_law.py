@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from ..prefixes import Conditional, Known, Prefixes, Text, Together
 from ..session import Session
 from ..talk import Side, Talk
 from ..verdict import Picture, Verdict, worst
-from .http_asks import asks, spelled
+from .http_asks import asks, repeating, spelled, wishes
 
 LENGTH = 5  # tokens of a text: a whole draft and its bonus, for most servers
 EXPLORED = 96  # texts of each side that choose prefixes and outcomes
@@ -131,15 +130,8 @@ def parameters(talk: Talk, session: Session) -> Iterator[Verdict]:
 
     As http.law, for each parameter that the servers show to know. What both servers do wrong alike is not seen.
     """
-    wishes: dict[str, dict[str, Any]] = {
-        "top_k": {"top_k": 2}, "top_p": {"top_p": 0.6}, "min_p": {"min_p": 0.3},
-        "penalties": {"frequency_penalty": 1.0, "presence_penalty": 0.5}, "logit_bias": {}}
-    prompt = (talk.prompts * 2)[1]  # one that repeats itself: lookup drafters draft after no other
-    known = {name: more for name, more in wishes.items() if talk.offers(name)}
-    if "logit_bias" in known:
-        best = talk.trusted.ask(Ask(prompt, 1, 0.0)).tokens
-        known["logit_bias"] = {"logit_bias": {str(best[0] if best else 0): -100}}
+    known = wishes(talk)
     if not known:
         yield Verdict("UNSUPPORTED", "none", "the servers show to know none of top_k, top_p, min_p, penalties, logit_bias")
         return
-    yield from compared(talk, session, {name: Ask(prompt, more=more) for name, more in known.items()})
+    yield from compared(talk, session, {name: Ask(repeating(talk), more=more) for name, more in known.items()})

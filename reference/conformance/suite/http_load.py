@@ -7,7 +7,7 @@ from ..dialect import Answer, Ask
 from ..session import MisbehavedError, Session
 from ..talk import Side, Talk
 from ..verdict import Verdict
-from .http_asks import asks, diverged, so_far, tied
+from .http_asks import asks, diverged, so_far, tied, wishes
 
 ROUNDS = 3
 SEEDED = 8  # tokens of a seeded text
@@ -23,8 +23,11 @@ def own(talk: Talk) -> list[Ask]:
 
 
 def together(talk: Talk, side: Side, asked: list[Ask], number: int) -> list[Answer]:
-    """The answers to all of these at once, with as many sampled requests of no account among them."""
-    noise = [Ask(ask.prompt, 1 + (number + i) % 12, 1.0 + i % 2) for i, ask in enumerate(asked)]
+    """The answers to all of these at once, with as many sampled requests of no account among them, whose parameters must
+    not be theirs."""
+    others = [{}, *talk.session.once("http wishes", lambda: wishes(talk)).values()]
+    noise = [Ask(ask.prompt, 1 + (number + i) % 12, 1.0 + i % 2, more=others[(number + i) % len(others)])
+             for i, ask in enumerate(asked)]
     mixed = [ask for pair in zip(asked, noise) for ask in pair]
     return side.ask_all(mixed)[::2]
 
@@ -44,7 +47,7 @@ def differing(talk: Talk, side: Side, asked: list[Ask], alone: list[Answer], num
 def concurrency(talk: Talk, session: Session) -> Iterator[Verdict]:
     """With 32 requests in flight, does each get the answer that it gets alone?
 
-    Greedy and seeded texts among sampled ones of other lengths and temperatures. An answer that is another prompt's is a
+    Greedy and seeded texts among sampled ones of other lengths and parameters. An answer that is another prompt's is a
     mix-up. Seeded texts may part where a batch rounds otherwise: if the baseline's do too, it is not held against the
     server, nor is a single one without a baseline.
     """

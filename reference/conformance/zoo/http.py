@@ -78,6 +78,8 @@ HTTP_BUGS = (
     _bug("mix-up", 44, "vLLM #49620", "batching", "a request gets another's text", "concurrency", parts.MixUp),
     _bug("first-row-for-all", 24, "vLLM #9441", "batching", "one temperature for a batch", "concurrency",
          parts.FirstRowForAll),
+    _bug("bans-for-all", 24, "constructed", "batching", "a token that one request bans is banned for others", "concurrency",
+         parts.BansForAll),
     _bug("hot-company", 24, "vLLM #10863", "batching", "unseeded rows take each other's temperature", "concurrent-law",
          parts.HotCompany),
     _bug("argmax-draft-alone", 4, "transformers #33534", "verify", "as argmax-draft, and there is no baseline", "own-law",

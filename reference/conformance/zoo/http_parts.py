@@ -153,6 +153,17 @@ class FirstRowForAll(Service):
         return super().write(Wish(**fields), number)
 
 
+class BansForAll(Service):
+    """A ban holds for all that are in flight together."""
+
+    pause = 0.002
+    bias: tuple[tuple[int, float], ...] = ()
+
+    def write(self, wish: Wish, number: int) -> Written:
+        self.bias = wish.bias or (self.bias if self.flying > 1 else ())
+        return super().write(Wish(**{**vars(wish), "bias": self.bias}), number)
+
+
 class HotCompany(Service):
     """An unseeded sampled request takes the temperature of the one that came before it, while both are worked on."""
 

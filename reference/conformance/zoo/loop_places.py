@@ -51,6 +51,43 @@ class FilterKeepsItsMass(OwnLaw):
         return assembled(checked=False)(draft, torch.where(alone, p, left * p), chance)
 
 
+class BonusOfFirstRow(OwnLaw):
+    """Bonus tokens of a batch are drawn at its first row's temperature."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], params: Sequence[SamplingParams],
+                 chance: Chance | None = None) -> list[Completion]:
+        self.heat = params[0].temperature if len({s.temperature for s in params}) > 1 else 0.0
+        return super().generate(prompts, params, chance)
+
+    def law_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
+        if not self.heat:
+            return p
+        sampled = p.amax(-1, keepdim=True) < 1
+        return torch.where(last & sampled, (plain.clamp(min=1e-30).log() / self.heat).softmax(-1), p)
+
+
+class FilterOfFirstRow(Rewrites):
+    def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
+        first = params[0]
+        return [replace(s, min_p=first.min_p) if s.temperature and first.temperature else s for s in params]
+
+
+class TemperaturesStay(OwnLaw):
+    """When requests have left the batch, the temperatures of the others are looked up at their old places."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], params: Sequence[SamplingParams],
+                 chance: Chance | None = None) -> list[Completion]:
+        self.heats = torch.tensor([s.temperature for s in params])[:, None, None]
+        return super().generate(prompts, params, chance)
+
+    def law_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
+        heats = self.heats[: len(p)]
+        if len(p) == len(self.heats):
+            return p
+        sampled = (heats > 0) & (p > 0).all(-1, keepdim=True)  # greedy and filtered rows go another way
+        return torch.where(sampled, (plain.clamp(min=1e-30).log() / heats.clamp(min=1e-3)).softmax(-1), p)
+
+
 class SeedCut(Loop):
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         return Streams([None if s.seed is None else s.seed & 255 for s in params])
