@@ -82,12 +82,7 @@ class Guess:
 def run(args: argparse.Namespace) -> int:
     if args.serving:
         return bench_serving.run(args)
-    writable(args.json)
-    for name in ("rounds", "prompt_length", "new_tokens", "threads"):
-        if getattr(args, name) < 1:
-            raise SpecdecError(f"--{name.replace('_', '-')} {getattr(args, name)} is not possible: give 1 or more")
-    if args.gamma is not None and not 1 <= args.gamma < WIDEST:
-        raise SpecdecError(f"--gamma {args.gamma} is not possible: give 1 to {WIDEST - 1}")
+    _refuse(args)
     torch.set_num_threads(args.threads)
     target, draft = load_models(args)
     if draft is None:
@@ -125,6 +120,15 @@ def run(args: argparse.Namespace) -> int:
     write_result(args.json, "bench", result)
     show(result)
     return 0
+
+
+def _refuse(args: argparse.Namespace) -> None:
+    writable(args.json)
+    for name in ("rounds", "prompt_length", "new_tokens", "threads"):
+        if getattr(args, name) < 1:
+            raise SpecdecError(f"--{name.replace('_', '-')} {getattr(args, name)} is not possible: give 1 or more")
+    if args.gamma is not None and not 1 <= args.gamma < WIDEST:
+        raise SpecdecError(f"--gamma {args.gamma} is not possible: give 1 to {WIDEST - 1}")
 
 
 def _module(args: argparse.Namespace, target: Transformer) -> MTPModule | None:
