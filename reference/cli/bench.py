@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mtp", type=Path, default=BUNDLED / "mtp", metavar="DIR", help="MTP module of the target")
     parser.add_argument("--drafter", choices=("draft", "mtp"), default=None,
                         help="who drafts (default: the one that is predicted to be faster)")
-    parser.add_argument("--rounds", type=int, default=24, help="prompts to decode in every way (default: 24)")
+    parser.add_argument("--rounds", type=int, default=48, help="prompts to decode in every way (default: 48)")
     parser.add_argument("--prompt-length", type=int, default=96, help="bytes of each prompt (default: 96)")
     parser.add_argument("--new-tokens", type=int, default=192, help="tokens to write after each (default: 192)")
     parser.add_argument("--gamma", type=int, default=None, help="draft length (default: the predicted best)")

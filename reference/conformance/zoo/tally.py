@@ -13,8 +13,9 @@ from .judged import bugs, controls, distance, trial
 from .run import BUGS, CONTROLS, acquit, convict
 
 LEVELS = ("kernel", "engine", "http", "exact")
-SLOW = ("kernel.large-vocabulary", "kernel.small-batches", "kernel.independence", "kernel.seeds", "kernel.sizes",
-        "kernel.tree-sizes")  # under every tenth seed
+SLOW = tuple(f"kernel.{name}" for name in (  # under every tenth seed
+    "large-vocabulary", "small-batches", "independence", "seeds", "sizes", "tree-small-batches", "tree-independence",
+    "tree-seeds", "tree-sizes"))
 FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}  # seconds for a control's first seed; None: the level's own
 BINS = (("no law", None, None), ("below .001", 0.0, 1e-3), (".001 to .01", 1e-3, 1e-2), (".01 to .1", 1e-2, 0.1),
         (".1 and more", 0.1, 2.0))
