@@ -7,19 +7,22 @@ Exit 0: every bug was caught and no control was. 1: not so.
 Example:
   specdec zoo --json zoo.json
   specdec zoo --only residual-softmax --only "sampler match"
-  specdec zoo --level kernel --seeds 1000
+  specdec zoo --level kernel --seeds 1000 --json zoo.json
+  specdec zoo --level kernel --seeds 1000 --json zoo.json --resume zoo.json     (where that was interrupted)
 """
 
 import argparse
+import json
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from ..conformance.zoo.tally import LEVELS, Caught, Tried, everywhere, known, run_zoo, summary
+from ..conformance.zoo.tally import LEVELS, Caught, Tried, everywhere, known, restored, run_zoo, summary
 from ..types import SpecdecError
 from .common import add_json, interactive, writable, write_result
 
@@ -34,6 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=float, metavar="SECONDS",
                         help="for one bug, or for the first seed of a control; default: the level's own")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that work beside each other; default: 1")
+    parser.add_argument("--resume", type=Path, action="append", default=[], metavar="FILE",
+                        help="an earlier result: what it tells, under as many seeds, is not tried again; may be repeated")
     add_json(parser)
 
 
@@ -46,31 +51,46 @@ def run(args: argparse.Namespace) -> int:
         raise SpecdecError(f"--budget {args.budget:g} is no time: give seconds, above 0")
     torch.set_num_threads(1)
     wanted = chosen(args.level, args.only)
-    caught: list[Caught] = []
-    tried: list[Tried] = []
+    done = _earlier(args, wanted)
+    left = [place for place in wanted if place not in done]
     with Progress(TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), transient=True,
                   console=Console(stderr=True), disable=not interactive()) as bar:
-        task = bar.add_task("", total=len(wanted))
+        task = bar.add_task("", total=len(wanted), completed=len(done))
         try:
-            for item in run_zoo(wanted, args.seeds, args.budget, lambda text: bar.update(task, description=text), args.jobs):
-                if isinstance(item, Caught):
-                    caught.append(item)
-                else:
-                    tried.append(item)
+            found = run_zoo(left, args.seeds, args.budget, lambda text: bar.update(task, description=text), args.jobs)
+            for place, item in zip(left, found, strict=True):
+                done[place] = item
                 bar.advance(task)
-                _keep(args, caught, tried, len(wanted))
+                _keep(args, done, wanted)
         except KeyboardInterrupt:
-            print(f"interrupted: {len(caught) + len(tried)} of {len(wanted)} were tried", file=sys.stderr)
-    result = _keep(args, caught, tried, len(wanted))
+            print(f"interrupted: {len(done)} of {len(wanted)} were tried", file=sys.stderr)
+    caught, tried, result = _keep(args, done, wanted)
     _print(caught, tried, result)
     return 0 if result["complete"] and not result["survivors"] and not result["false_alarms"] else 1
 
 
-def _keep(args: argparse.Namespace, caught: list[Caught], tried: list[Tried], wanted: int) -> dict:
+Done = dict[tuple[str, str], Caught | Tried]
+
+
+def _earlier(args: argparse.Namespace, wanted: list[tuple[str, str]]) -> Done:
+    """What earlier results tell of what is wanted, under as many seeds."""
+    done: Done = {}
+    for file in args.resume:
+        try:
+            done |= restored(json.loads(file.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SpecdecError(f"{file} is no result of the zoo: give a file that --json wrote") from None
+    return {place: one for place, one in done.items()
+            if place in wanted and (isinstance(one, Caught) or one.seeds >= args.seeds)}
+
+
+def _keep(args: argparse.Namespace, done: Done, wanted: list[tuple[str, str]]) -> tuple[list[Caught], list[Tried], dict]:
     """The result so far, written at once: a campaign of hours may be killed."""
-    result = {**summary(caught, tried), "complete": len(caught) + len(tried) == wanted}
+    told = [done[place] for place in wanted if place in done]
+    caught, tried = [one for one in told if isinstance(one, Caught)], [one for one in told if isinstance(one, Tried)]
+    result = {**summary(caught, tried), "complete": len(told) == len(wanted)}
     write_result(args.json, " --level ".join(["zoo", *(args.level or ())]), result)
-    return result
+    return caught, tried, result
 
 
 def chosen(levels: list[str] | None, only: list[str] | None) -> list[tuple[str, str]]:

@@ -115,3 +115,34 @@ def test_a_campaign_that_dies_leaves_what_it_had_found(monkeypatch: pytest.Monke
     result = json.loads((tmp_path / "zoo.json").read_text())
     assert result["bug_table"][0]["name"] == "residual-softmax"
     assert not result["complete"]
+
+
+def test_an_interrupted_campaign_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was tried under as many seeds is not tried again, and the file is as if nothing had happened."""
+    names = ["residual-softmax", "target-only", "bonus-by-argmax"]
+    words = ["zoo", "--level", "exact", *(word for name in names for word in ("--only", name))]
+    whole, part, again = (tmp_path / name for name in ("whole.json", "part.json", "again.json"))
+    assert main([*words, "--json", str(whole)]) == 0
+    assert main([*words[:5], "--only", names[1], "--json", str(part)]) == 0
+    met: list[str] = []
+
+    def counted(wanted: list[tuple[str, str]], *rest: object) -> Iterator[tally.Caught | tally.Tried]:
+        met.extend(name for _, name in wanted)
+        return tally.run_zoo(wanted, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zoo, "run_zoo", counted)
+    assert main([*words, "--resume", str(part), "--json", str(again)]) == 0
+    assert met == names[2:]
+    first, second = (json.loads(file.read_text()) for file in (whole, again))
+    for table in ("bug_table", "control_table"):
+        assert [row["name"] for row in first[table]] == [row["name"] for row in second[table]]
+    assert second["complete"]
+    met.clear()
+    assert main([*words, "--seeds", "2", "--resume", str(again)]) == 0
+    assert met == ["target-only"], "a control needs as many seeds"
+
+
+def test_what_is_no_result_of_the_zoo_can_not_be_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]")
+    for name in ("other.json", "none.json"):
+        assert main(["zoo", "--resume", str(tmp_path / name)]) == 2

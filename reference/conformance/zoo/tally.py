@@ -1,7 +1,7 @@
 """What became of every planted bug and every control, in one form for all levels, and what it sums up to."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -154,3 +154,18 @@ def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
                       for c in caught],
         "control_table": [{"name": t.control.name, "why": t.control.why, "level": t.level, "seeds": t.seeds,
                            "seconds": t.seconds, "convicted_by": t.by} for t in tried]}
+
+
+def restored(result: Mapping[str, Any]) -> dict[tuple[str, str], Caught | Tried]:
+    """What a result file tells of bugs and controls that there still are, by level and name."""
+    found: dict[tuple[str, str], Caught | Tried] = {}
+    for row in result["bug_table"]:
+        if bug := known(row["level"])[0].get(row["name"]):
+            by = row["caught_by"] if row["caught"] else ""
+            found[row["level"], row["name"]] = Caught(bug, row["level"], by, row["seconds"], row["tv"], row["first_finding"],
+                                                      row["cause"])
+    for row in result["control_table"]:
+        if control := known(row["level"])[1].get(row["name"]):
+            found[row["level"], row["name"]] = Tried(control, row["level"], row["seeds"], row["seconds"],
+                                                     row["convicted_by"])
+    return found
