@@ -10,7 +10,7 @@ demo: .venv/ready
 	$(BIN)/specdec demo
 
 test: .venv/ready-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready-test
 	$(BIN)/ruff check reference tests proofs docs specdec_pytest.py

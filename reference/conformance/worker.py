@@ -19,7 +19,8 @@ import torch
 from ..types import SpecdecError
 from .job import Job
 from .plug import NotLoadedError, Plug, load, opened
-from .session import ALPHA, Session, judge
+from .schedule import judge
+from .session import ALPHA, Session
 from .suite import LEVELS, Check, checks
 from .verdict import Verdict
 from .worlds import Worlds

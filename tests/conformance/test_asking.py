@@ -8,7 +8,8 @@ from reference.conformance.adapters.reference import Looped
 from reference.conformance.contract import CAPABILITIES
 from reference.conformance.job import Job
 from reference.conformance.plug import NotLoadedError, load, misnamed
-from reference.conformance.session import Session, judge
+from reference.conformance.schedule import judge
+from reference.conformance.session import Session
 from reference.conformance.suite import checks
 from reference.types import SpecdecError
 from tests.conformance.told import here, verdicts

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from reference.conformance import contract
-from reference.conformance.session import Session, judge
+from reference.conformance.schedule import judge
+from reference.conformance.session import Session
 from reference.conformance.suite import checks
 from reference.conformance.verdict import Verdict
 from reference.draft.base import Drafter

@@ -7,7 +7,8 @@ import pytest
 
 from reference.conformance.contract import Server
 from reference.conformance.plug import Plug, opened
-from reference.conformance.session import Session, judge
+from reference.conformance.schedule import judge
+from reference.conformance.session import Session
 from reference.conformance.suite import checks
 from reference.conformance.verdict import Verdict
 from reference.conformance.zoo.http import HTTP_BUGS, HTTP_CONTROLS, distance

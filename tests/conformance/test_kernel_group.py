@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference.conformance.adapters.reference import Rejection
 from reference.conformance.cases import Tables
+from reference.conformance.session import Session
 from reference.conformance.suite.kernel_group import Group, far_apart
 from reference.conformance.suite.kernel_law import groups
 from reference.law.sequential import OneSample
@@ -143,6 +145,19 @@ def test_a_kernel_that_is_not_told_q_gets_none() -> None:
 def taken(group: Group, rows: list[int], answers: list[list[int]], generator: int = 0) -> Group:
     group.take(torch.tensor(rows), torch.tensor(answers), torch.Generator().manual_seed(generator))
     return group
+
+
+@pytest.mark.parametrize(("size", "calls"), [(0, [4]), (3, [3, 1])])
+def test_rows_are_asked_for_in_one_call_or_in_calls_of_a_size(size: int, calls: list[int]) -> None:
+    class Watched(Rejection):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            seen.append(len(draft))
+            return super().verify(p, q, draft, seed)
+
+    seen: list[int] = []
+    given = [size] if size else []
+    Group("g", tables()).ask(Watched(), Session("x", "kernel"), torch.tensor([0, 1, 2, 9]), 0, *given)
+    assert seen == calls
 
 
 def test_whole_answers_are_counted_as_they_are() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from reference.conformance import schedule
 from reference.conformance import session as session_of_a_run
-from reference.conformance.session import ALPHA, Session, judge
+from reference.conformance.schedule import judge
+from reference.conformance.session import ALPHA, Session
 from reference.conformance.suite import Check, checks
 from reference.conformance.verdict import Verdict
 
@@ -93,7 +95,8 @@ def test_the_test_that_is_furthest_from_its_goal_is_next_and_slow_ones_have_a_go
         monkeypatch: pytest.MonkeyPatch) -> None:
     """Goals of .005 and .02: a slow test at .048 is as far as others at .012. Every slice takes as long."""
     ticks, log = itertools.count(), []  # type: ignore[var-annotated]
-    monkeypatch.setattr(session_of_a_run, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 1000))
+    for module in (schedule, session_of_a_run):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 1000))
     chosen = [made("kernel.a", seeing(log, "a", [0.02, 0.011, 0.008]), statistical=True),
               made("kernel.b", seeing(log, "b", [0.012, 0.009]), statistical=True),
               made("kernel.slow", seeing(log, "slow", [0.048, 0.034]), statistical=True, slow=True)]

@@ -2,7 +2,7 @@
 
 Each has a permanent id `level.name`, the version since which it stands, and one question. A check is a generator: after
 every slice of work it yields its verdict so far, and it returns when more work could not change it. So one schedule
-(`session.judge`) serves checks that are done at once and tests that go on for as long as there is time.
+(`schedule.judge`) serves checks that are done at once and tests that go on for as long as there is time.
 """
 
 import importlib

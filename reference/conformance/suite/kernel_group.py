@@ -159,7 +159,6 @@ class Group:
         rows, answer, times = distinct(rows, self.inside(answer), self.cases * self.drafts, self.V)
         case, emitted, foreign = rows // self.drafts, (answer >= 0).sum(1), (answer == self.V).any(1)
         self._note_foreign(rows, foreign)
-        answer = answer.clamp(max=self.V - 1)
         number = (answer.clamp(min=0) * self.V ** torch.arange(self.K, -1, -1)).sum(1)
         impossible = torch.zeros_like(foreign)
         for length in range(1, self.K + 2):

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..contract import InjectableKernel, Kernel
 from ..plug import Plug, opened
-from ..session import MisbehavedError, Session, judge
+from ..schedule import judge
+from ..session import MisbehavedError, Session
 from ..subjects import Step
 from ..suite import checks
 from ..verdict import Verdict
