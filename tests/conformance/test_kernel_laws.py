@@ -22,6 +22,7 @@ from reference.conformance.suite.kernel_law import (
     law,
     law_tests,
     passed,
+    places,
     windows,
     within,
 )
@@ -66,6 +67,11 @@ def test_32_outcomes_are_looked_at_as_one_law_and_longer_texts_window_by_window(
 def test_windows_are_as_wide_as_32_outcomes_allow() -> None:
     assert windows(Group("x", cases.turned(2, 4, {"opposed": cases.PAIRS["opposed"]}))) == [(0, 2), (2, 3), (0, 1, 2, 3)]
     assert windows(Group("x", cases.turned(5, 3, {"opposed": cases.CHAINS["opposed"]}))) == [(0, 3), (3, 6), (0, 1, 4, 6)]
+
+
+def test_the_places_of_a_window_are_those_of_its_one_run_or_two() -> None:
+    assert places((1, 3)) == [1, 2]
+    assert places((0, 2, 6, 9)) == [0, 1, 6, 7, 8]
 
 
 def test_a_window_sums_over_all_other_tokens() -> None:

@@ -57,6 +57,19 @@ def test_a_run_killed_at_any_step_goes_on_as_if_it_had_not_been(step, how, tmp_p
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(("told", "bfloat16"), [({"avx512_bf16": True}, True), ({"avx512_bf16": False}, False), ({}, False)])
+def test_steps_are_in_bfloat16_only_where_the_processor_has_it(told, bfloat16, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    learner, seen = model(), []
+
+    def loss(rows):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return train.next_token_loss(learner)(rows)
+
+    train.fit(learner, loss, TEXT, PLAN, tmp_path)
+    assert seen == [bfloat16] * PLAN.steps
+
+
 def test_killed_twice_is_no_worse(tmp_path):
     whole, losses = run(tmp_path / "whole")
     for step in (4, 1):
