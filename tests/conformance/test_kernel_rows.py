@@ -79,10 +79,13 @@ def every(period: int) -> Callable:
     return coins
 
 
-def four_on(batch: int, generator: torch.Generator, seed: int) -> Tensor:
-    """A stream is chosen by seed + 4 x row."""
-    streams = own(4 * batch + 64, torch.Generator().manual_seed(seed // 64), seed)
-    return streams[seed % 64 + 4 * torch.arange(batch)]
+def on(step: int) -> Callable:
+    def coins(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+        """A stream is chosen by seed + step x row."""
+        streams = own(step * batch + 64, torch.Generator().manual_seed(seed // 64), seed)
+        return streams[seed % 64 + step * torch.arange(batch)]
+
+    return coins
 
 
 def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]:
@@ -95,8 +98,10 @@ def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]
     ("independence", paired, "neighbours"), ("independence", halved, "a row and the one 2048 behind it"),
     ("independence", every(1000), "a row and the one 1000 behind it"),
     ("independence", every(7), "a row and the one 7 behind it"),
+    ("independence", every(1), "a row and the one 1 behind it"),
     ("seeds", three_seeds, "a row and itself in the next call"),
-    ("seeds", four_on, "a row and the one 1 before it 4 seeds later")])
+    ("seeds", on(2), "a row and the one 1 before it 2 seeds later"),
+    ("seeds", on(4), "a row and the one 1 before it 4 seeds later")])
 def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, told: str) -> None:
     (*_, said), _kernel = verdicts(check, coins)
     assert said.verdict == "FAIL"
@@ -228,6 +233,13 @@ def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(monke
         assert (alpha, plan) == (pytest.approx(1e-6 / 8), 0.3)
 
 
+def test_the_second_of_two_calls_has_the_next_seed() -> None:
+    kernel, group = Draw(own), kernel_rows._alike()[1]
+    kernel_rows.Twice(kernel, Session("x", "kernel"), [group]).counts(group, 1, 0)  # type: ignore[arg-type]
+    (*_, first, _), (*_, second, _) = kernel.calls
+    assert second == first + 1
+
+
 def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() -> None:
     class Keeps(Draw):
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
@@ -308,6 +320,13 @@ def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
     turn = {name: kernel_rows.CALLS // len(sizes) * sum(sizes) for name, sizes in kernel_rows.SMALL.items()}
     least = min(drawn.values())
     assert all(drawn[name] < least + turn[name] for name in drawn), "and none of them gets ahead by more than its turn"
+
+
+def test_small_batches_have_every_size_up_to_a_few_rows_and_powers_of_two_with_their_neighbours() -> None:
+    """All of them before anything is said."""
+    kernel = Draw(own)
+    next(kernel_rows.small_batches(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+    assert {rows for rows, *_ in kernel.calls} == {1, 2, 3, 4, 5, 8, 16, 31, 32, 33, 64, 100}
 
 
 def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_theirs() -> None:
