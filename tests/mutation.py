@@ -31,10 +31,10 @@ from tests.mutants import ROOT, Changed, Mutant, mutants
 Rooms = tuple[Sequence[str], ...]  # tests, each room of them in a process of its own: the quick ones first
 LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
     f"tests/law/test_{name}.py" for name in ("validity", "detection")]
-PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_group": "group",
-         "kernel_draws": "draws pooled", "kernel_boxes": "boxes exact", "kernel_exact": "exact", "kernel_law": "laws",
-         "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tally": "tally group", "kernel_tree": "trees",
-         "kernel_wide": "wide"}
+PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_copies": "rows",
+         "kernel_group": "group", "kernel_draws": "draws pooled", "kernel_boxes": "boxes exact", "kernel_exact": "exact",
+         "kernel_law": "laws", "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tally": "tally group",
+         "kernel_tree": "trees", "kernel_wide": "wide"}
 FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/sequential.py": LAW, "law/power.py": (["tests/law/test_power.py"], *LAW), "law/finding.py": LAW,
     "law/pooled.py": (["tests/law/test_pooled.py"],),

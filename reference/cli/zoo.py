@@ -24,7 +24,7 @@ from rich.table import Table
 
 from ..conformance.zoo.tally import LEVELS, Caught, Tried, everywhere, known, restored, run_zoo, summary
 from ..types import SpecdecError
-from .common import add_json, interactive, writable, write_result
+from .common import add_json, commit, interactive, writable, write_result
 
 DETAILED = 5  # so many bugs are told in words too
 
@@ -77,9 +77,13 @@ def _earlier(args: argparse.Namespace, wanted: list[tuple[str, str]]) -> Done:
     done: Done = {}
     for file in args.resume:
         try:
-            done |= restored(json.loads(file.read_text()))
+            told = json.loads(file.read_text())
+            done |= restored(told)
         except (OSError, ValueError, KeyError, TypeError):
             raise SpecdecError(f"{file} is no result of the zoo: give a file that --json wrote") from None
+        if told.get("commit") != (here := commit()):
+            raise SpecdecError(f"{file} is of the commit {told.get('commit')}, and this is {here}: begin anew, or go on "
+                               "from that commit")
     return {place: one for place, one in done.items()
             if place in wanted and (isinstance(one, Caught) or one.seeds >= args.seeds)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,17 +11,44 @@ from .asking import Row
 from .reading import Laws
 from .toys import Toy, scores
 
+Pairs = Callable[[Sequence[int]], tuple[Tensor, Tensor]]  # lengths -> where each first token stands, and its second, or -1
 Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Laws]], list[Tensor]]  # keys [n,V] a text, high first
 
 
 @dataclass(frozen=True)
 class Direction:
-    """An order, and what it means when tokens are too far in front, or too far behind."""
+    """An order, and what it means when tokens are too far in front, or too far behind; or when two of them, which stand as
+    `pairs` says, depend on each other."""
 
     name: str
     keys: Order
     front: str
     behind: str
+    pairs: Pairs | None = None
+
+
+def _next_token(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Tokens 1 and 2 of a text, 3 and 4, .."""
+    begin = 0
+    first: list[int] = []
+    second: list[int] = []
+    for length in lengths:
+        first += range(begin, begin + length, 2)
+        second += [at if at < begin + length else -1 for at in range(begin + 1, begin + length + 1, 2)]
+        begin += length
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+
+
+def _next_row(lengths: Sequence[int], later: int = 0) -> tuple[Tensor, Tensor]:
+    """The tokens at the same place of texts 1 and 2, 3 and 4, ..; or those of the first that stand so much later."""
+    begin = 0
+    first: list[int] = []
+    second: list[int] = []
+    for one, other in zip(lengths[::2], lengths[1::2], strict=False):
+        first += range(begin + later, begin + one)
+        second += [begin + one + place if place < other else -1 for place in range(one - later)]
+        begin += one + other
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
 
 
 def _likely(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
@@ -66,7 +94,9 @@ LOOKED_UP = Direction("looked up", _looked_up, "tokens that were looked up come 
 PLAIN = Direction("by the plain law", _plain, "tokens come out as if the parameter were not there on some rows",
                   "the parameter is applied too strongly, or twice")
 _TWICE = "a token depends on the coins of the token before: random numbers are used twice, or the law of each is off"
-NEIGHBOURS = Direction("of neighbours", _likely, _TWICE, _TWICE)
-BESIDE = Direction("of rows side by side", _likely, "rows share random numbers", "rows share random numbers")
+NEIGHBOURS = Direction("of neighbours", _likely, _TWICE, _TWICE, _next_token)
+_SHARED = "rows share random numbers"
+BESIDE = Direction("of rows side by side", _likely, _SHARED, _SHARED, _next_row)
+ASKEW = Direction("of a row and the next token of the row before", _likely, _SHARED, _SHARED, partial(_next_row, later=1))
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")

@@ -23,7 +23,7 @@ from ..types import SamplingParams
 from . import reading
 from .asking import Row
 from .contract import Completion
-from .orders import BESIDE, NEIGHBOURS, Direction
+from .orders import Direction
 from .reading import Laws
 from .toys import Toy
 from .verdict import Picture
@@ -68,36 +68,12 @@ def setting(params: SamplingParams) -> str:
                      if one.name not in NO_SETTING and getattr(params, one.name) != getattr(plain, one.name))
 
 
-def _next_token(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Tokens 1 and 2 of a text, 3 and 4, ..: where each first one stands among all tokens, and the second, or -1."""
-    begin = 0
-    first: list[int] = []
-    second: list[int] = []
-    for length in lengths:
-        first += range(begin, begin + length, 2)
-        second += [at if at < begin + length else -1 for at in range(begin + 1, begin + length + 1, 2)]
-        begin += length
-    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
-
-
-def _next_row(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The tokens at the same place of texts 1 and 2, 3 and 4, .., as above."""
-    begin = 0
-    first: list[int] = []
-    second: list[int] = []
-    for one, other in zip(lengths[::2], lengths[1::2], strict=False):
-        first += range(begin, begin + one)
-        second += [begin + one + place if place < other else -1 for place in range(one)]
-        begin += one + other
-    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
-
-
 class Ranks:
     """The test: for each order one e-process of all tokens, and one for each kind of token."""
 
     def __init__(self, directions: Sequence[Direction], alpha: float, generator: torch.Generator):
         self.generator, self.alpha = generator, alpha / len(directions)
-        self.tests = {way: _sample(self.alpha / (1 if _paired(way) else 2)) for way in directions}
+        self.tests = {way: _sample(self.alpha / (1 if way.pairs else 2)) for way in directions}
         self.parts: dict[tuple[Direction, int], OneSample] = {}
         self.settings: list[tuple[str, str]] = []  # toys and settings, in the order in which they came
 
@@ -114,8 +90,10 @@ class Ranks:
         return None
 
     def add(self, toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> None:
-        """Take in texts and their laws; rows that are doubtful are left out, and what is impossible is not for here."""
-        clear = [~table.doubtful[: len(text)] for text, table in zip(texts, tables, strict=True)]
+        """Take in texts and their laws. Places that are doubtful or leave no choice are left out, and what is impossible is
+        not for here."""
+        clear = [~table.doubtful[: len(text)] & (table.law[: len(text)].amax(1) < 1)
+                 for text, table in zip(texts, tables, strict=True)]
         tokens = torch.cat([torch.tensor(text, dtype=torch.int64) for text in texts])[:, None]
         law = torch.cat([table.law[: len(text)] for text, table in zip(texts, tables, strict=True)])
         keep, kinds = torch.cat(clear), self._kinds(toy, rows, texts)
@@ -125,8 +103,8 @@ class Ranks:
             mine = keys.gather(1, tokens)
             ahead = (law * ((keys > mine) | ((keys == mine) & (torch.arange(law.shape[1]) < tokens)))).sum(-1)
             ranks = ahead + own * self._uniforms(len(own))
-            if _paired(way):
-                first, second = (_next_token if way is NEIGHBOURS else _next_row)([len(text) for text in texts])
+            if way.pairs:
+                first, second = way.pairs([len(text) for text in texts])
                 # Whether there is a second one depends on the first: where there is none a uniform of our own stands for it.
                 paired = torch.where((second >= 0) & keep[second], ranks[second], self._uniforms(len(first)))
                 quarter = (torch.stack((ranks[first], paired)) * 4).long().clamp(max=3)
@@ -167,16 +145,12 @@ class Ranks:
         whole = [Evidence(way, test) for way, test in self.tests.items()]
         parts = [Evidence(way, test, self._named(kind)) for (way, kind), test in self.parts.items()]
         rejected = [one for one in (*whole, *parts) if one.rejected]
-        return max(rejected or whole, key=lambda one: (bool(rejected) and not _paired(one.way), one.test.largest))
+        return max(rejected or whole, key=lambda one: (bool(rejected) and not one.way.pairs, one.test.largest))
 
     def _named(self, kind: int) -> str:
         toy, at = self.settings[kind // len(PLACES)]
         several = len({name for name, _ in self.settings}) > 1
         return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at) + f" on toy {toy}" * several
-
-
-def _paired(way: Direction) -> bool:
-    return way in (NEIGHBOURS, BESIDE)
 
 
 def _sample(alpha: float) -> OneSample:

@@ -40,6 +40,7 @@ def _judged(plug: Any, session: Session, chosen: Sequence[Check], tell: Told) ->
     going = {item.id: (item, _guarded(item, plug, session)) for item in chosen}
     first = True
     while going:
+        session.testing = any(item.statistical for item, _ in going.values())
         for name in list(going) if first else _turn([item for item, _ in going.values()], said, session):
             item, run = going[name]
             if not first and session.left <= 0:
@@ -66,7 +67,8 @@ def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) ->
     where there are any, the one that has seen least; then the one furthest from its goal, for a run has seen no more than
     its weakest test. None that has had PARTS times what the others have had on average."""
     tests = [item for item in going if item.statistical]
-    unsure = [item for item in tests if said[item.id].verdict in ("INCONCLUSIVE", "UNVERIFIED")]
+    unsure = [item for item in tests if said[item.id].verdict == "INCONCLUSIVE" or (
+        said[item.id].verdict == "UNVERIFIED" and _unseen(item, said[item.id], session, True) > _enough(item, session))]
     waiting = unsure or tests
     most = sum(said[item.id].seconds for item in waiting) * PARTS / (len(waiting) - 1 + PARTS)
     chosen = [item for item in waiting if said[item.id].seconds <= most]
@@ -80,6 +82,10 @@ def _unseen(item: Check, verdict: Verdict, session: Session, unsure: bool) -> fl
     """A test's MDE; of those that can say something, how many times their goal it is."""
     mde = 1.0 if verdict.mde is None else verdict.mde
     return mde if unsure else mde / (session.slow_goal if item.slow else session.goal)
+
+
+def _enough(item: Check, session: Session) -> float:
+    return session.slow_enough if item.slow else session.enough
 
 
 def _guarded(item: Check, plug: Any, session: Session) -> Iterator[Verdict]:
@@ -124,8 +130,7 @@ def _settled(verdict: Verdict, item: Check, plug: Any, session: Session, seconds
     outcome = verdict.verdict
     if outcome == "FAIL" and item.law and not getattr(plug, "lossless", True) and verdict.method != "deterministic":
         outcome = "LOSSY-BY-DESIGN"
-    enough = session.slow_enough if item.slow else session.enough
-    if outcome == "PASS" and verdict.mde is not None and verdict.mde > enough:
+    if outcome == "PASS" and verdict.mde is not None and verdict.mde > _enough(item, session):
         outcome = "INCONCLUSIVE"
     return replace(verdict, verdict=outcome, id=item.id, seed=session.seed, seconds=seconds,
                    repro=verdict.repro or session.reproduction("--only", item.id))

@@ -45,6 +45,7 @@ class Session:
     watch: Callable[[str], None] = lambda call: None  # told before a call of the engine ("verify, 64 rows") and after ("")
     kept: dict[str, Any] = field(default_factory=dict)  # what checks share, by name
     check: str = ""  # the id of the check that runs
+    testing: bool = False  # whether a statistical check goes on, whose draws another one may watch
     raised: str = ""  # the call of the engine that the last error came out of
     worlds: Worlds = field(default_factory=Worlds)
 

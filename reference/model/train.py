@@ -60,7 +60,7 @@ def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this processor does, or emulates it at half of float32's speed."""
+    """Whether this processor has instructions for it; where not, it is emulated, at half of float32's speed."""
     told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
@@ -93,8 +93,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, i
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("identity") != identity:
-                raise SpecdecError(f"{path} belongs to a run with other settings or on another text: choose another "
-                                   "folder, or delete it to start afresh")
+                raise SpecdecError(f"{path} belongs to a run with other settings, in another arithmetic or on another text: "
+                                   "choose another folder, or delete it to start afresh")
             model.load_state_dict({n: file.get_tensor(f"model.{n}") for n in model.state_dict()})
             for name, parameter in model.named_parameters():
                 if parameter.requires_grad:
@@ -115,14 +115,15 @@ def fit(model: nn.Module, loss: Callable[[Tensor], Tensor], text: Tensor, plan: 
     Returns:
         the losses of the steps run now. Killed at any moment, a run loses at most plan.save_every steps.
     """
-    identity = json.dumps([asdict(plan), sorted((n, list(p.shape)) for n, p in model.named_parameters()),
+    bfloat16 = multiplies_bfloat16()
+    identity = json.dumps([asdict(plan), bfloat16, sorted((n, list(p.shape)) for n, p in model.named_parameters()),
                            about, list(text.shape), hashlib.sha256(text.numpy().tobytes()).hexdigest()])
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "training.safetensors"
     first = load_state(state, model, optimizer, identity) if state.exists() else 0
-    losses, began, bfloat16 = [], time.monotonic(), multiplies_bfloat16()
+    losses, began = [], time.monotonic()
     model.train()
     try:
         for step in range(first, plan.steps):

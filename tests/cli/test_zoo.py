@@ -142,6 +142,16 @@ def test_an_interrupted_campaign_goes_on_where_it_was(monkeypatch: pytest.Monkey
     assert met == ["target-only"], "a control needs as many seeds"
 
 
+def test_a_campaign_of_another_commit_is_not_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Its file would say that today's checks had said what others did."""
+    words = ["zoo", "--level", "exact", "--only", "target-only"]
+    file = tmp_path / "zoo.json"
+    assert main([*words, "--json", str(file)]) == 0
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"commit": "1234"}))
+    assert main([*words, "--resume", str(file)]) == 2
+    assert "is of the commit 1234, and this is" in capsys.readouterr().err
+
+
 def test_what_is_no_result_of_the_zoo_can_not_be_gone_on_from(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]")
     for name in ("other.json", "none.json"):

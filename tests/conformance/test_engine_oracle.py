@@ -120,7 +120,8 @@ def test_texts_are_counted_where_they_belong():
     assert test.tests[2].counts[0].nonzero()[:, 0].tolist() == [15, 16 + 8 + 3, 16 + 15]
 
 
-WAYS = (orders.LIKELY, orders.DRAFTED, orders.LOOKED_UP, orders.PLAIN, orders.BEFORE, orders.NEIGHBOURS, orders.BESIDE)
+WAYS = (orders.LIKELY, orders.DRAFTED, orders.LOOKED_UP, orders.PLAIN, orders.BEFORE, orders.NEIGHBOURS, orders.BESIDE,
+        orders.ASKEW)
 
 
 def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
@@ -147,12 +148,17 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
 
 
 def test_pairs_of_ranks_stand_side_by_side():
-    first, second = ranks._next_token([3, 1, 2])
+    assert (orders.NEIGHBOURS.pairs, orders.BESIDE.pairs) == (orders._next_token, orders._next_row)
+    first, second = orders._next_token([3, 1, 2])
     assert first.tolist() == [0, 2, 3, 4]
     assert second.tolist() == [1, -1, -1, 5]
-    first, second = ranks._next_row([3, 1, 2, 4, 5])
+    first, second = orders._next_row([3, 1, 2, 4, 5])
     assert first.tolist() == [0, 1, 2, 4, 5]
     assert second.tolist() == [3, -1, -1, 6, 7]
+    assert orders.ASKEW.pairs is not None
+    first, second = orders.ASKEW.pairs([3, 1, 1, 4, 5])
+    assert first.tolist() == [1, 2], "the second token of a text, with the first one of the next"
+    assert second.tolist() == [3, -1]
 
 
 def sampled(rows, texts=None):
@@ -176,7 +182,7 @@ def test_ranks_say_nothing_of_right_texts_and_see_what_is_wrong():
     right = ranks.Ranks(WAYS, 1e-6, torch.Generator().manual_seed(1))
     done = sampled(rows)
     assert right.read(made, rows, done) is None
-    # A false alarm of e^-9 for each of seven, and for each of three kinds of token in five of them.
+    # A false alarm of e^-9 for each of eight, and for each of three kinds of token in five of them.
     assert max(test.largest for test in (*right.tests.values(), *right.parts.values())) < 9
     assert {right._named(kind) for _, kind in right.parts} == {"first tokens", "last tokens before max_new_tokens",
                                                                "tokens 2 to 32"}

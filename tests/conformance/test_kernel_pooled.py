@@ -18,8 +18,9 @@ from reference.conformance.verdict import Verdict
 from tests.conformance.by_hand import Mixed
 
 
-def run(check: str, groups: dict[str, Group], kernel: object = None, mde: float = 0.1) -> Iterator[Verdict]:
-    session = Session("x", "kernel", mde=mde)
+def run(check: str, groups: dict[str, Group], kernel: object = None, mde: float = 0.1,
+        testing: bool = False) -> Iterator[Verdict]:
+    session = Session("x", "kernel", mde=mde, testing=testing)
     session.kept["kernel.draws"] = Draws(kernel, session, groups)  # type: ignore[arg-type]
     return getattr(kernel_pooled, check)(kernel, session)
 
@@ -221,6 +222,17 @@ def test_what_only_watches_draws_each_group_once_and_then_looks_at_what_others_d
     groups["five"].drawn += 5000  # by another check
     assert next(checking).n == drawn + 5000
     assert next(checking, None) is None
+
+
+@pytest.mark.parametrize("check", ["support", "prefix"])
+def test_what_only_watches_goes_on_as_long_as_any_test_does(check: str) -> None:
+    """Also where the others draw nothing for a while, as when it is the turn of one that has draws of its own."""
+    groups = watched(None)
+    checking = run(check, groups, Mixed(0), testing=True)
+    said = [next(checking) for _ in range(3 * len(groups))]
+    assert said[-1].n == sum(group.drawn for group in groups.values())
+    groups["five"].stray = groups["five"].impossible = "seen late"
+    assert next(checking).what == "seen late"
 
 
 @pytest.mark.parametrize(("check", "mark"), [("support", "impossible"), ("prefix", "stray")])

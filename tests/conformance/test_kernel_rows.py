@@ -9,12 +9,14 @@ from torch import Tensor
 
 from reference.conformance import cases
 from reference.conformance import session as session_of_a_run
+from reference.conformance.adapters.reference import Rejection
 from reference.conformance.session import MisbehavedError, Session
-from reference.conformance.suite import checks, kernel_rows
+from reference.conformance.suite import checks, kernel_copies, kernel_rows
 from reference.conformance.suite.kernel_call import answer
+from reference.conformance.suite.kernel_copies import ROWS
 from reference.conformance.suite.kernel_group import Group
 from reference.conformance.suite.kernel_law import detectable
-from reference.conformance.suite.kernel_rows import CALLS_APART, ROWS, ROWS_APART
+from reference.conformance.suite.kernel_rows import CALLS_APART, ROWS_APART
 from reference.law.sequential import OneSample
 from tests.conformance.by_hand import Mixed
 
@@ -82,8 +84,8 @@ def every(period: int) -> Callable:
 def on(step: int) -> Callable:
     def coins(batch: int, generator: torch.Generator, seed: int) -> Tensor:
         """A stream is chosen by seed + step x row."""
-        streams = own(step * batch + 64, torch.Generator().manual_seed(seed // 64), seed)
-        return streams[seed % 64 + step * torch.arange(batch)]
+        streams = own(step * batch + 4096, torch.Generator().manual_seed(seed // 4096), seed)
+        return streams[seed % 4096 + step * torch.arange(batch)]
 
     return coins
 
@@ -101,7 +103,9 @@ def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]
     ("independence", every(1), "a row and the one 1 behind it"),
     ("seeds", three_seeds, "a row and itself in the next call"),
     ("seeds", on(2), "a row and the one 1 before it 2 seeds later"),
-    ("seeds", on(4), "a row and the one 1 before it 4 seeds later")])
+    ("seeds", on(4), "a row and the one 1 before it 4 seeds later"),
+    ("seeds", on(7), "a row and the one 1 before it 7 seeds later"),
+    ("seeds", on(63), "a row and the one 1 before it 63 seeds later")])
 def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, told: str) -> None:
     (*_, said), _kernel = verdicts(check, coins)
     assert said.verdict == "FAIL"
@@ -109,7 +113,7 @@ def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, 
     assert said.what.startswith(f"{kind}, or the law of each is off: {told} get the same first token with probability ")
     same, right = (float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of "))
     # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09 of p = (.1, .6, .3)
-    assert right == pytest.approx(0.58 if "K = 0" in said.case else 0.5 if "V = 2" in said.case else 0.46, abs=1e-3)
+    assert right == pytest.approx(0.58 if "K = 0" in said.case else 0.625 if "V = 2" in said.case else 0.46, abs=1e-3)
     assert right + 0.2 < same <= 1
     if told == "neighbours":
         assert said.interval[0] <= said.tv <= said.interval[1]
@@ -118,9 +122,9 @@ def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, 
 
 def test_rows_agree_at_each_distance_as_often_as_counting_says() -> None:
     a, b = torch.randint(3, (2, ROWS), generator=torch.Generator().manual_seed(0))
-    found = kernel_rows.agreeing(a, b, 3)
-    assert sorted(found) == [*range(-3 * ROWS // 4, 3 * ROWS // 4 + 1)]
-    for far in (-3072, -1, 0, 1, 5, 3072):
+    found = kernel_copies.agreeing(a, b, 3)
+    assert sorted(found) == [*range(-3584, 3585)], "512 pairs at least"
+    for far in (-3584, -1, 0, 1, 5, 3584):
         pairs = [(int(a[i]), int(b[i + far])) for i in range(max(0, -far), min(ROWS, ROWS - far))]
         assert found[far] == pytest.approx(sum(x == y for x, y in pairs) / len(pairs), abs=1e-9)
 
@@ -130,9 +134,9 @@ def test_copies_are_looked_for_where_one_draft_alone_is_possible() -> None:
     groups = [*kernel_rows._alike(), kernel_rows._one_draft()]
     assert [int((group.draft > 0).sum()) == 1 for group in groups] == [True, False, False, False, True]
     _, kernel = verdicts("seeds", own)
-    on = [0, 1, 2, 3, 4, 8, 16, 32, 64]
-    for group, calls in ((0, kernel.calls[:9]), (4, kernel.calls[9:18])):
-        assert [(count, seed - calls[0][2]) for _, count, seed, _ in calls] == [(group, later) for later in on]
+    for group, calls in ((0, kernel.calls[:65]), (4, kernel.calls[65:130])):
+        assert [(rows, count, seed - calls[0][2]) for rows, count, seed, _ in calls] == [
+            (ROWS if later < 2 else 1024, group, later) for later in range(65)]
     assert [count for _, count, *_ in verdicts("independence", own)[1].calls[:2]] == [0, 4]
 
 
@@ -152,7 +156,68 @@ def test_coins_are_copies_where_the_last_draws_are_not() -> None:
     (said,) = kernel_rows.independence(Judged(own), session)  # type: ignore[arg-type]
     assert (said.verdict, said.case) == ("FAIL", "certain (V = 2, K = 4)")
     assert "a row and the one 1000 behind it" in said.what
-    assert "probability 1.000 instead of 0.500" in said.what
+    assert "probability 1.000 instead of 0.625" in said.what
+
+
+class Coined(Draw):
+    """The right rule for drafts that are told; coins [B,K+1] as the test says."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        u = self.coins(len(draft), torch.Generator().manual_seed(seed), seed, draft.shape[1] + 1)  # type: ignore[call-arg]
+        return Rejection().verify_with(p, q, draft, u[:, :-1], u[:, -1])
+
+
+def stride(places: int) -> Callable:
+    """Draft token i of row r is judged by coin places x r + i."""
+    def coins(batch: int, generator: torch.Generator, seed: int, width: int) -> Tensor:
+        stream = own(places * batch + width, generator, seed)
+        u = stream[places * torch.arange(batch)[:, None] + torch.arange(width)]
+        return torch.cat((u[:, :-1], own(batch, generator, seed)[:, None]), 1)
+
+    return coins
+
+
+def seeded(step: int) -> Callable:
+    """Draft token i is judged by coins seeded with seed + step x i."""
+    def coins(batch: int, generator: torch.Generator, seed: int, width: int) -> Tensor:
+        u = [own(batch, torch.Generator().manual_seed(seed + step * i), seed) for i in range(width - 1)]
+        return torch.stack((*u, own(batch, torch.Generator().manual_seed(seed + 10**6), seed)), 1)
+
+    return coins
+
+
+@pytest.mark.parametrize(("check", "coins", "told"), [
+    ("independence", stride(1), "draft token 2 of a row and draft token 1 of the one 1 behind it"),
+    ("independence", stride(2), "draft token 3 of a row and draft token 1 of the one 1 behind it"),
+    ("independence", stride(3), "draft token 4 of a row and draft token 1 of the one 1 behind it"),
+    ("seeds", seeded(1), "draft token 2 of a row and draft token 1 of itself in the next call")])
+def test_a_later_coin_that_is_the_first_one_of_another_row_is_seen(check: str, coins: Callable, told: str) -> None:
+    session = Session("x", "kernel", mde=0.1)
+    session.check = f"kernel.{check}"
+    (said,) = getattr(kernel_rows, check)(Coined(coins), session)
+    assert said.verdict == "FAIL"
+    assert f"{told} are kept or replaced together with probability " in said.what
+    same, right = (float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of "))
+    assert right + 0.1 < same < 1
+
+
+@pytest.mark.parametrize(("check", "coins"), [("independence", stride(5)), ("seeds", seeded(100))])
+def test_a_later_coin_of_its_own_passes(check: str, coins: Callable) -> None:
+    session = Session("x", "kernel", mde=0.1)
+    session.check = f"kernel.{check}"
+    assert {said.verdict for said in getattr(kernel_rows, check)(Coined(coins), session)} == {"PASS"}
+
+
+def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
+    group = Group("two", cases.turned(2, 2, {"opposed": cases.TWOS["opposed"]}))
+    given = torch.tensor([[0, -1, -1], [1, -1, -1], [0, 1, -1], [1, 1, 0]]).repeat(20_000, 1)
+    texts = kernel_copies.continued(group, given, torch.Generator().manual_seed(0))
+    assert bool((texts >= 0).all())
+    assert torch.equal(texts[given >= 0], given[given >= 0])
+    for row, told in enumerate((1, 1, 2, 3)):
+        law = group.target[0].view(2, 2, 2)[tuple(given[row, :told].tolist())].flatten()
+        counts = torch.bincount((texts[row::4] * torch.tensor([4, 2, 1])).sum(1) % 2 ** (3 - told), minlength=len(law))
+        assert counts.double() / 20_000 == pytest.approx(law / law.sum(), abs=0.02)  # 5.6 deviations at least
 
 
 def test_coins_that_move_on_by_one_row_with_the_seed_are_seen() -> None:
@@ -173,9 +238,9 @@ def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str
     assert said[-1].mde <= 0.1
     assert all(v.mde > 0.1 for v in said[:-1])
     assert {(count, told) for _, count, _, told in kernel.calls} == {(0, True), (1, True), (4, True), (1, False)}
-    assert {rows for rows, *_ in kernel.calls} == {ROWS}
+    assert {rows for rows, *_ in kernel.calls} == ({ROWS} if check == "independence" else {ROWS, 1024})
     assert said[-1].what == "2 kinds of pairs"
-    drawn = len(kernel.calls) - (18 if check == "seeds" else 2)  # the first ones look for copies
+    drawn = len(kernel.calls) - (130 if check == "seeds" else 2)  # the first ones look for copies
     assert said[-1].n == ROWS * drawn - (drawn // 2 if check == "seeds" else 0)
     assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
 
@@ -204,7 +269,7 @@ def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
     session.check = "kernel.seeds"
     next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
-    kinds = [kind for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[18:])]
+    kinds = [kind for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[130:])]
     assert kinds == [(0, True), (1, True), (4, True), (1, False)]
 
 
@@ -251,7 +316,7 @@ def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() ->
     kernel = Keeps(own)
     pairs = kernel_rows.Twice(kernel, Session("x", "kernel"), [group])  # type: ignore[arg-type]
     for number in (1, 2, 1):
-        pairs.ask(group, (0, 1), number)
+        pairs.ask(group, number, (ROWS, ROWS))
     assert not torch.equal(drafts[0], drafts[1])
     assert not torch.equal(drafts[0], drafts[2])
     assert torch.equal(drafts[0], drafts[4])
@@ -354,7 +419,7 @@ def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_
 def test_both_checks_of_independence_look_at_the_same_calls() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
     first, second = (list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds))  # type: ignore[arg-type]
-    drawn = len(kernel.calls) - 20  # the others look for copies
+    drawn = len(kernel.calls) - 2 * (1 + 65)  # the others look for copies
     assert first.n == ROWS * drawn
     assert second.n == first.n - drawn // 2
     assert len({seed for *_, seed, _ in kernel.calls}) == len(kernel.calls)

@@ -12,15 +12,14 @@ from tests.conformance.by_hand import Mixed
 
 
 def test_large_vocabularies_end_with_a_token_or_with_a_tail_of_zeros() -> None:
-    assert [(size, last) for _, size, last, _ in kernel_wide.LARGE] == [(4097, 4096), (32_768, 32_500)]
-    assert [name for name, *_ in kernel_wide.LARGE] == [f"{size:,} tokens" for _, size, *_ in kernel_wide.LARGE]
+    assert [(size, last, rows) for size, last, _, rows in kernel_wide.LARGE] == [
+        (4097, 4096, 0), (32_768, 32_500, 500), (131_072, 131_071, 60)]
 
 
 def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float | None = 0.3) -> list:
-    """Vocabularies of 20 and 30 in place of the large ones."""
-    monkeypatch.setattr(kernel_wide, "LARGE", (("first", 20, 19, 64), ("second", 30, 18, 16)))
+    """Vocabularies of 20, 30 and 40 in place of the large ones."""
+    monkeypatch.setattr(kernel_wide, "LARGE", ((20, 19, 64, 0), (30, 18, 16, 200), (40, 39, 4, 30)))
     monkeypatch.setattr(kernel_wide, "far_apart", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6]))
-    monkeypatch.setattr(kernel_wide, "FEW", 200)
     return list(kernel_wide.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
 
 
@@ -37,14 +36,15 @@ class Wide(Mixed):
         return out
 
 
-def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_large_vocabularies_are_drawn_and_the_smallest_to_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Wide()
     said = large(monkeypatch, kernel, mde=0.15)
-    assert {*kernel.sizes} == {20, 30}
+    assert {*kernel.sizes} == {20, 30, 40}
     assert said[-1].verdict == "PASS"
     rows = said[-1].what.replace(",", "").split()
-    first, second = int(rows[0]), int(rows[5])
-    assert said[-1].what == f"{first:,} rows of 4,097 tokens, {second:,} of 32,768"
+    first, second, third = int(rows[0]), int(rows[5]), int(rows[10])
+    assert said[-1].what == f"{first:,} rows of 20 tokens, {second:,} rows of 30 tokens, {third:,} rows of 40 tokens"
+    assert 30 <= third < 60
     assert second >= 200
     assert first >= 200
     assert second < 400 < first  # the largest vocabulary is slow: its support is seen in few rows
@@ -54,12 +54,28 @@ def test_both_large_vocabularies_are_drawn_and_the_smaller_one_to_the_goal(monke
     assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
 
 
-@pytest.mark.parametrize("size", [20, 30])
+@pytest.mark.parametrize("size", [20, 30, 40])
 def test_tokens_of_no_probability_in_a_large_vocabulary_are_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     said = large(monkeypatch, Wide(size, 10))[-1]
     assert said.verdict == "FAIL"
-    assert said.n == 1
+    assert 0 < said.n <= 256, "in the first slice"
     assert said.what == f"reversed of 8 (V = {size}, K = 1): a token of probability 0 comes out"
+
+
+@pytest.mark.parametrize("name", ["four of 37", "one of 300", "three of 100, certain"])
+def test_a_token_of_no_probability_in_one_size_is_a_failure_however_rare(name: str) -> None:
+    group = kernel_wide.sizes()[name]
+
+    class Stray(Coins):
+        def verify_with(self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor) -> Tensor:
+            out = super().verify_with(p, q, draft, accept_u, final_u)
+            if (p.shape[1] - 1, p.shape[2]) == (group.K, group.size):
+                out[0] = torch.tensor([1, *[-1] * group.K])  # one row of a call
+            return out
+
+    *_, said = kernel_wide.other_sizes(Stray(), Session("x", "kernel", mde=0.3))
+    assert (said.verdict, said.method) == ("FAIL", "deterministic")
+    assert said.what == f"{group.label(0)}: a token of probability 0 comes out"
 
 
 def test_a_law_that_is_off_in_a_large_vocabulary_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

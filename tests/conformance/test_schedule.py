@@ -63,6 +63,42 @@ def test_a_test_in_whose_first_slice_nothing_was_drafted_is_not_left_there() -> 
     assert heard.count("kernel.unseen") > 10
 
 
+def test_a_test_that_never_sees_speculation_has_no_more_time_than_others_once_it_has_draws_enough() -> None:
+    def unseen(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            time.sleep(0.001)
+            yield Verdict("UNVERIFIED", "e-process", mde=0.01)
+
+    def seen(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            time.sleep(0.001)
+            yield Verdict("PASS", "e-process", mde=0.018)
+
+    unsure, sure = judge(Engine(), Session("x", "kernel", budget=0.3), [
+        made("kernel.unseen", unseen, statistical=True), made("kernel.seen", seen, statistical=True)])
+    assert sure.seconds > unsure.seconds
+
+
+def test_a_check_knows_whether_a_test_still_goes_on() -> None:
+    """What watches the draws of others ends when there are none to come, and not before."""
+    def watching(plug: Any, session: Session) -> Iterator[Verdict]:
+        while session.testing:
+            heard.append(True)
+            yield Verdict("PASS")
+        yield Verdict("PASS", what="the end")
+
+    def thrice(plug: Any, session: Session) -> Iterator[Verdict]:
+        yield from [Verdict("PASS", "e-process", mde=0.004)] * 3
+
+    heard: list[bool] = []
+    said, _ = judge(Engine(), Session("x", "kernel", budget=9.0), [
+        made("kernel.watching", watching), made("kernel.thrice", thrice, statistical=True)])
+    assert len(heard) == 4  # three slices, and the round in which the test ends
+    assert said.what == "the end"
+    (alone,) = judge(Engine(), Session("x", "kernel", budget=9.0), [made("kernel.watching", watching)])
+    assert alone.what == "the end"
+
+
 def test_slow_slices_take_no_more_than_their_share() -> None:
     """A test whose slices are long waits while the others come to as much time."""
     def slow(plug: Any, session: Session) -> Iterator[Verdict]:

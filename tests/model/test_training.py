@@ -98,7 +98,7 @@ def test_training_learns_and_leaves_the_model_ready_to_use(tmp_path):
 def test_a_state_of_another_plan_is_refused_and_kept(change, tmp_path):
     run(tmp_path)
     before = (tmp_path / "training.safetensors").read_bytes()
-    with pytest.raises(SpecdecError, match="other settings or on another text: choose another folder"):
+    with pytest.raises(SpecdecError, match="in another arithmetic or on another text: choose another folder"):
         run(tmp_path, replace(PLAN, **change))
     assert (tmp_path / "training.safetensors").read_bytes() == before
 
@@ -113,6 +113,15 @@ def test_a_state_of_another_text_is_refused_and_kept(text, tmp_path):
         run(tmp_path, text=text)
     assert (tmp_path / "training.safetensors").read_bytes() == before
     run(tmp_path)
+
+
+def test_a_state_of_another_arithmetic_is_refused(tmp_path, monkeypatch):
+    for told in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: {"amx_bf16": told})
+        if told:
+            run(tmp_path)
+    with pytest.raises(SpecdecError, match="in another arithmetic"):
+        run(tmp_path)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):

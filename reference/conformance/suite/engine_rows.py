@@ -13,7 +13,7 @@ from ...types import SamplingParams
 from .. import reading
 from ..asking import Asked, Row, asked, engine_check
 from ..contract import Engine
-from ..orders import BESIDE, LIKELY
+from ..orders import ASKEW, BESIDE, LIKELY
 from ..ranks import Ranks
 from ..reading import read
 from ..session import ALPHA, Session
@@ -84,8 +84,8 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Are requests without a seed independent, of each other and of the calls before?
 
     The same prompt many times over, in one batch and in calls one after another. First no long text may come twice, in a
-    batch of 320 rows or in eight calls; then the ranks of tokens at the same place of two neighbours must be independent:
-    shared coins show even where the texts differ, and no law of a single text shows them.
+    batch of 320 rows or in eight calls; then the ranks of tokens of two neighbours must be independent, at the same place
+    and one place on: shared coins show even where the texts differ, and no law of a single text shows them.
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
@@ -99,29 +99,39 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
 
 def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Ranks of tokens at the same place of neighbours in a batch, and of calls one after another."""
+    """Ranks of tokens at the same place, and at the next one, of neighbours in a batch, and of a row and itself in the next
+    call. Of both ways the one that has seen less is next."""
     one = asked(engine, session, "small")
     prompt = written("small", 48)[0].prompt
     row = (prompt, SamplingParams(max_new_tokens=8, stop_ids=(one.toy.eos,)))
-    tests = {name: Ranks((BESIDE,), session.alpha(2), session.generator(session.check, name))
-             for name in (("in one batch", "call after call") if one.has("batch") else ("call after call",))}
-    for number in count():
-        size = min(8 << min(2 * number, 10), 512 if one.has("batch") else 64)
-        for name, test in tests.items():
-            rows = [row] * (size if name == "in one batch" else min(size, 32))
-            if fault := test.read(one.toy, rows, one.answers(rows, together=size if name == "in one batch" else 1)):
-                yield Verdict("FAIL", what=fault.what, case=f"prompt {list(prompt)}, no seed", n=len(rows))
-                return
-        name, test = max(tests.items(), key=lambda item: (item[1].worst().rejected, item[1].worst().test.n))
-        said = test.worst().test.finding()
-        verdict = Verdict("PASS", "e-process", f"neighbours, {' and '.join(tests)}", "", said.n, session.alpha(), said.mde,
-                          said.tv, said.interval)
-        if said.rejected:
-            yield replace(verdict, verdict="FAIL", what=f"requests without a seed depend on each other {name}",
-                          case=f"prompt {list(prompt)}", cause=BESIDE.front)
+    ways = ("in one batch", "call after call") if one.has("batch") else ("call after call",)
+    most = 512 if one.has("batch") else 64  # rows
+    tests = {name: Ranks((BESIDE, ASKEW), session.alpha(len(ways)), session.generator(session.check, name)) for name in ways}
+    begun = dict.fromkeys(ways, 0)
+    while True:
+        name = min(tests, key=lambda name: tests[name].worst().test.n)
+        rows = [row] * min(8 << min(2 * begun[name], 10), most)
+        begun[name] += 1
+        together = len(rows) if name == "in one batch" else len(rows) // 2 if one.has("batch") else 1
+        answers = one.answers(rows, together=together)
+        if 1 < together < len(rows):  # two calls: each row beside itself
+            answers = [answer for both in zip(answers[:together], answers[together:], strict=True) for answer in both]
+        if fault := tests[name].read(one.toy, rows, answers):
+            yield Verdict("FAIL", what=fault.what, case=f"prompt {list(prompt)}, no seed", n=len(rows))
             return
-        yield verdict
-        if said.mde <= session.goal:
+        worst = tests[name].worst()
+        said = worst.test.finding()
+        verdict = Verdict("PASS", "e-process", f"neighbours, {' and '.join(tests)}", "", said.n, worst.test.alpha,
+                          tv=said.tv, interval=said.interval)
+        if said.rejected:
+            yield replace(verdict, verdict="FAIL", what=f"requests without a seed depend on each other {name}, by the ranks "
+                          f"{worst.way.name}", case=f"prompt {list(prompt)}", mde=said.mde, cause=worst.cause)
+            return
+        if not all(begun.values()):
+            continue
+        mde = max(sample.finding().mde for test in tests.values() for sample in test.tests.values())
+        yield replace(verdict, n=sum(test.worst().test.n for test in tests.values()), mde=mde)
+        if mde <= session.goal:
             return
 
 
@@ -147,7 +157,7 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     Greedy, sampled, seeded, hot, filtered, penalised and biased rows, in any order, some prompts more than once, ragged in
     prompt and length. Greedy rows must be the target's own, seeded ones the same as alone, and sampled ones have the law of
-    their own parameters, by ranks.
+    their own parameters, by ranks. The MDE is that of all kinds together; each has a test of its own, which has seen less.
     """
     one = asked(engine, session, "small")
     test = Ranks((LIKELY, direction(engine)), session.alpha(), session.generator(session.check, "ranks"))
@@ -166,8 +176,8 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             return
         worst = test.worst()
         said = worst.test.finding()
-        verdict = Verdict("PASS", "e-process", "greedy, sampled and seeded rows in one batch", "", said.n, session.alpha(),
-                          said.mde, said.tv, said.interval, (worst.picture(),))
+        verdict = Verdict("PASS", "e-process", f"{len({name for name, _ in kinds})} kinds of rows in one batch, together",
+                          "", said.n, worst.test.alpha, said.mde, said.tv, said.interval, (worst.picture(),))
         if worst.rejected:
             yield replace(verdict, verdict="FAIL", what=f"in mixed batches {worst}", case="toy small, all kinds of rows",
                           cause=worst.cause)

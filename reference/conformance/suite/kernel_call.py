@@ -43,7 +43,9 @@ def asked(session: Session, method: str, inputs: Mapping[str, Tensor | None], sh
 
 
 def _kept(out: object) -> object:
-    """An answer that the next call can't write over."""
+    """An answer that the next call can't write over, whatever it is made of."""
+    if isinstance(out, list | tuple):
+        return [_kept(one) for one in out]
     return out.detach().clone() if isinstance(out, Tensor) else out.copy() if isinstance(out, numpy.ndarray) else out
 
 

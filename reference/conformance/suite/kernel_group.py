@@ -117,6 +117,11 @@ class Group:
         return torch.searchsorted(self._draft_sums, u, right=True)
 
     @property
+    def wrong(self) -> str:
+        """What is wrong with a single answer, whatever the law."""
+        return self.impossible or self.stray
+
+    @property
     def nodes(self) -> int:
         """Draft tokens of a row."""
         return self.K
@@ -145,9 +150,9 @@ class Group:
         p, q = self.p.flatten(0, 1), self.q.flatten(0, 1)
         if self.ids is None:
             return p, q
-        spread = self._places.shape[1]
+        parts = self._places.shape[1]
         wide = [torch.zeros(*t.shape[:2], self.size).index_copy_(
-            2, self._places.flatten(), t.repeat_interleave(spread, 2) / spread) for t in (p, q)]
+            2, self._places.flatten(), t.repeat_interleave(parts, 2) / parts) for t in (p, q)]
         return wide[0], wide[1]
 
     def inside(self, answer: Tensor) -> Tensor:
@@ -201,9 +206,9 @@ class Group:
 
     def label(self, case: int) -> str:
         what = self.tables.names[case].split(",")[0]
-        size, spread = self.size or self.V, 1 if self.ids is None else self._places.shape[1]
+        size, parts = self.size or self.V, 1 if self.ids is None else self._places.shape[1]
         return (f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''}"
-                f"{f', a token stands for {spread} ids' if spread > 1 else ''})")
+                f"{f', a token stands for {parts} ids' if parts > 1 else ''})")
 
 
 def far_apart(last: int) -> Tensor:

@@ -118,8 +118,11 @@ def law_tests(found: Draws, names: Sequence[str], session: Session,
 
 
 def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Group], list[Window]],
-        goal: float | None = None) -> Iterator[Verdict]:
-    """Draw and test until every case would have shown what matters (goal: the TV, session.goal without), or one is off."""
+        goal: float | None = None, alone: bool = False) -> Iterator[Verdict]:
+    """Draw and test until every case would have shown what matters (goal: the TV, session.goal without), or one is off.
+
+    alone: no other check looks at these groups, so that a single wrong row of them has to be told here.
+    """
     tests = law_tests(found, names, session, look, goal)
     goal = session.goal if goal is None else goal
     reader = Reader(found, names)
@@ -132,6 +135,9 @@ def law(found: Draws, session: Session, names: Sequence[str], look: Callable[[Gr
 
     while left := behind():
         group, _ = reader.next(left)
+        if alone and group.wrong:
+            yield Verdict("FAIL", what=group.wrong, n=group.drawn)
+            return
         for test in tests:
             if test.group is group and test.go_on(goal, reader.read[group.name]):
                 yield failed(test)

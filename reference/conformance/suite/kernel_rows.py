@@ -1,7 +1,8 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle
 from typing import cast
 
@@ -14,11 +15,12 @@ from ..contract import Kernel
 from ..session import Session
 from ..verdict import Verdict
 from . import check
+from .kernel_copies import ROWS, copies
 from .kernel_draws import Draws
 from .kernel_group import Group
 from .kernel_law import detectable
 
-ROWS, MOST = 4096, 32  # rows of a call, pairs of calls in one turn
+MOST = 32  # pairs of calls in one turn
 CALLS = 200  # of single rows in one slice; sizes that take turns get their parts
 NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
 SMALL = {"1 row": (1,), "2 to 8 rows": (2, 3, 4, 5, 8), "16 to 100 rows": (16, 31, 32, 33, 64, 100)}  # each in turn
@@ -34,8 +36,8 @@ def _alike() -> list[Group]:
 
 
 def _one_draft() -> Group:
-    """Four draft tokens that cannot be others: the first is kept as its coin falls, and the other one replaces it."""
-    return Group("one draft", cases.turned(4, 2, {"certain": ((1, 1), (1, 0))}))
+    """Four draft tokens that cannot be others: each is kept as its coin falls, and the other one replaces it."""
+    return Group("one draft", cases.turned(4, 2, {"certain": ((3, 1), (1, 0))}))
 
 
 Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
@@ -48,9 +50,6 @@ CALLS_APART: tuple[Pair, ...] = (("a row and itself in the next call", lambda a,
                                  ("a row and the one before it in the next call", lambda a, b: (a[1:], b[:-1])))
 SHARED_ROWS = "rows of one batch share coins, or the law of each is off"
 SHARED_CALLS = "calls with different seeds share coins, or the law of each is off"
-FEWEST = ROWS // 4  # pairs of rows that a distance is judged by
-SEEDS_ON = (1, 2, 3, 4, 8, 16, 32, 64)  # who counts rows, coins or calls into a seed comes round in such steps
-COPIES = 0.6  # of the way from chance to certainty: half of it is what neighbours two by two reach
 
 
 @dataclass
@@ -66,25 +65,26 @@ class Twice:
         """How often each two first tokens come together [V^2], for every kind of pairs."""
         key = group.name, turn, number
         if key not in self.seen:
-            a, b = self.ask(group, (0, 1), turn, number)
+            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (ROWS, ROWS)))
             self.seen[key] = {name: torch.bincount(group.V * x + y, minlength=group.V**2)
                               for name, split in (*ROWS_APART, *CALLS_APART) for x, y in (split(a, b),)}
         return self.seen[key]
 
-    def ask(self, group: Group, on: Sequence[int], *number: int) -> list[Tensor]:
-        """First tokens of equal rows in calls whose seeds stand so far on from one."""
-        generator = self.session.generator("alike", group.name, *number)
-        seed = self.session.seed_for("alike", group.name, *number) // 2
-        return [group.ask(self.kernel, self.session, group.rows(ROWS, generator), seed + i)[:, 0] for i in on]
+    def ask(self, group: Group, number: object, sizes: Sequence[int]) -> list[Tensor]:
+        """What equal rows get [n,K+1] in calls of these sizes, whose seeds follow each other. number: for other draws."""
+        generator = self.session.generator("alike", group.name, number)
+        seed = self.session.seed_for("alike", group.name, number) // 2
+        return [group.ask(self.kernel, self.session, group.rows(size, generator), seed + i) for i, size in enumerate(sizes)]
 
 
 def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str, also: Sequence[Group] = ()
           ) -> Iterator[Verdict]:
     """Equal rows with drafts of their own: whatever the rule, first tokens are p and p, independent. Rows of one draft are
     looked at for copies first."""
+    calls = pairs is CALLS_APART
     for group in (*found.groups, *also):
-        if (group.draft > 0).sum() == 1 and (said := _copies(found, group, pairs, told)):
-            yield said
+        if (group.draft > 0).sum() == 1 and (said := copies(group, session, partial(found.ask, group, calls), calls)):
+            yield replace(said, what=f"{told}: {said.what}")
             return
     alpha = session.alpha(len(found.groups) * len(pairs))
     tests = {}
@@ -112,38 +112,6 @@ def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str, al
             return
 
 
-def _copies(found: Twice, group: Group, pairs: tuple[Pair, ...], told: str) -> Verdict | None:
-    """Rows of one law and one draft that share all coins are copies: they show at any distance, and at once."""
-    p = group.target[0].view(group.V, -1).sum(1)
-    right = float(p @ p)
-    on = SEEDS_ON if pairs is CALLS_APART else ()
-    first, *later = found.ask(group, (0, *on), len(on))
-    for seeds, other in zip(on or (0,), later or [first], strict=True):
-        shares = agreeing(first, other, group.V)
-        alike = {far: share for far, share in shares.items() if share > right + COPIES * (1 - right) and (far > 0 or on)}
-        if alike:
-            far = min(alike, key=abs)
-            who = f"the one {abs(far)} {'behind' if far > 0 else 'before'} it" if far else "itself"
-            when = f" {seeds} seeds later" if seeds > 1 else " in the next call" if seeds else ""
-            return Verdict("FAIL", "e-process", f"{told}: a row and {who}{when} get the same first token with probability "
-                           f"{alike[far]:.3f} instead of {right:.3f}", group.label(0), ROWS, found.session.alpha())
-    return None
-
-
-def agreeing(a: Tensor, b: Tensor, size: int) -> dict[int, float]:
-    """Row i of a call against row i + d of another: first tokens a and b [B] -> for every d with pairs enough, how often
-    they are one token.
-
-    Of n pairs, those that have no row in common are half at least: by Hoeffding's inequality their agreement is off by t
-    with a probability of e^(-n t^2) at most, for t = .25 and 1,024 pairs 1e-27.
-    """
-    far = torch.arange(1 - len(a), len(a))
-    once, again = (torch.fft.rfft(torch.nn.functional.one_hot(said, size).T.double(), 2 * len(a)) for said in (a, b))
-    both = torch.fft.irfft((once.conj() * again).sum(0), 2 * len(a)).roll(len(a))[1:]
-    enough = len(a) - far.abs() >= FEWEST
-    return dict(zip(far[enough].tolist(), (both / (len(a) - far.abs()))[enough].tolist(), strict=True))
-
-
 def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
     """The least power of all tests, and the distance that is oddest."""
     odd = max(tests, key=lambda test: test.latest)
@@ -162,7 +130,8 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do the rows of one batch have coins of their own?
 
     Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any lossless rule. Neighbours,
-    and the two halves of a batch; and rows at any distance up to 3,072, where all of their coins are the same.
+    and the two halves of a batch; rows at any distance up to 3,584, where all of their coins are the same; and rows up to 64
+    apart, where one's later coin is the other's first.
     """
     yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS, [_one_draft()])
 
@@ -171,8 +140,9 @@ def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does another seed give other coins, also the seed that comes next?
 
-    Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent. Seeds made of
-    seed + row fail here. Up to 64 seeds later no row may be a copy of any other.
+    Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent, and so must
+    one's later coins and the other's first. Seeds made of seed + row or of seed + place fail here. In the next call no row
+    may be a copy of one at up to 3,584 rows' distance, and up to 64 seeds later of none at up to 512.
     """
     yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS, [_one_draft()])
 
@@ -201,6 +171,9 @@ def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator
         group, test = groups[which], tests[which]
         _in_batches(kernel, session, group, sizes[which], begun[which])
         begun[which] += 1
+        if group.wrong:
+            yield Verdict("FAIL", what=f"in {group.name}: {group.wrong}", case=group.label(0), n=test.n + 1)
+            return
         off = test.update(group.fresh.counts[0])
         group.fresh = group.empty()
         if off:
@@ -241,7 +214,7 @@ def near(kernel: Kernel, session: Session, group: Group) -> Iterator[Verdict]:
     found = Draws(kernel, session, {group.name: group})
     while group.drawn < NEAR:
         found.more([group.name])
-        said = group.impossible or group.stray
+        said = group.wrong
         yield Verdict("FAIL" if said else "INCONCLUSIVE" if group.drawn < NEAR else "PASS",
                       what=said or f"{group.drawn:,} rows", n=group.drawn)
         if said:

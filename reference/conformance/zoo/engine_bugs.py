@@ -161,6 +161,8 @@ _KINDS = (
      loop_sizes.EndsHidden),
     ("streams-run-out", 22, "TensorRT-LLM #19487", "random numbers", "in a large batch texts come twice", "engine.rows",
      loop_sizes.StreamsRunOut),
+    ("stream-one-row-on", 22, OURS, "random numbers", "a text's later tokens depend on the text beside it", "engine.rows",
+     loop_sizes.StreamOneRowOn),
     ("seed-cut", 23, OURS, "random numbers", "some seeds bring back each other's texts", "engine.seeds",
      loop_places.SeedCut),
     ("seed-0-is-none", 23, OURS, "random numbers", "seed 0 does not bring a text back", "engine.seeds",

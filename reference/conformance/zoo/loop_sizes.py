@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...chance import Chance, Streams
+from ...chance import Chance, Stream, Streams
 from ...types import Completion, SamplingParams
 from ..subjects import Loop
 from .loop_parts import OwnLaw
@@ -69,6 +69,18 @@ class EndsHidden(Misreads):
 
     def read(self, prompt: Sequence[int]) -> list[int]:
         return [token for token in prompt if token not in self.target.config.eos_token_id]
+
+
+class StreamOneRowOn(Loop):
+    """Rows without a seed read one stream, each from one number further on than the row before."""
+
+    def chance(self, params: Sequence[SamplingParams]) -> Chance:
+        fresh = secrets.randbits(62)
+        streams = [Stream(fresh if s.seed is None else s.seed) for s in params]
+        for row, (stream, s) in enumerate(zip(streams, params, strict=True)):
+            if s.seed is None:
+                stream.take(row)
+        return Streams(streams=streams)
 
 
 class StreamsRunOut(Loop):
