@@ -31,7 +31,7 @@ from tests.mutants import ROOT, Changed, Mutant, mutants
 Rooms = tuple[Sequence[str], ...]  # tests, each room of them in a process of its own: the quick ones first
 LAW = [f"tests/law/test_{name}.py" for name in ("by_hand", "power")], [
     f"tests/law/test_{name}.py" for name in ("validity", "detection")]
-PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_copies": "rows",
+PARTS = {"kernel": "answers", "kernel_call": "answers", "kernel_cause": "causes", "kernel_copies": "rows trees",
          "kernel_group": "group", "kernel_draws": "draws pooled", "kernel_boxes": "boxes exact", "kernel_exact": "exact",
          "kernel_law": "laws", "kernel_pooled": "pooled", "kernel_rows": "rows", "kernel_tally": "tally group",
          "kernel_tree": "trees", "kernel_wide": "wide"}

@@ -167,11 +167,11 @@ class Coined(Draw):
         return Rejection().verify_with(p, q, draft, u[:, :-1], u[:, -1])
 
 
-def stride(places: int) -> Callable:
-    """Draft token i of row r is judged by coin places x r + i."""
+def stride(places: int, on: int = 1) -> Callable:
+    """Draft token i of row r is judged by coin places x r + on x i."""
     def coins(batch: int, generator: torch.Generator, seed: int, width: int) -> Tensor:
-        stream = own(places * batch + width, generator, seed)
-        u = stream[places * torch.arange(batch)[:, None] + torch.arange(width)]
+        stream = own(places * batch + on * width, generator, seed)
+        u = stream[places * torch.arange(batch)[:, None] + on * torch.arange(width)]
         return torch.cat((u[:, :-1], own(batch, generator, seed)[:, None]), 1)
 
     return coins
@@ -190,6 +190,7 @@ def seeded(step: int) -> Callable:
     ("independence", stride(1), "draft token 2 of a row and draft token 1 of the one 1 behind it"),
     ("independence", stride(2), "draft token 3 of a row and draft token 1 of the one 1 behind it"),
     ("independence", stride(3), "draft token 4 of a row and draft token 1 of the one 1 behind it"),
+    ("independence", stride(1, 64), "draft token 2 of a row and draft token 1 of the one 64 behind it"),
     ("seeds", seeded(1), "draft token 2 of a row and draft token 1 of itself in the next call")])
 def test_a_later_coin_that_is_the_first_one_of_another_row_is_seen(check: str, coins: Callable, told: str) -> None:
     session = Session("x", "kernel", mde=0.1)
@@ -201,8 +202,10 @@ def test_a_later_coin_that_is_the_first_one_of_another_row_is_seen(check: str, c
     assert right + 0.1 < same < 1
 
 
-@pytest.mark.parametrize(("check", "coins"), [("independence", stride(5)), ("seeds", seeded(100))])
-def test_a_later_coin_of_its_own_passes(check: str, coins: Callable) -> None:
+@pytest.mark.parametrize(("check", "coins"), [("independence", stride(5)), ("seeds", seeded(100)),
+                                              ("independence", stride(1, 65)), ("seeds", seeded(2))])
+def test_a_later_coin_of_its_own_passes_and_so_does_one_that_is_shared_farther_away(check: str, coins: Callable) -> None:
+    """Beyond 64 rows and the next call there are more pairs of places than so many rows could tell apart."""
     session = Session("x", "kernel", mde=0.1)
     session.check = f"kernel.{check}"
     assert {said.verdict for said in getattr(kernel_rows, check)(Coined(coins), session)} == {"PASS"}
