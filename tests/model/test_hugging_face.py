@@ -8,7 +8,6 @@ import json
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from reference.model.checkpoint import load, read_config, save
 from tests.stub import DEVICES, tiny
@@ -27,7 +26,9 @@ SHAPES = {
 }
 
 
-def their_model(seed: int = 0, **settings) -> LlamaForCausalLM:
+def their_model(seed: int = 0, **settings):
+    from transformers import LlamaConfig, LlamaForCausalLM  # seconds, which others of the suite need not wait for
+
     torch.manual_seed(seed)
     shape = {"vocab_size": 23, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
                  "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": None} | settings
@@ -35,6 +36,12 @@ def their_model(seed: int = 0, **settings) -> LlamaForCausalLM:
     for parameter in model.parameters():
         parameter.data.normal_(0.1, 0.3)  # norms too: a weight that is dropped or swapped must show
     return model
+
+
+def opened(folder):
+    from transformers import LlamaForCausalLM
+
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def same(ours: torch.Tensor, theirs: torch.Tensor, error: float = 1e-5) -> None:
@@ -57,7 +64,7 @@ def test_our_logits_are_theirs_on_a_checkpoint_they_saved(shape, device, tmp_pat
 def test_their_logits_are_ours_on_a_checkpoint_we_saved(groups, tied, tmp_path):
     ours = tiny(groups=groups, tied=tied, dtype=torch.float32)
     save(ours, tmp_path, torch.float32)
-    theirs = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    theirs = opened(tmp_path)
     tokens = torch.randint(11, (2, 40))
     with torch.no_grad():
         same(ours(tokens).logits, theirs(tokens).logits)
@@ -67,7 +74,7 @@ def test_saving_what_was_loaded_gives_the_same_tensors_and_settings(tmp_path):
     theirs = their_model(eos_token_id=[3, 4])
     theirs.save_pretrained(tmp_path / "a")
     save(load(tmp_path / "a"), tmp_path / "b", torch.float32)
-    again = LlamaForCausalLM.from_pretrained(tmp_path / "b", dtype=torch.float32).state_dict()
+    again = opened(tmp_path / "b").state_dict()
     assert again.keys() == theirs.state_dict().keys()
     assert all(torch.equal(value, again[name]) for name, value in theirs.state_dict().items())
     assert read_config(tmp_path / "a") == read_config(tmp_path / "b")

@@ -62,7 +62,7 @@ def traffic(draw):
 
 
 @pytest.mark.parametrize("name", PLAYERS)
-@settings(max_examples=8)
+@settings(max_examples=6)  # for each of twenty drafters
 @given(arrivals=traffic(), greedy=st.booleans(), gamma=st.integers(0, 3), rows=st.integers(1, 4), size=st.integers(1, 5),
        room=st.integers(0, 20), chunk=st.integers(1, 9), share=st.booleans(), pages=st.sampled_from([PagedCache, FlexCache]))
 def test_with_every_drafter(name, arrivals, greedy, gamma, rows, size, room, chunk, share, pages):
