@@ -7,6 +7,7 @@ from torch import Tensor
 from reference.conformance import session
 from reference.conformance.session import Session
 from reference.conformance.suite import kernel_wide
+from reference.conformance.suite.kernel_group import Group
 from reference.conformance.zoo.kernels import Coins
 from tests.conformance.by_hand import Mixed
 
@@ -51,7 +52,12 @@ def test_all_large_vocabularies_are_drawn_and_the_smallest_to_the_goal(monkeypat
     assert said[-1].n == first
     assert said[-1].mde <= 0.15
     assert said[-2].mde > 0.15
-    assert int(large(monkeypatch, Wide(), mde=0.95)[-1].what.split()[0]) >= 200
+    for one in (large(monkeypatch, Wide(), mde=0.95), said):
+        few = one[0].what.replace(",", "").split()
+        assert min(int(few[0]), int(few[5]), int(few[10])) > 0, "nothing is said before all were drawn"
+        few = one[-1].what.replace(",", "").split()
+        assert int(few[5]) >= 200
+        assert int(few[10]) >= 30
 
 
 @pytest.mark.parametrize("size", [20, 30, 40])
@@ -147,6 +153,10 @@ def test_the_sizes_that_are_tried_and_no_others_are() -> None:
         (4, 37, 3, False), (6, 129, 3, False), (7, 3, 3, False), (12, 2, 2, False), (1, 300, 8, False), (3, 100, 3, True)]
     assert [(g.K, g.nodes, g.size or g.V, g.certain) for g in guesses.values()] == [
         (1, 4, 4, False), (4, 9, 2, False), (2, 5, 3, True), (2, 3, 300, False)]
+    assert [g.ids.tolist() for g in (*drafts.values(), *guesses.values()) if g.ids is not None] == [  # at the ends of tiles
+        [36, 0, 33], [128, 64, 31], [299, 0, 255, 256, 31, 288, 32, 63], [99, 32, 64], [299, 32, 256]]
+    assert [g.parents for g in guesses.values()] == [  # type: ignore[attr-defined]
+        (-1, -1, -1, -1), (-1, -1, 0, 0, 1, 2, 4, 5, 6), (-1, -1, 0, 0, 1), (-1, -1, 0)]
     for group in (*drafts.values(), *guesses.values()):
         if group.ids is not None:
             assert int(group.ids.max()) == group.size - 1, "the last token is possible"
@@ -156,6 +166,21 @@ def test_the_sizes_that_are_tried_and_no_others_are() -> None:
         assert torch.allclose(p.sum(-1), torch.ones(8, group.nodes + 1))
         assert (q is None) == group.certain
         assert q is None or bool((q.gather(2, tokens[..., None]) > 0).all())
+
+
+def test_most_drafts_are_kept_so_that_late_tokens_are_reached() -> None:
+    def kept(group: Group) -> float:
+        p, q, _ = group.inputs(torch.tensor([0]))
+        assert q is not None
+        return float(torch.minimum(p[0, 0], q[0, 0]).sum())
+
+    made = kernel_wide.sizes()
+    for name in ("one draft of 4", "one draft of 6", "one draft of 7", "one draft of 12"):
+        assert kept(made[name]) == pytest.approx(10 / 11)
+    assert kept(made["twelve"]) == pytest.approx(0.9)
+    for name in ("four of 37", "six of 129", "seven"):
+        assert kept(made[name]) == pytest.approx(0.8)
+        assert made[name].inputs(torch.tensor([0]))[0][0, 0].sort().values[-3:].tolist() == pytest.approx([0.1, 0.4, 0.5])
 
 
 @pytest.mark.parametrize("name", ["four of 37", "one draft of 12", "three of 100, certain"])
