@@ -214,6 +214,12 @@ def test_an_answer_that_leaves_its_draft_before_the_last_token_is_noted() -> Non
     assert "emits [1, 1, 2]" in taken(group, [9], [[1, 1, -1]]).stray
 
 
+def test_one_answer_that_is_impossible_or_astray_is_wrong() -> None:
+    assert taken(Group("g", tables()), [9, 3], [[0, 0, 1], [1, 1, -1]]).wrong == ""
+    assert "gives probability 0" in taken(Group("g", tables()), [9], [[2, -1, -1]]).wrong
+    assert "the draft's beginning" in taken(Group("g", tables()), [9], [[1, 1, -1]]).wrong
+
+
 def test_answers_astray_are_told_from_those_that_follow_the_draft() -> None:
     group = groups()["threes"]
     draft = torch.tensor([[0, 1, 1]] * 5)

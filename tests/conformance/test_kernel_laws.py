@@ -163,6 +163,17 @@ def test_a_right_kernel_is_inconclusive_until_every_case_is_begun_and_passes_at_
     assert said[-1].n > said[0].n
 
 
+def test_a_single_wrong_row_fails_where_no_other_check_would_tell_and_only_there() -> None:
+    session = Session("x", "kernel", mde=0.3)
+    for stray in ("", "a token that nobody drafted"):
+        for given in ({}, {"alone": True}):
+            group = two("a")
+            group.stray = stray
+            *_, said = law(found(Rejection(), session, group), session, ["a"], windows, **given)  # type: ignore[arg-type]
+            assert said.verdict == ("FAIL" if stray and given else "PASS")
+    assert (said.method, said.what, said.n) == ("deterministic", stray, group.drawn)
+
+
 def test_the_case_that_is_hardest_to_see_has_to_reach_the_goal() -> None:
     """A target of one possible token needs a few draws, one of four many more."""
     session = Session("x", "kernel", mde=0.1)

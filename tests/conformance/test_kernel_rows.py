@@ -354,6 +354,19 @@ def test_a_law_that_is_off_in_small_batches_alone_is_told_with_their_size(size: 
     assert said.tv == pytest.approx(0.3 * size / sum(sizes), abs=0.1)
 
 
+def test_an_answer_that_leaves_its_draft_in_a_small_batch_is_a_failure_at_once() -> None:
+    class Astray(Mixed):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            return torch.cat((1 - draft, draft), 1) if len(p) == 8 else out
+
+    first, *more = kernel_rows.small_batches(Astray(0), Session("x", "kernel", mde=0.05))  # type: ignore[arg-type]
+    assert not more
+    assert (first.verdict, first.method, first.case) == ("FAIL", "deterministic", "opposed (V = 2, K = 1)")
+    assert first.what.startswith("in batches of 2 to 8 rows: opposed (V = 2, K = 1): emits [")
+    assert first.n == kernel_rows.CALLS // 5 * (2 + 3 + 4 + 5 + 8)
+
+
 def test_what_is_slow_to_draw_ends_at_a_tv_of_2_in_100_as_its_page_says() -> None:
     assert Session("x", "kernel").slow_goal == 0.02
     slow = [item for item in checks("kernel") if item.slow]

@@ -31,7 +31,7 @@ def copies(group: Group, session: Session, ask: Callable[[Sequence[int]], list[T
     """
     p, _, draft = group.inputs(group.draft[0].argmax().view(1))
     chain = group.nodes == group.K  # of a tree only the first token is looked at
-    drafted = [*(draft[0].tolist() if chain else [0] * group.K), 0]
+    drafted = [*draft[0, : group.K].tolist(), 0]
     generator = session.generator("copies", group.name, calls)
     first, *later = [(continued(group, answers, generator) - torch.tensor(drafted)) % group.V  # 0: the draft's token
                      for answers in ask([ROWS, ROWS, *[LATER] * (SEEDS_ON - 1)] if calls else [ROWS])]

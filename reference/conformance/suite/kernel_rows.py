@@ -172,7 +172,8 @@ def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator
         _in_batches(kernel, session, group, sizes[which], begun[which])
         begun[which] += 1
         if group.wrong:
-            yield Verdict("FAIL", what=f"in {group.name}: {group.wrong}", case=group.label(0), n=test.n + 1)
+            yield Verdict("FAIL", what=f"in {group.name}: {group.wrong}", case=group.label(0),
+                          n=test.n + int(group.fresh.accepted.sum()))
             return
         off = test.update(group.fresh.counts[0])
         group.fresh = group.empty()
