@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from reference.conformance import session
+from reference.conformance.adapters.reference import Tree
 from reference.conformance.session import Session
 from reference.conformance.suite import kernel_wide
 from reference.conformance.suite.kernel_group import Group
@@ -196,6 +197,19 @@ def test_a_law_that_is_off_in_one_size_alone_is_told_with_it(name: str) -> None:
 
     *_, said = kernel_wide.other_sizes(One(0), Session("x", "kernel", mde=0.3))  # type: ignore[arg-type]
     assert (said.verdict, said.case) == ("FAIL", group.label(0))
+
+
+def test_a_token_of_no_probability_in_one_size_of_trees_is_a_failure_however_rare() -> None:
+    class Stray(Tree):
+        def verify_tree(self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int) -> Tensor:
+            out = super().verify_tree(p, q, tokens, parents, seed)
+            if p.shape[2] == 300:
+                out[0] = torch.tensor([1, *[-1] * (out.shape[1] - 1)])  # one row of a call
+            return out
+
+    *_, said = kernel_wide.tree_sizes(Stray(), Session("x", "kernel", mde=0.3))
+    assert (said.verdict, said.method) == ("FAIL", "deterministic")
+    assert said.what.endswith(": a token of probability 0 comes out")
 
 
 @pytest.mark.parametrize("place", [1, 6, 11])
