@@ -416,13 +416,16 @@ def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
             assert len(p) == len(draft) and (q is None or len(q) == len(p))  # noqa: PT018
             asked.append(len(p))
+            seeds.append(seed)
             return torch.cat((draft, p[:, 1].argmax(-1, keepdim=True)), 1)
 
     for certain in (False, True):
         asked: list[int] = []
+        seeds: list[int] = []
         group = Group("three", cases.turned(1, 2, cases.TWOS), certain)
         kernel_rows._in_batches(KeepsAll(), Session("x", "kernel"), group, (3, 2), 1)  # type: ignore[arg-type]
         assert asked == [3] * (kernel_rows.CALLS // 2) + [2] * (kernel_rows.CALLS // 2)
+        assert seeds == [*range(seeds[0], seeds[0] + len(seeds))]
         assert int(group.fresh.counts.sum()) == sum(asked)
         assert group.fresh.accepted[:, 0].tolist() == [0, 0]
         assert (group.stray, group.impossible) == ("", "")

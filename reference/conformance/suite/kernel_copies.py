@@ -79,4 +79,4 @@ def agreeing(a: Tensor, b: Tensor, size: int) -> dict[int, float]:
     once, again = (torch.fft.rfft(torch.nn.functional.one_hot(said, size).T.double(), 2 * len(a)) for said in (a, b))
     both = torch.fft.irfft((once.conj() * again).sum(0), 2 * len(a)).roll(len(a))[1:]
     enough = len(a) - far.abs() >= FEWEST
-    return dict(zip(far[enough].tolist(), (both / (len(a) - far.abs()))[enough].tolist(), strict=True))
+    return dict(zip(far[enough].tolist(), (both / (len(a) - far.abs()))[enough].tolist()))
