@@ -176,8 +176,7 @@ def test_a_client_that_goes_away_takes_its_request_with_it(server, stream):
     else:
         until(lambda: engine.busy)
     connection.close()
-    until(lambda: not engine.busy)
-    assert engine.pool.free == engine.pool.blocks
+    until(lambda: not engine.busy and engine.pool.free == engine.pool.blocks)  # another thread forgets, then frees
     assert asked(server, prompt="a", max_tokens=3)["usage"]["completion_tokens"] == 3
 
 
