@@ -9,6 +9,7 @@ from typing import Any
 
 from ..types import SpecdecError
 from .asking import let_go
+from .memory import keep_memory
 from .plug import NotLoadedError, has
 from .session import MisbehavedError, Session
 from .suite import Check, checks
@@ -28,6 +29,7 @@ def judge(plug: Any, session: Session, chosen: Sequence[Check],
     Returns:
         one verdict for each check, in their order.
     """
+    keep_memory()
     session.shares *= sum(item.statistical for item in checks(session.level))  # of all, so that a check alone has the same
     try:
         return _judged(plug, session, chosen, tell)
