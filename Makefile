@@ -9,8 +9,9 @@ export OMP_NUM_THREADS ?= 1
 demo: .venv/ready
 	$(BIN)/specdec demo
 
+# Tests start many processes: where no bytecode is kept, each compiles everything anew.
 test: .venv/ready-test
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready-test
 	$(BIN)/ruff check reference tests proofs docs specdec_pytest.py

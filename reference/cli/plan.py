@@ -23,7 +23,7 @@ from ..measure.acceptance import sample_size
 from ..measure.cost import best_gamma, break_even_alpha, predicted_speedup
 from ..measure.tree import best_tree, cartesian, expected_tokens, head_accuracy
 from ..measure.workload import in_plain_steps, step_costs
-from ..model.corpus import corpus, held_out_rows
+from ..model.corpus import held_out, held_out_rows
 from ..types import SamplingParams, SpecdecError
 from .addons import load_heads
 from .common import BUNDLED, add_json, add_models, bytes_only, load_models, say, writable, write_result
@@ -81,7 +81,7 @@ def _tree(args: argparse.Namespace) -> dict[str, Any]:
     bytes_only(target, "plan --tree")
     heads = load_heads(args.medusa, target)
     say("measuring head accuracies ...")
-    _, held = corpus()
+    held = held_out()
     accuracy = head_accuracy(heads, target, held_out_rows(held, min(256, target.config.max_position_embeddings - 1), 64))
     say("measuring the verify curve ...")
     costs = step_costs(target, draft or target, SamplingParams(), 192, range(1, BUDGETS[-1] + 2), heads=heads)

@@ -29,7 +29,7 @@ from ..measure.methods import Calibration, Method, calibrate
 from ..measure.tree import best_budget, best_tree, head_accuracy
 from ..measure.workload import acceptance_by_position, decode_way, held_out_prompts, in_plain_steps, plain_way, step_costs
 from ..model.addon import size_in_bytes
-from ..model.corpus import corpus, held_out_rows
+from ..model.corpus import held_out, held_out_rows
 from ..model.transformer import Transformer
 from ..types import Completion, SamplingParams, SpecdecError
 from ..verify import RULES
@@ -73,7 +73,7 @@ def medusa(args: argparse.Namespace, target: Transformer, draft: Transformer, he
            module: MTPModule) -> int:
     """The profile of the heads, and every method beside its estimate."""
     params = SamplingParams(max_new_tokens=args.new_tokens)
-    _, held = corpus()
+    held = held_out()
     context = min(256, target.config.max_position_embeddings - 1)
     accuracy = top_accuracy(heads, target, held, context)
     rank = head_accuracy(heads, target, held_out_rows(held, context, 64))

@@ -9,7 +9,7 @@ from ..decode import Cycle, generate
 from ..draft.base import Drafter, Text
 from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ..draft.mtp import MTPModule
-from ..model.corpus import corpus
+from ..model.corpus import held_out
 from ..model.transformer import Transformer
 from ..probs import probs
 from ..types import Completion, SamplingParams
@@ -21,8 +21,7 @@ from .timing import Stopwatch, Timed, microseconds
 def held_out_prompts(count: int, length: int, skip: int = 0) -> list[list[int]]:
     """`count` prompts of `length` bytes from the held-out files of the standard library, evenly spread; `skip` shifts
     them, so that what calibrates a model of speed and what tests it do not overlap."""
-    _, held = corpus()
-    texts = [text for _, text in sorted(held.items()) if len(text) > 4 * length]
+    texts = [text for text in held_out().values() if len(text) > 4 * length]
     prompts = []
     for number in range(count):
         text = texts[number % len(texts)]

@@ -20,6 +20,11 @@ def standard_library() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
+def held_out() -> dict[str, bytes]:
+    """The held-out files of the standard library, name -> text, without reading the others."""
+    return {name: _text(standard_library() / name) for name in sorted(HELD_OUT) if (standard_library() / name).is_file()}
+
+
 def corpus(folder: Path | None = None) -> tuple[Tensor, dict[str, bytes]]:
     """Training text and held-out files.
 
@@ -36,10 +41,14 @@ def corpus(folder: Path | None = None) -> tuple[Tensor, dict[str, bytes]]:
     held_names = set(HELD_OUT) if folder is None else set(names[::20])
     if len(names) < 2:
         raise SpecdecError(f"{root} holds {len(names)} text files ({', '.join(suffixes)}): at least two are needed")
-    texts = {name: (root / name).read_bytes().replace(bytes([END]), b"") for name in names}
+    texts = {name: _text(root / name) for name in names}
     held = {name: text for name, text in texts.items() if name in held_names}
     learned = b"".join(bytes([END]) + text for name, text in texts.items() if name not in held_names)
     return torch.frombuffer(bytearray(learned), dtype=torch.uint8), held
+
+
+def _text(path: Path) -> bytes:
+    return path.read_bytes().replace(bytes([END]), b"")
 
 
 def held_out_rows(texts: dict[str, bytes], context: int, rows: int) -> Tensor:

@@ -22,7 +22,8 @@ from reference.conformance.zoo.judged import trial
 
 ENGINE = {item.id: item for item in checks("engine")}
 BUGS = {bug.name: bug for bug in ENGINE_BUGS}
-SLOW = {"bonus-temperature-twice", "stream-one-row-on"}  # thousands of texts: `specdec zoo --level engine` has it
+# Thousands of texts each: `specdec zoo --level engine` has them.
+SLOW = {"bonus-temperature-twice", "stream-one-row-on", "temperatures-stay"}
 TEXT = ["engine.stop-token", "engine.stop-sequence", "engine.end-token", "engine.metrics", "engine.draft-is-target"]
 
 

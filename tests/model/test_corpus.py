@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from reference.model import distil, train
-from reference.model.corpus import HELD_OUT, corpus, held_out_rows, standard_library
+from reference.model.corpus import HELD_OUT, corpus, held_out, held_out_rows, standard_library
 from reference.types import SpecdecError
 from tests.stub import tiny
 
@@ -24,6 +24,7 @@ def sources():
 def test_the_standard_library_has_every_held_out_file_and_none_is_learned(sources):
     text, held = sources
     assert set(held) == set(HELD_OUT)
+    assert list(held_out().items()) == list(held.items())
     learned = bytes(text.tolist())
     for name, content in held.items():
         assert content == (standard_library() / name).read_bytes()

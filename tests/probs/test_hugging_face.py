@@ -6,16 +6,19 @@ lacks, are in test_penalties.
 """
 
 import types
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
 from reference.probs import history, probs
 from reference.types import SamplingParams
+
+if TYPE_CHECKING:
+    from transformers import LogitsProcessorList
 
 TEXT = st.lists(st.integers(0, 7), min_size=1, max_size=6)
 
@@ -49,8 +52,10 @@ def logits(draw: st.DrawFn) -> Tensor:
     return torch.tensor([row])
 
 
-def processors(params: SamplingParams, prompt: int, do_sample: bool = True) -> LogitsProcessorList:
+def processors(params: SamplingParams, prompt: int, do_sample: bool = True) -> "LogitsProcessorList":
     """What transformers would apply for these parameters."""
+    from transformers import GenerationConfig, GenerationMixin  # seconds, which others of the suite need not wait for
+
     config = GenerationConfig(
         do_sample=do_sample, temperature=params.temperature or None, top_k=params.top_k, top_p=params.top_p,
         min_p=params.min_p or None, repetition_penalty=params.repetition_penalty,
