@@ -1,8 +1,6 @@
 """The schedule of checks: who gets the time, what a check sees of the others (nothing), and who is excused."""
 
-import itertools
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +35,20 @@ def endless(plug: Any, session: Session) -> Iterator[Verdict]:
         yield Verdict("INCONCLUSIVE", "e-process", n=1)
 
 
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], float]:
+    """A clock that only moves by work(seconds), and by a little at every look."""
+    now = [0.0]
+
+    def goes_on(seconds: float = 1e-6) -> float:
+        now[0] += seconds
+        return now[0]
+
+    for module in (schedule, session_of_a_run):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=goes_on))
+    return goes_on
+
+
 def late(plug: Any, session: Session) -> Iterator[Verdict]:
     """Wrong at its fifth input only."""
     yield from [Verdict("PASS", n=i) for i in range(1, 5)]
@@ -50,28 +62,35 @@ def test_a_test_that_is_never_sure_does_not_starve_a_check_of_finite_work() -> N
     assert found.verdict == "FAIL"
 
 
-def test_a_test_in_whose_first_slice_nothing_was_drafted_is_not_left_there() -> None:
+def test_a_test_in_whose_first_slice_nothing_was_drafted_is_not_left_there(work: Callable[[float], float]) -> None:
     """Beside one that is short of draws it gets its time too: it is no surer than that one."""
     def unseen(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
+            work(0.001)
             yield Verdict("UNVERIFIED", "e-process", n=1)
+
+    def short(plug: Any, session: Session) -> Iterator[Verdict]:
+        while True:
+            work(0.001)
+            yield Verdict("INCONCLUSIVE", "e-process", n=1)
 
     heard: list[str] = []
     judge(Engine(), Session("x", "kernel", budget=0.1), [
-        made("kernel.unseen", unseen, statistical=True), made("kernel.short", endless, statistical=True)],
+        made("kernel.unseen", unseen, statistical=True), made("kernel.short", short, statistical=True)],
         lambda event, check, verdict: heard.append(check))
     assert heard.count("kernel.unseen") > 10
 
 
-def test_a_test_that_never_sees_speculation_has_no_more_time_than_others_once_it_has_draws_enough() -> None:
+def test_a_test_that_never_sees_speculation_has_no_more_time_than_others_once_it_has_draws_enough(
+        work: Callable[[float], float]) -> None:
     def unseen(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
-            time.sleep(0.001)
+            work(0.001)
             yield Verdict("UNVERIFIED", "e-process", mde=0.01)
 
     def seen(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
-            time.sleep(0.001)
+            work(0.001)
             yield Verdict("PASS", "e-process", mde=0.018)
 
     unsure, sure = judge(Engine(), Session("x", "kernel", budget=0.3), [
@@ -99,16 +118,16 @@ def test_a_check_knows_whether_a_test_still_goes_on() -> None:
     assert alone.what == "the end"
 
 
-def test_slow_slices_take_no_more_than_their_share() -> None:
+def test_slow_slices_take_no_more_than_their_share(work: Callable[[float], float]) -> None:
     """A test whose slices are long waits while the others come to as much time."""
     def slow(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
-            time.sleep(0.05)
+            work(0.05)
             yield Verdict("INCONCLUSIVE", "e-process")
 
     def quick(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
-            time.sleep(0.001)
+            work(0.001)
             yield Verdict("INCONCLUSIVE", "e-process")
 
     runs = {"kernel.slow": slow, "kernel.a": quick, "kernel.b": quick}
@@ -128,11 +147,9 @@ def seeing(log: list[str], name: str, mdes: list[float]) -> Any:
 
 
 def test_the_test_that_is_furthest_from_its_goal_is_next_and_slow_ones_have_a_goal_of_their_own(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        work: Callable[[float], float]) -> None:
     """Goals of .005 and .02: a slow test at .048 is as far as others at .012. Every slice takes as long."""
-    ticks, log = itertools.count(), []  # type: ignore[var-annotated]
-    for module in (schedule, session_of_a_run):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 1000))
+    log: list[str] = []
     chosen = [made("kernel.a", seeing(log, "a", [0.02, 0.011, 0.008]), statistical=True),
               made("kernel.b", seeing(log, "b", [0.012, 0.009]), statistical=True),
               made("kernel.slow", seeing(log, "slow", [0.048, 0.034]), statistical=True, slow=True)]
@@ -172,7 +189,7 @@ def test_a_lossy_engine_is_excused_from_the_law_and_from_nothing_else(method: An
     assert judge(Engine(), Session("x", "kernel"), chosen)[0].verdict == "FAIL"
 
 
-def test_a_pass_that_could_have_missed_too_much_is_none() -> None:
+def test_a_goes_onthat_could_have_missed_too_much_is_none() -> None:
     def weak(plug: Any, session: Session) -> Iterator[Verdict]:
         yield Verdict("PASS", "e-process", mde=0.015)
 
