@@ -119,16 +119,16 @@ def test_a_check_knows_whether_a_test_still_goes_on() -> None:
 
 
 def test_slow_slices_take_no_more_than_their_share(work: Callable[[float], float]) -> None:
-    """A test whose slices are long waits while the others come to as much time."""
+    """A test that is behind for ever takes four times what the others have on average, and no more."""
     def slow(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
             work(0.05)
-            yield Verdict("INCONCLUSIVE", "e-process")
+            yield Verdict("INCONCLUSIVE", "e-process", mde=0.5)
 
     def quick(plug: Any, session: Session) -> Iterator[Verdict]:
         while True:
             work(0.001)
-            yield Verdict("INCONCLUSIVE", "e-process")
+            yield Verdict("INCONCLUSIVE", "e-process", mde=0.1)
 
     runs = {"kernel.slow": slow, "kernel.a": quick, "kernel.b": quick}
     said = judge(Engine(), Session("x", "kernel", budget=1.0),
