@@ -99,6 +99,7 @@ class Engine:
     name = "engine"
     lossless = True
     own_draft = False  # True: it drafts by itself (n-gram lookup, early exit) and is made with draft None
+    mixes_drafts = False  # True: beside a draft model it drafts in other ways, so that acceptance says nothing of the model
     supports: Collection[str] = ()
 
     def __init__(self, target: Path, draft: Path | None):

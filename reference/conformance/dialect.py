@@ -193,7 +193,8 @@ def _first_model(client: Client) -> str:
 def _joined(parts: list[Answer]) -> Answer:
     last = parts[-1]
     tokens = None if any(p.tokens is None for p in parts) else tuple(t for p in parts for t in p.tokens or ())
-    return replace(last, text="".join(p.text for p in parts), tokens=tokens)
+    finish = next((p.finish for p in reversed(parts) if p.finish != "None"), last.finish)
+    return replace(last, text="".join(p.text for p in parts), tokens=tokens, finish=finish)
 
 
 def _field(data: Any, name: str, kind: type) -> Any:

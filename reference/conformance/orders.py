@@ -51,6 +51,19 @@ def _next_row(lengths: Sequence[int], later: int = 0) -> tuple[Tensor, Tensor]:
     return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
 
 
+def _first_of_next(lengths: Sequence[int], later: int) -> tuple[Tensor, Tensor]:
+    """The first tokens of texts 2, 4, .., and those of texts 1, 3, .. that stand so much later in theirs."""
+    begin = 0
+    first: list[int] = []
+    second: list[int] = []
+    for one, other in zip(lengths[::2], lengths[1::2], strict=False):
+        if one and other:
+            first.append(begin + one)
+            second.append(begin + later if later < one else -1)
+        begin += one + other
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+
+
 def _likely(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
     return [table.law for table in tables]
 
@@ -98,5 +111,7 @@ NEIGHBOURS = Direction("of neighbours", _likely, _TWICE, _TWICE, _next_token)
 _SHARED = "rows share random numbers"
 BESIDE = Direction("of rows side by side", _likely, _SHARED, _SHARED, _next_row)
 ASKEW = Direction("of a row and the next token of the row before", _likely, _SHARED, _SHARED, partial(_next_row, later=1))
+AHEAD = tuple(Direction(f"of a first token and token {later + 1} of the row before", _likely, _SHARED, _SHARED,
+                        partial(_first_of_next, later=later)) for later in (1, 2, 3, 4))
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")

@@ -15,46 +15,57 @@ TIE = 1e-3  # scores
 
 
 @dataclass(frozen=True)
+class Convention:
+    """Where engines differ: each way is right."""
+
+    counts_prompt: bool = False  # presence and frequency penalties look at the prompt too, as in llama.cpp; else, as at
+    #                              OpenAI's and in vLLM, at the output alone. The repetition penalty always looks at both.
+    filters_first: bool | None = None  # top-p and min-p before the temperature; None: where that matters nothing is said
+
+
+@dataclass(frozen=True)
 class Row:
     law: list[float]  # [V]
     doubtful: bool = False
 
 
 def row(scores: Sequence[float], params: SamplingParams, prompt: Sequence[int] = (), output: Sequence[int] = (),
-        counts_prompt: bool = False) -> Row:
-    """The law of the token after prompt and output.
-
-    Args:
-        scores: [V], the model's. counts_prompt: presence and frequency penalties look at the prompt too, as in llama.cpp;
-            else at the output alone, as at OpenAI's and in vLLM. The repetition penalty always looks at both.
-    """
-    adjusted = _adjusted(scores, params, prompt, output, counts_prompt)
+        convention: Convention = Convention()) -> Row:
+    """The law of the token after prompt and output, by the model's scores [V]."""
+    adjusted = _adjusted(scores, params, prompt, output, convention.counts_prompt)
     if params.temperature == 0:
         first, second = sorted(adjusted, reverse=True)[:2]
         best = adjusted.index(first)
         return Row([float(token == best) for token in range(len(adjusted))], first - second < TIE)
-    order = sorted(range(len(adjusted)), key=lambda token: -adjusted[token])
-    top = adjusted[order[0]]
-    weights = [math.exp((score - top) / params.temperature) for score in adjusted]
-    kept, doubtful = order, False
-    if 0 < params.top_k < len(kept):
-        doubtful |= adjusted[kept[params.top_k - 1]] - adjusted[kept[params.top_k]] < EDGE
-        kept = kept[: params.top_k]
-    if params.top_p < 1:
-        total, running, count = sum(weights[token] for token in kept), 0.0, 0
-        while count < len(kept) and running < params.top_p:  # the token that passes the edge stays
-            running += weights[kept[count]] / total
-            count += 1
-            doubtful |= abs(running - params.top_p) < EDGE
-        kept = kept[:count]
+    seen = {None: (params.temperature, 1.0), True: (1.0,), False: (params.temperature,)}[convention.filters_first]
+    ways = [_kept(adjusted, params, temperature, k_first) for temperature in seen for k_first in (True, False)]
+    kept, doubtful = ways[0][0], any(way != (ways[0][0], False) for way in ways)
+    top = max(adjusted)
+    weights = {token: math.exp((adjusted[token] - top) / params.temperature) for token in kept}
+    total = sum(weights.values())
+    return Row([weights.get(token, 0.0) / total for token in range(len(adjusted))], doubtful)
+
+
+def _kept(adjusted: Sequence[float], params: SamplingParams, temperature: float, k_first: bool) -> tuple[list[int], bool]:
+    """The tokens that the filters leave, the likeliest first; and whether one stands at an edge. temperature: what top-p and
+    min-p see. k_first: whether top-p sees what top-k has left."""
+    kept, doubtful = sorted(range(len(adjusted)), key=lambda token: -adjusted[token]), False
+    weights = [math.exp((score - adjusted[kept[0]]) / temperature) for score in adjusted]
+    for cut_to_k in (k_first, not k_first):
+        if cut_to_k and 0 < params.top_k < len(kept):
+            doubtful |= adjusted[kept[params.top_k - 1]] - adjusted[kept[params.top_k]] < EDGE
+            kept = kept[: params.top_k]
+        elif not cut_to_k and params.top_p < 1:
+            total, running, count = sum(weights[token] for token in kept), 0.0, 0
+            while count < len(kept) and running < params.top_p:  # the token that passes the edge stays
+                running += weights[kept[count]] / total
+                count += 1
+                doubtful |= abs(running - params.top_p) < EDGE
+            kept = kept[:count]
     if params.min_p:
         doubtful |= any(abs(weights[token] - params.min_p) < EDGE for token in kept)  # the likeliest one's weight is 1
         kept = [token for token in kept if weights[token] >= params.min_p]
-    total = sum(weights[token] for token in kept)
-    law = [0.0] * len(adjusted)
-    for token in kept:
-        law[token] = weights[token] / total
-    return Row(law, doubtful)
+    return kept, doubtful
 
 
 def _adjusted(scores: Sequence[float], params: SamplingParams, prompt: Sequence[int], output: Sequence[int],

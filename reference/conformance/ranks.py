@@ -24,6 +24,7 @@ from . import reading
 from .asking import Row
 from .contract import Completion
 from .orders import Direction
+from .params_oracle import Convention
 from .reading import Laws
 from .toys import Toy
 from .verdict import Picture
@@ -78,10 +79,10 @@ class Ranks:
         self.settings: list[tuple[str, str]] = []  # toys and settings, in the order in which they came
 
     def read(self, toy: Toy, rows: Sequence[Row], answers: Sequence[Completion],
-             counts_prompt: bool = False) -> reading.Fault | None:
+             convention: Convention = reading.PLAIN_WAY) -> reading.Fault | None:
         """Take in answers, unless one of them is wrong by itself: that fault is returned."""
         texts = reading.restored(toy, rows, answers)
-        tables = list(reading.laws(toy, rows, texts, counts_prompt))
+        tables = list(reading.laws(toy, rows, texts, convention))
         read = reading.check(rows, answers, texts, tables)
         if read.faults:
             return read.faults[0]

@@ -10,10 +10,10 @@ from ..types import SamplingParams
 from . import params_oracle
 from .asking import Row
 from .contract import Completion
-from .params_oracle import ended
+from .params_oracle import Convention, ended
 from .toys import Toy, scores
 
-PLAIN = SamplingParams()
+PLAIN, PLAIN_WAY = SamplingParams(), Convention()
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Laws:
     doubtful: Tensor  # [M] bool
 
 
-def laws(toy: Toy, rows: Sequence[Row], texts: Sequence[Sequence[int]], counts_prompt: bool = False) -> Iterator[Laws]:
+def laws(toy: Toy, rows: Sequence[Row], texts: Sequence[Sequence[int]],
+         convention: Convention = PLAIN_WAY) -> Iterator[Laws]:
     """For each row and its output, the laws that it should have been drawn from."""
     whole = [[*prompt, *text] for (prompt, _), text in zip(rows, texts, strict=True)]
     for (prompt, params), text, table in zip(rows, texts, scores(toy.target, whole, [len(prompt) for prompt, _ in rows]),
@@ -33,7 +34,7 @@ def laws(toy: Toy, rows: Sequence[Row], texts: Sequence[Sequence[int]], counts_p
         if replace(params, seed=None, max_new_tokens=64, stop_ids=(), stop_sequences=()) == PLAIN:
             yield Laws(table, table.softmax(-1), torch.zeros(len(table), dtype=torch.bool))
             continue
-        made = [params_oracle.row(line, params, prompt, text[:i], counts_prompt) for i, line in enumerate(table.tolist())]
+        made = [params_oracle.row(line, params, prompt, text[:i], convention) for i, line in enumerate(table.tolist())]
         yield Laws(table, torch.tensor([one.law for one in made], dtype=torch.float64),
                    torch.tensor([one.doubtful for one in made]))
 
@@ -63,10 +64,10 @@ class Reading:
 
 
 def read(toy: Toy, rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9,
-         counts_prompt: bool = False) -> Reading:
+         convention: Convention = PLAIN_WAY) -> Reading:
     """As `check`, from the answers alone."""
     texts = restored(toy, rows, answers, room)
-    return check(rows, answers, texts, list(laws(toy, rows, texts, counts_prompt)), room)
+    return check(rows, answers, texts, list(laws(toy, rows, texts, convention)), room)
 
 
 def check(rows: Sequence[Row], answers: Sequence[Completion], texts: Sequence[list[int]], tables: Sequence[Laws],

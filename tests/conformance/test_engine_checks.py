@@ -23,7 +23,7 @@ from reference.conformance.zoo.judged import trial
 ENGINE = {item.id: item for item in checks("engine")}
 BUGS = {bug.name: bug for bug in ENGINE_BUGS}
 # Thousands of texts each: `specdec zoo --level engine` has them.
-SLOW = {"bonus-temperature-twice", "stream-one-row-on", "temperatures-stay"}
+SLOW = {"bonus-temperature-twice", "stream-one-row-on", "stream-three-on", "seed-plus-step", "temperatures-stay"}
 TEXT = ["engine.stop-token", "engine.stop-sequence", "engine.end-token", "engine.metrics", "engine.draft-is-target"]
 
 
@@ -92,9 +92,9 @@ def test_penalties_may_count_the_prompt(monkeypatch):
 
     for module in ("decode", "draft.model"):
         monkeypatch.setattr(f"reference.{module}.history", with_prompt)
-    verdict = run(Looped, "engine.penalties", budget=20, mde=0.15)["engine.penalties"]
+    verdict = run(Looped, "engine.penalties", budget=40, mde=0.08)["engine.penalties"]
     assert verdict.verdict != "FAIL"
-    assert verdict.what == "counts presence and frequency of prompt and output"
+    assert verdict.what.endswith(" texts: presence and frequency of prompt and output")
 
 
 class Spoiled(Looped):

@@ -1,8 +1,8 @@
 """What engines report beside their text: counts, log probabilities; and drafts that must be accepted or refused."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 import torch
 
@@ -26,12 +26,22 @@ def metrics_of(done: Completion) -> Metrics:
     return done.metrics
 
 
-def cycles(one: Asked, prompt: Sequence[int]) -> tuple[list[int], int] | None:
-    """How many tokens each cycle of a greedy text gained, and the fewest drafted tokens that went to waste; None where the
-    same text is drafted in another way each time.
+@dataclass(frozen=True)
+class Cycles:
+    """What the cycles of a greedy text did."""
+
+    gained: list[int]  # tokens, each
+    wasted: int  # drafted tokens that were not accepted, the fewest that it can have been
+    accepted: int
+    drafted: int
+
+
+def cycles(one: Asked, prompt: Sequence[int]) -> Cycles | None:
+    """None where the same text is drafted in another way each time.
 
     From texts of every length up to LENGTH: one of n tokens takes as many target steps as it takes to reach n. A draft
-    that is cut by the text's end is no waste, so the fewest of the last 16 lengths count.
+    that is cut by the text's end is no waste, so the fewest of the last 16 lengths count; nor are the other branches of a
+    tree, of which a cycle that gains as much leaves as many.
     """
     longest = (prompt, greedy(one.toy, LENGTH))
     done = one.answers([*[(prompt, greedy(one.toy, most)) for most in range(1, LENGTH)], *[longest] * 4])
@@ -40,7 +50,18 @@ def cycles(one: Asked, prompt: Sequence[int]) -> tuple[list[int], int] | None:
         return None
     steps = [count.target_steps for count in counts if count.target_steps is not None]
     gained = [steps.count(step) for step in range(1, max(steps, default=0))]  # the last may be cut short
-    return gained, min(count.drafted - count.accepted for count in counts[-16:])
+    left = [0] + [counts[length - 1].drafted - counts[length - 1].accepted for length in accumulate(gained)]
+    branches = {gain: min(later - before for (before, later), own in zip(pairwise(left), gained, strict=True) if own == gain)
+                for gain in gained if gain > 1}
+    wasted = min(count.drafted - count.accepted for count in counts[-16:]) - sum(branches.get(gain, 0) for gain in gained)
+    return Cycles(gained, max(0, wasted), counts[-1].accepted, counts[-1].drafted)
+
+
+def _other_drafts(engine: type[Engine]) -> str:
+    """Why drafts need not be those of the draft model."""
+    if getattr(engine, "own_draft", False):
+        return "the engine takes no draft model"
+    return "the engine mixes drafts of several sources" if getattr(engine, "mixes_drafts", False) else ""
 
 
 @engine_check("engine.draft-is-target", needs=("metrics",))
@@ -48,11 +69,12 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
     """When the draft is the target, is every draft accepted, cycle after cycle?
 
     At temperature 0 and after other calls of the same engine. A draft whose cache lacks a token, or that stands at a wrong
-    position, still gives the right text: acceptance alone shows it. PASS where nothing drafted goes to waste, or where no
-    cycle gains fewer tokens than an earlier one (which is what trees can do).
+    position, still gives the right text: acceptance alone shows it. FAIL where no drafted token is ever accepted, or where
+    some go to waste and a cycle gains fewer tokens than an earlier one. The other branches of trees are no waste; a draft
+    that is always as much too short is not noticed. An engine that mixes drafts of several sources says `mixes_drafts`.
     """
-    if getattr(engine, "own_draft", False):
-        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+    if why := _other_drafts(engine):
+        yield Verdict("UNSUPPORTED", "none", why)
         return
     one = asked(engine, session, "wide-same")
     prompts = [found.prompt for found in written("wide-same", 48)[:2]]
@@ -61,14 +83,15 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
         if looked is None:
             yield DRAWN
             return
-        gained, wasted = looked
-        shrinks = any(later < earlier for earlier, later in pairwise(gained[1:]))
-        if wasted and (shrinks or not gained):
-            yield Verdict("FAIL", what=f"of the target's own drafts at least {wasted} tokens are rejected; the cycles gain "
-                          f"{gained} tokens: text is right, speed is lost", case=f"prompt {list(prompt)}, draft = target",
-                          n=number * LENGTH)
+        shrinks = any(later < earlier for earlier, later in pairwise(looked.gained[1:]))
+        never = bool(looked.drafted and not looked.accepted)
+        if never or (looked.wasted and (shrinks or not looked.gained)):
+            yield Verdict("FAIL", what=f"of the target's own drafts at least {looked.drafted if never else looked.wasted} "
+                          f"tokens are rejected; the cycles gain {looked.gained} tokens: text is right, speed is lost",
+                          case=f"prompt {list(prompt)}, draft = target", n=number * LENGTH)
             return
-    yield Verdict("PASS", what=f"every draft accepted; the cycles gain {gained[:6]} tokens", n=len(prompts) * LENGTH)
+        told = f"{looked.accepted} of {looked.drafted} drafted tokens accepted; the cycles gain {looked.gained[:6]} tokens"
+    yield Verdict("PASS", what=told, n=len(prompts) * LENGTH)
 
 
 @engine_check("engine.after-reject", needs=("metrics",))
@@ -78,8 +101,8 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     The draft model disagrees with the target in one place of a greedy text of 40 tokens. A draft that keeps the rejected
     token in its cache, or loses its place, is rejected from there on, though the text is right.
     """
-    if getattr(engine, "own_draft", False):
-        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+    if why := _other_drafts(engine):
+        yield Verdict("UNSUPPORTED", "none", why)
         return
     one = asked(engine, session, "wide-near")
     once = [found for found in written("wide-near", 48)
@@ -89,12 +112,11 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         if looked is None:
             yield DRAWN
             return
-        gained, wasted = looked
-        longest = max(gained, default=0)
+        gained, longest = looked.gained, max(looked.gained, default=0)
         short = sum(count < longest for count in gained)  # one that is rejected, one that the prefill's token begins
-        if wasted > (longest + 1 if gained else 16) and (short > 2 or not gained):
+        if looked.wasted > (longest + 1 if gained else 16) and (short > 2 or not gained):
             yield Verdict("FAIL", what=f"a draft that is wrong once is rejected again and again: the cycles gain {gained} "
-                          f"tokens, at least {wasted} drafted tokens are wasted: text is right, speed is lost",
+                          f"tokens, at least {looked.wasted} drafted tokens are wasted: text is right, speed is lost",
                           case=f"prompt {list(found.prompt)}, draft wrong after {found.missed[0]} tokens", n=number * LENGTH)
             return
     yield Verdict("PASS", what=f"drafts accepted again; the cycles gain {gained[:8]} tokens", n=len(once[:4]) * LENGTH)

@@ -1,16 +1,19 @@
 """Sampling parameters of engines, on drafted, replaced and bonus tokens alike.
 
-Settings are such that all engines agree on their law: one filter at a time, top-p and min-p at temperature 1; filters whose
-edge float32 may miss are left out, place by place. The judge's law of the parameters is its own (`params_oracle`).
+Where engines do not agree on the law of two parameters together, one of their conventions has to hold, or the place is left
+out; so is one where float32 may miss the edge of a filter. The judge's law of the parameters is its own (`params_oracle`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
+from typing import Any
 
 from ...types import SamplingParams
 from ..asking import Row, asked, engine_check
 from ..contract import Engine
 from ..orders import LIKELY, PLAIN
+from ..params_oracle import Convention
 from ..ranks import Ranks
 from ..reading import read
 from ..session import Session
@@ -19,7 +22,13 @@ from ..verdict import Verdict
 from .engine_law import direction, ranked, slices
 from .engine_text import greedy, said
 
-CONVENTIONS = (("presence and frequency of the output", False), ("presence and frequency of prompt and output", True))
+PENALTIES: tuple[dict[str, Any], ...] = (
+    {"presence_penalty": 1.0}, {"frequency_penalty": 0.7}, {"repetition_penalty": 1.6},
+    {"presence_penalty": 0.8, "frequency_penalty": 0.5}, {"presence_penalty": -0.5, "repetition_penalty": 1.3})
+COUNTING = {"presence and frequency of the output": Convention(),
+            "presence and frequency of prompt and output": Convention(counts_prompt=True)}
+ORDER = {"the temperature comes before the filter": Convention(filters_first=False),
+         "the temperature comes after the filter": Convention(filters_first=True)}
 
 
 def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
@@ -53,21 +62,26 @@ def top_k(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
 @engine_check("engine.top-p", law=True, statistical=True, needs=("sampling", "top_p"))
 def top_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """With top-p 0.01, 0.5 and 0.85, does every token come from the nucleus, by its law?
+    """With top-p, alone, beside a temperature and beside top-k, does every token come from the nucleus, by its law?
 
-    The nucleus is the fewest likeliest tokens that reach top-p together, and never empty. A single token from outside fails
-    at once.
+    0.01, 0.5 and 0.85 alone, 0.85 at temperature 0.5, and 0.95 with top-k 2, where the engine has it. The nucleus is the
+    fewest likeliest tokens that reach top-p together, and never empty. A single token from outside fails at once. Engines
+    apply the temperature before top-p or after it: one of the two conventions has to hold. Tokens for which it matters
+    whether top-k or top-p comes first are left out.
     """
-    yield from with_each(engine, session, {"top_p": 0.5}, {"top_p": 0.85}, {"top_p": 0.01})
+    both = [{"top_p": 0.95, "top_k": 2}] if asked(engine, session, "small").has("top_k") else []
+    yield from either(engine, session, ORDER, [{"top_p": 0.5}, {"top_p": 0.85}, {"top_p": 0.85, "temperature": 0.5}, *both,
+                                               {"top_p": 0.01}])
 
 
 @engine_check("engine.min-p", law=True, statistical=True, needs=("sampling", "min_p"))
 def min_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """With min-p 0.05 and 0.2, does every token have that share of the likeliest one's probability, by its law?
+    """With min-p, alone and beside a temperature, does every token have that share of the likeliest one's probability?
 
-    A single token below the line fails at once.
+    0.05 and 0.2 alone, and 0.1 at temperature 0.5, by the law. A single token below the line fails at once. Engines apply
+    the temperature before min-p or after it: one of the two conventions has to hold.
     """
-    yield from with_each(engine, session, {"min_p": 0.05}, {"min_p": 0.2})
+    yield from either(engine, session, ORDER, [{"min_p": 0.05}, {"min_p": 0.2}, {"min_p": 0.1, "temperature": 0.5}])
 
 
 @engine_check("engine.logit-bias", law=True, statistical=True, needs=("logit_bias",))
@@ -94,15 +108,16 @@ def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Do penalties look at the text, the drafted tokens before a place counted in and rejected ones never?
 
     First at temperature 0 with a repetition penalty, which counts prompt and output everywhere. Then, where the engine
-    samples, the law of tokens under presence and frequency penalties, which engines count over the output or over prompt
-    and output: one of the two conventions has to hold.
+    samples, the law of tokens under presence and frequency penalties, each alone, both together and beside a repetition
+    penalty, where drafts are rejected and where none is. Engines count presence and frequency over the output or over
+    prompt and output: one of the two conventions has to hold.
     """
     verdict = greedily(engine, session, ("wide-same", "wide", "wide-opposed"), "a repetition penalty", lambda name, toy: [
         (found.prompt, greedy(toy, 24, repetition_penalty=1.4)) for found in written(name, 48)[:6]])
     if verdict.verdict == "FAIL" or not asked(engine, session, "wide").has("sampling"):
         yield verdict
         return
-    yield from _counting(engine, session)
+    yield from either(engine, session, COUNTING, PENALTIES)
 
 
 def greedily(engine: type[Engine], session: Session, names: Sequence[str], what: str,
@@ -117,31 +132,38 @@ def greedily(engine: type[Engine], session: Session, names: Sequence[str], what:
     return said(readings, what, tried)
 
 
-def _counting(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """The law under presence and frequency penalties, by either convention."""
-    one = asked(engine, session, "small")
-    base = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
-    prompts = [found.prompt for found in written("small", 48)[:4]]
+def either(engine: type[Engine], session: Session, conventions: Mapping[str, Convention],
+           settings: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+    """As `with_each`, by one of several conventions, the same for all settings."""
+    ones = [asked(engine, session, name) for name in ("small", "small-same")]
+    prompts = [[found.prompt for found in written(one.toy.name, 48)[:4]] for one in ones]
+    each = [slices(one, session, some, *(SamplingParams(max_new_tokens=most, stop_ids=(one.toy.eos,), **setting)
+                                         for most in (12, 3) for setting in settings))
+            for one, some in zip(ones, prompts, strict=True)]
     ways = (LIKELY, direction(engine), PLAIN)
-    tests = {name: Ranks(ways, session.alpha(), session.generator(session.check, name)) for name, _ in CONVENTIONS}
+    tests = {name: Ranks(ways, session.alpha(), session.generator(session.check, name)) for name in conventions}
     wrong: dict[str, str] = {}
-    for rows, answers in slices(one, session, prompts, replace(base, presence_penalty=1.0),
-                                replace(base, frequency_penalty=0.7)):
-        for name, prompt_too in CONVENTIONS:
+    texts = 0
+    for one, run in cycle(zip(ones, each, strict=True)):
+        rows, answers = next(run)
+        texts += len(rows)
+        for name, convention in conventions.items():
             if name in wrong:
                 continue
-            fault = tests[name].read(one.toy, rows, answers, prompt_too)
+            fault = tests[name].read(one.toy, rows, answers, convention)
             worst = tests[name].worst()
             if fault or worst.rejected:
                 wrong[name] = str(fault or worst)
-        standing = [name for name, _ in CONVENTIONS if name not in wrong]
-        found = tests[standing[0] if standing else CONVENTIONS[0][0]].worst().test.finding()
-        verdict = Verdict("PASS", "e-process", f"counts {' or '.join(standing)}", "", found.n, session.alpha(), found.mde,
-                          found.tv, found.interval)
+        standing = [name for name in conventions if name not in wrong]
+        worst = tests[standing[0] if standing else next(iter(conventions))].worst()
+        found = worst.test.finding()
+        verdict = Verdict("PASS", "e-process", f"{texts} texts: {' or '.join(standing)}", "", found.n, session.alpha(),
+                          found.mde, found.tv, found.interval, (worst.picture(),))
         if not standing:
-            why = wrong[CONVENTIONS[0][0]]
-            yield replace(verdict, verdict="FAIL", what=f"counts neither the output nor prompt and output: {why}",
-                          case=f"toy small, {len(prompts)} prompts")
+            (first, why), *others = wrong.items()
+            yield replace(verdict, verdict="FAIL", what=why if all(other == why for _, other in others) else
+                          f"by no convention, neither {' nor '.join(conventions)}; {first}: {why}",
+                          case="toys small, small-same", cause=worst.cause if worst.rejected else "")
             return
         yield verdict
         if found.mde <= session.goal:

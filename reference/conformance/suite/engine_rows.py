@@ -13,7 +13,7 @@ from ...types import SamplingParams
 from .. import reading
 from ..asking import Asked, Row, asked, engine_check
 from ..contract import Engine
-from ..orders import ASKEW, BESIDE, LIKELY
+from ..orders import AHEAD, ASKEW, BESIDE, LIKELY
 from ..ranks import Ranks
 from ..reading import read
 from ..session import ALPHA, Session
@@ -23,7 +23,7 @@ from .engine_law import direction
 from .engine_text import greedy
 
 LENGTH = 16
-SEEDS = (0, 1, 257, 65793)  # 65793 = 2^16 + 2^8 + 1
+SEEDS = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
 MANY = 320  # rows of one batch: more than a block of 256 streams
 OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (  # kinds of sampled rows that a mixed batch has, and what each needs
     ("hot", "sampling", {"temperature": 1.5}), ("top-k", "top_k", {"top_k": 3}), ("top-p", "top_p", {"top_p": 0.6}),
@@ -36,10 +36,10 @@ EXCUSED = 1  # rows that a float error may have moved over an edge when the batc
 def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does a seed bring its text back, alone and in any batch, and another seed another text?
 
-    Four prompts with four seeds each, alone, alone again, in one batch, and in a batch turned round. Alone, every text
-    must come back; in a batch, one of the sixteen may differ, since sums in another order move an edge now and then. Seed 0
-    is a seed, and the others are alike in their low 8 bits, two of them in their low 16: two seeds that write the same four
-    texts are one.
+    Four prompts with six seeds each, alone, alone again, in one batch, and in a batch turned round. Alone, every text
+    must come back; in a batch, one of the 24 may differ, since sums in another order move an edge now and then. Seed 0
+    is a seed, three of the others are alike in their low 8 bits, two of them in their low 16, and two in the 24 bits that
+    float32 keeps: two seeds that write the same four texts are one.
     """
     one = asked(engine, session, "wide")
     params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(one.toy.eos,))
@@ -84,14 +84,20 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Are requests without a seed independent, of each other and of the calls before?
 
     The same prompt many times over, in one batch and in calls one after another. First no long text may come twice, in a
-    batch of 320 rows or in eight calls; then the ranks of tokens of two neighbours must be independent, at the same place
-    and one place on: shared coins show even where the texts differ, and no law of a single text shows them.
+    batch of 320 rows, in eight calls, or after a request with a seed, always the same. Then the ranks of tokens of two
+    neighbours must be independent, at the same place and one place on, and a first token's of the next four of the row
+    before (the MDE is without these): shared coins show even where the texts differ, and no law of a single text shows
+    them. Rows whose seeds follow each other are neighbours too.
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
     params = SamplingParams(max_new_tokens=28, stop_ids=(one.toy.eos,))
     texts = [done.tokens for many in ((MANY, 1) if one.has("batch") else (1,))
              for done in one.answers([(prompt, params)] * max(many, 8), together=many)]
+    if one.has("seed"):
+        for _ in range(8):
+            one.answers([(prompt, replace(params, seed=42))])
+            texts += [done.tokens for done in one.answers([(prompt, params)])]
     if wrong := _repeated(one, prompt, texts):
         yield Verdict("FAIL", what=wrong, case=f"prompt {list(prompt)}, no seed", n=len(texts))
         return
@@ -99,20 +105,25 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
 
 def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Ranks of tokens at the same place, and at the next one, of neighbours in a batch, and of a row and itself in the next
-    call. Of both ways the one that has seen less is next."""
+    """Ranks of tokens at the same place, and a little later, of neighbours in a batch, of a row and itself in the next call,
+    and of two seeds that follow each other. Of these ways the one that has seen least is next."""
     one = asked(engine, session, "small")
     prompt = written("small", 48)[0].prompt
     row = (prompt, SamplingParams(max_new_tokens=8, stop_ids=(one.toy.eos,)))
-    ways = ("in one batch", "call after call") if one.has("batch") else ("call after call",)
+    ways = [*["in one batch"] * one.has("batch"), "call after call", *["seed after seed"] * one.has("seed")]
+    seed = session.seed_for(session.check) % 2**30
     most = 512 if one.has("batch") else 64  # rows
-    tests = {name: Ranks((BESIDE, ASKEW), session.alpha(len(ways)), session.generator(session.check, name)) for name in ways}
+    tests = {name: Ranks((BESIDE, ASKEW, *AHEAD), session.alpha(len(ways)), session.generator(session.check, name))
+             for name in ways}
     begun = dict.fromkeys(ways, 0)
     while True:
-        name = min(tests, key=lambda name: tests[name].worst().test.n)
+        name = min(tests, key=lambda name: tests[name].tests[BESIDE].n)
         rows = [row] * min(8 << min(2 * begun[name], 10), most)
         begun[name] += 1
-        together = len(rows) if name == "in one batch" else len(rows) // 2 if one.has("batch") else 1
+        if name == "seed after seed":
+            rows = [(prompt, replace(row[1], seed=seed + i)) for i in range(len(rows))]
+            seed += len(rows)
+        together = len(rows) // (2 if name == "call after call" else 1) if one.has("batch") else 1
         answers = one.answers(rows, together=together)
         if 1 < together < len(rows):  # two calls: each row beside itself
             answers = [answer for both in zip(answers[:together], answers[together:], strict=True) for answer in both]
@@ -124,13 +135,13 @@ def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         verdict = Verdict("PASS", "e-process", f"neighbours, {' and '.join(tests)}", "", said.n, worst.test.alpha,
                           tv=said.tv, interval=said.interval)
         if said.rejected:
-            yield replace(verdict, verdict="FAIL", what=f"requests without a seed depend on each other {name}, by the ranks "
-                          f"{worst.way.name}", case=f"prompt {list(prompt)}", mde=said.mde, cause=worst.cause)
+            yield replace(verdict, verdict="FAIL", case=f"prompt {list(prompt)}", mde=said.mde, cause=worst.cause,
+                          what=f"requests depend on each other {name}, by the ranks {worst.way.name}")
             return
         if not all(begun.values()):
             continue
-        mde = max(sample.finding().mde for test in tests.values() for sample in test.tests.values())
-        yield replace(verdict, n=sum(test.worst().test.n for test in tests.values()), mde=mde)
+        mde = max(test.tests[way].finding().mde for test in tests.values() for way in (BESIDE, ASKEW))
+        yield replace(verdict, n=sum(test.tests[BESIDE].n for test in tests.values()), mde=mde)
         if mde <= session.goal:
             return
 

@@ -116,6 +116,22 @@ def end_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
                len(rows))
 
 
+SAMPLED = 64  # texts
+
+
+def _sampled_stops(one: Asked, kind: str) -> list[Row]:
+    """Sampled texts that end with what is common in them: any of their tokens may be drafted, replaced or a bonus."""
+    rows: list[Row] = []
+    for i in range(SAMPLED):
+        found = written(one.toy.name, 48)[i % 4]
+        at, size = i // 4, 1 + i % 2
+        wanted = [found.text[at + j: at + j + size] for j in range(3)]  # three, so that one of them comes
+        stops = greedy(one.toy, 24, temperature=1.0, stop_ids=(one.toy.eos, *(stop[0] for stop in wanted))) \
+            if kind == "token" else greedy(one.toy, 24, temperature=1.0, stop_sequences=tuple(wanted))
+        rows.append((found.prompt, stops))
+    return rows
+
+
 def _stopped(one: Asked, kind: str) -> list[Row]:
     """Greedy texts with a stop after each of their first tokens, so that stops fall at every offset of a draft."""
     rows: list[Row] = []
@@ -133,7 +149,7 @@ def stop_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does a text end with its stop token, at every offset inside a draft?
 
     Each of the first ten tokens of three greedy texts is made a stop token in turn, with drafts that are always accepted
-    and with drafts that are often right.
+    and with drafts that are often right. Then sampled texts, where the engine samples, with three stop tokens each.
     """
     yield from _stops(engine, session, "token")
 
@@ -144,7 +160,7 @@ def stop_sequence(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     One to six tokens from each place in three greedy texts are made a stop sequence, alone or behind another that never
     comes: some lie in one draft, some begin in one cycle and end in the next or the one after. What follows in the same
-    cycle must go.
+    cycle must go. Then sampled texts, where the engine samples, with three stop sequences each.
     """
     yield from _stops(engine, session, "sequence")
 
@@ -153,7 +169,7 @@ def _stops(engine: type[Engine], session: Session, kind: str) -> Iterator[Verdic
     readings, count = [], 0
     for name in ("wide-same", "wide"):
         one = asked(engine, session, name)
-        rows = _stopped(one, kind)
+        rows = _stopped(one, kind) + (_sampled_stops(one, kind) if one.has("sampling") else [])
         readings.append((f"toy {name}", read(one.toy, rows, one.answers(rows))))
         count += len(rows)
     yield said(readings, f"a stop {kind} after 1 to 10 tokens", count)
@@ -164,11 +180,20 @@ def min_tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does no end token come before min_tokens, counted in tokens, and does one come after it?
 
     Greedy texts that would end after 1 to 12 tokens get min_tokens of 1 to 9: the end token must be ruled out in every
-    row of a draft, not once a step, and must be possible again behind it.
+    row of a draft, not once a step, and must be possible again behind it. So must a stop token, where the engine knows
+    them, and both in sampled texts.
     """
     one = asked(engine, session, "ending")
     early = [found for found in written("ending", 48) if one.toy.eos in found.text[:8]][:6]
-    rows = [(found.prompt, greedy(one.toy, 16, min_tokens=least)) for found in early for least in (1, 2, 3, 5, 9)]
+    rows: list[Row] = []
+    for found in early:
+        for least in (1, 2, 3, 5, 9):
+            ways = [greedy(one.toy, 16, min_tokens=least)]
+            if one.has("stop"):
+                ways += [replace(ways[0], stop_ids=(one.toy.eos, found.text[0]))]
+            if one.has("sampling"):
+                ways += [replace(way, temperature=1.0) for way in ways for _ in range(4)]
+            rows += [(found.prompt, way) for way in ways]
     yield said([("", read(one.toy, rows, one.answers(rows)))], "min_tokens from 1 to 9", len(rows))
 
 

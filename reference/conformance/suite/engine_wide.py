@@ -1,6 +1,7 @@
 """Inputs of other sizes than those of the other checks: vocabularies and prompts."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ...types import SamplingParams
 from ..asking import Row, asked, engine_check
@@ -22,7 +23,8 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Is greedy text the target's own after prompts of 1 to 100 tokens, and with end tokens inside them?
 
     Lengths that fill blocks of 16, 32 and 64 and those beside them, one token over and over, and an end token in the
-    prompt, which is a token like any other there; with drafts that are always taken and drafts that are often right.
+    prompt, which is a token like any other there; with drafts that are always taken and drafts that are often right. Then
+    prompts of which the engine has seen a part: those that go on from an answer, and blocks of tokens behind other ones.
     """
     def rows(name: str, toy: Toy) -> list[Row]:
         found = written(name, 48)[:3]
@@ -31,7 +33,21 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         some += [[*one.prompt[:4], toy.eos, *one.prompt[4:]] for one in found] + [[one.prompt[0]] * 20 for one in found]
         return [(prompt, greedy(toy, 12)) for prompt in some]
 
-    yield greedily(engine, session, ("wide-same", "wide"), "after prompts of other lengths", rows)
+    def again(name: str, toy: Toy) -> list[Row]:
+        found = written(name, 48)[:4]
+        turns = [[*one.prompt, *one.text[:12], *(one.prompt[0],) * more] for one in found for more in (0, 1, 4)]
+        whole = [([*one.prompt, *one.text] * 2)[:64] for one in found]
+        moved = [other[:half] + one[half:] for one, other in pairwise(whole) for half in (16, 32)]
+        return [(prompt, greedy(toy, 12)) for prompt in turns + moved]
+
+    def before(name: str, toy: Toy) -> list[Row]:
+        return rows(name, toy) + [(prompt, greedy(toy, 12)) for one in written(name, 48)[:4]
+                                  for prompt in (one.prompt, ([*one.prompt, *one.text] * 2)[:64])]
+
+    toys = ("wide-same", "wide")
+    first = greedily(engine, session, toys, "after prompts of other lengths", before)
+    yield first if first.verdict == "FAIL" else greedily(
+        engine, session, toys, "after prompts of other lengths, or of which a part was seen", again)
 
 
 @engine_check("engine.vocabulary-sizes", law=True, statistical=True, needs=("sampling",))

@@ -33,14 +33,17 @@ def reachable(server: Server, session: Session) -> Iterator[Verdict]:
 def counts(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Do the counts of tokens, drafts and accepted drafts fit the text?
 
-    Completion tokens against the ids that came back; accepted at most drafted and at most the text's length. Counts that
-    are wrong but possible are not seen.
+    Completion tokens against the ids that came back, also where a stop of one character cuts them; accepted at most drafted
+    and at most the text's length. Counts that are wrong but possible are not seen.
     """
     asked = [ask for prompt in talk.prompts for ask in
              (Ask(prompt, 9, 0.0), *talk.seeded(Ask(prompt, 9), 4, "counts", prompt))]
+    if talk.offers("stop"):
+        texts = [(ask, answer.text) for ask, answer in zip(asked, talk.server.ask_all(asked))]
+        asked += [ask.but(stop=(text[len(text) // 2],)) for ask, text in texts if text and "\ufffd" not in text]
     known = 0
     for ask, answer in zip(asked, talk.server.ask_all(asked)):
-        case = f"prompt {ask.prompt}, temperature {ask.temperature:g}"
+        case = str(ask)
         length = None if answer.tokens is None else len(answer.tokens)
         known += answer.count is not None or answer.drafted is not None
         # A server may count the end token that it does not show.

@@ -83,6 +83,8 @@ def wishes(talk: Talk) -> dict[str, dict[str, Any]]:
         "top_k": {"top_k": 2}, "top_p": {"top_p": 0.6}, "min_p": {"min_p": 0.3},
         "penalties": {"frequency_penalty": 1.0, "presence_penalty": 0.5}, "logit_bias": {}}
     known = {name: more for name, more in known.items() if talk.offers(name)}
+    if "top_k" in known and "top_p" in known:  # in whatever order they are applied: both servers do alike
+        known["top_k and top_p"] = {"top_k": 2, "top_p": 0.95}
     if "logit_bias" in known:
         best = talk.trusted.ask(Ask(repeating(talk), 1, 0.0)).tokens
         known["logit_bias"] = {"logit_bias": {str(best[0] if best else 0): -100}}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..dialect import Ask
 from ..prefixes import END, Known, Text, Together, frequent
 from ..session import MisbehavedError, Session
-from ..talk import Talk
+from ..talk import Side, Talk
 from ..verdict import Verdict
 from .http_asks import asks
 from .http_law import EXPLORED, LARGEST, LENGTH, SMALLEST, drawn, verdict
@@ -21,7 +21,9 @@ def logprobs(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Are the reported logprobs possible, and the baseline's?
 
     Greedy texts: one finite number of at most 0 for each token, and the baseline's number within .1 where the baseline
-    wrote the same text so far. Without a baseline only impossible numbers are seen.
+    wrote the same text so far. Then sampled texts, each token's number against the baseline's own after the same tokens,
+    where ids go in and the baseline names that token among its alternatives. Without a baseline only impossible numbers are
+    seen.
     """
     tried, largest = 0, 0.0
     for prompt in talk.prompts:
@@ -48,11 +50,30 @@ def logprobs(talk: Talk, session: Session) -> Iterator[Verdict]:
                 yield Verdict("FAIL", what=f"token {i + 1} has the logprob {value:.4f}, without speculation {wanted:.4f}",
                               case=str(ask), n=tried, cause="the logprob is taken from another row, or left at 0")
                 return
+    for ask, i, value, wanted in _sampled(talk):
+        tried, largest = tried + 1, max(largest, abs(value - wanted))
+        if not abs(value - wanted) <= OFF:
+            yield Verdict("FAIL", what=f"token {i + 1} of a sampled text has the logprob {value:.4f}, without speculation "
+                          f"{wanted:.4f}", case=str(ask), n=tried, cause="the logprob is the draft's, or another row's")
+            return
     if talk.baseline and not tried:
         yield Verdict("INCONCLUSIVE", what="no two texts begin alike: http.greedy says why")
         return
     yield Verdict("PASS", what=f"{tried} logprobs, off by {largest:.1e} at most" if talk.baseline else
                   "all are possible; no baseline to compare with", n=tried)
+
+
+def _sampled(talk: Talk) -> Iterator[tuple[Ask, int, float, float]]:
+    """Questions, places in their sampled texts, the logprob reported there, and the baseline's after the same tokens."""
+    if talk.baseline is None or not talk.ids:
+        return
+    for prompt in talk.prompts[:4]:
+        for ask in talk.seeded(Ask(prompt, 6, logprobs=2), 2, "logprobs", prompt):
+            mine = talk.server.ask(ask)
+            for i, (token, value) in enumerate(zip(mine.tokens or (), mine.logprobs or ())):
+                law = _reported(talk, ask, (mine.tokens or ())[:i], talk.baseline)
+                if token in law:
+                    yield ask, i, value, math.log(law[token])
 
 
 @asks("http.own-law", offers=("sampling", "logprobs"), law=True, statistical=True)
@@ -67,7 +88,7 @@ def own_law(talk: Talk, session: Session) -> Iterator[Verdict]:
     ends: set = set()
     explored = _spoken(drawn(talk, talk.server, {"own": ask}, EXPLORED, "explored")["own"], ends)
     at = {prefix: Known(prefix, law) for prefix in frequent(explored)
-          if prefix[-1:] not in ends and (law := _reported(talk, ask, prefix))}
+          if prefix[-1:] not in ends and (law := _reported(talk, ask, prefix, talk.server))}
     if () not in at:
         yield Verdict("UNSUPPORTED", "none", "no logprobs by token id come back")
         return
@@ -87,14 +108,14 @@ def _spoken(texts: list[Text], ends: set) -> list[Text]:
     return [text[:-1] if text[-1] == END else text for text in texts]
 
 
-def _reported(talk: Talk, ask: Ask, prefix: Text) -> dict[int, float]:
-    """The reported law of the next token, as far as the server names it; {}: it doesn't."""
+def _reported(talk: Talk, ask: Ask, prefix: Text, side: Side) -> dict[int, float]:
+    """The reported law of the next token, as far as that side names it; {}: it doesn't."""
     prompt = talk.longer(ask.prompt, prefix)
     if prompt is None or not talk.ids:
         return {}
     for count in ALTERNATIVES:
         try:
-            tops = talk.server.ask(ask.but(prompt=prompt, max_tokens=1, logprobs=count)).tops
+            tops = side.ask(ask.but(prompt=prompt, max_tokens=1, logprobs=count)).tops
         except MisbehavedError:
             continue
         law = {key: math.exp(value) for key, value in (tops[0] if tops else {}).items() if isinstance(key, int)}

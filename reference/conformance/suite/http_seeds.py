@@ -15,16 +15,16 @@ from .http_asks import asks, so_far
 from .http_law import LENGTH, compared_together
 
 SEEDS = 8
-ALIKE = (0, 1, 257, 65793)  # 65793 = 2^16 + 2^8 + 1
+ALIKE = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
 
 
 @asks("http.seeds")
 def seeds(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Does a seed give the same text again, and another seed another text?
 
-    Each of twelve seeds three times, one request at a time; with others in flight, http.concurrency asks. Seed 0 is a seed,
-    and some are alike in their low 8 or 16 bits. A server that takes the parameter and ignores it fails, unless the baseline
-    ignores it too.
+    Each of 14 seeds three times, one request at a time; with others in flight, http.concurrency asks. Seed 0 is a seed, and
+    some are alike in their low 8 or 16 bits, or in the 24 that float32 keeps. A server that takes the parameter and ignores
+    it fails, unless the baseline ignores it too.
     """
     if not talk.takes_seeds or ((talk.declared or talk.baseline) and not talk.offers("seed")):
         yield Verdict("UNSUPPORTED", "none", "the server takes no seeds" if not talk.baseline else

@@ -91,17 +91,17 @@ def max_tokens(talk: Talk, session: Session) -> Iterator[Verdict]:
 def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
     """Does a text end at its stop string, wherever in a draft that falls?
 
-    Every offset of a known text, greedy and seeded, gives a stop of one to three characters; the text must be the one
-    before the string's first place, with or without it, and the finish reason "stop". A stop that never comes must change
-    nothing.
+    Every offset of a known text, greedy and seeded, gives a stop of one to three characters, alone or behind another that
+    never comes; the text must be the one before the string's first place, with or without it, and the finish reason "stop".
+    A stop that never comes must change nothing.
     """
     tried, known = 0, _known(talk, MOST + 3, "stop")
     for part, (ask, whole) in enumerate(known, 1):
         text = whole.text
         never = 2 * text  # longer than any text of this length
         words = [word for at in range(len(text)) if "\ufffd" not in (word := text[at:at + 1 + at % 3])]  # half a letter
-        for word in dict.fromkeys(filter(None, [*words, never])):
-            answer, tried = talk.server.ask(ask.but(stop=(word,))), tried + 1
+        for number, word in enumerate(dict.fromkeys(filter(None, [*words, never]))):
+            answer, tried = talk.server.ask(ask.but(stop=(never,) * (number % 2) + (word,))), tried + 1
             at = text.find(word)
             wrong = ""
             if at < 0:
@@ -121,11 +121,16 @@ def stop(talk: Talk, session: Session) -> Iterator[Verdict]:
 
 @asks("http.stream")
 def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
-    """Is a streamed text the text that comes at once?
+    """Is a streamed text the text that comes at once, to its end?
 
-    Greedy and seeded; events of several tokens are put together. Times between events are not looked at.
+    Greedy and seeded, and with a stop where those are known; events of several tokens are put together. Text, token ids and
+    finish reason must be the same. Times between events are not looked at.
     """
     known = _known(talk, LONG, "stream")
+    if talk.offers("stop"):
+        middles = [(ask, whole.text[len(whole.text) // 2:][:2]) for ask, whole in known]
+        known += [(cut, talk.server.ask(cut)) for ask, word in middles if word and "\ufffd" not in word
+                  for cut in (ask.but(stop=(word,)),)]
     for tried, (ask, whole) in enumerate(known, 1):
         try:
             answer = talk.server.stream(ask)
@@ -134,6 +139,15 @@ def stream(talk: Talk, session: Session) -> Iterator[Verdict]:
             return
         if answer.text != whole.text:
             yield Verdict("FAIL", what=f"streamed, the text is {answer.text!r}; at once it is {whole.text!r}", case=str(ask),
-                          n=tried, cause="an event keeps one token of a step that gave several")
+                          n=tried, cause="text behind a stop is sent before the stop is seen" if ask.stop else
+                          "an event keeps one token of a step that gave several")
             return
+        both: dict[str, tuple[object, object]] = {"finish reason": (answer.finish, whole.finish)}
+        if not ask.stop and answer.tokens is not None and whole.tokens is not None:  # the ids of a stop may be left out
+            both["token ids"] = answer.tokens, whole.tokens
+        for what, (streamed, right) in both.items():
+            if streamed != right:
+                yield Verdict("FAIL", what=f"the {what} of {whole.text!r}: streamed {streamed}, at once {right}",
+                              case=str(ask), n=tried)
+                return
     yield Verdict("PASS", what=f"{len(known)} texts", n=len(known))

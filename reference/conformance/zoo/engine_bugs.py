@@ -11,7 +11,7 @@ from ..adapters.reference import Looped
 from ..contract import Completion, Metrics
 from ..exact import CHECKS
 from ..subjects import Loop
-from . import Bug, Subject, loop_kinds, loop_places, loop_sizes
+from . import Bug, Subject, loop_kinds, loop_pairs, loop_places, loop_sizes
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
@@ -167,6 +167,29 @@ _KINDS = (
      loop_places.SeedCut),
     ("seed-0-is-none", 23, OURS, "random numbers", "seed 0 does not bring a text back", "engine.seeds",
      loop_places.SeedZero),
+    ("stream-three-on", 22, OURS, "random numbers", "a text's later tokens depend on the text beside it", "engine.rows",
+     loop_pairs.StreamThreeOn),
+    ("seed-plus-step", 23, OURS, "random numbers", "the texts of neighbouring seeds depend on each other", "engine.rows",
+     loop_pairs.SeedPlusStep),
+    ("seeded-seeds-all", 23, OURS, "random numbers", "after a seeded request others write the same again", "engine.rows",
+     loop_pairs.SeededSeedsAll),
+    ("seed-through-float", 23, OURS, "random numbers", "large seeds bring back each other's texts", "engine.seeds",
+     loop_pairs.SeedThroughFloat),
+    ("draft-ids-moved", 17, OURS, "cache", "no draft is ever accepted", "engine.draft-is-target",
+     loop_pairs.DraftIdsMoved),
+    ("top-k-beside-top-p", 27, OURS, "parameters", "top-p turns top-k off", "engine.top-p", loop_pairs.TopKBesideTopP),
+    ("heat-beside-top-p", 27, OURS, "parameters", "top-p turns the temperature off", "engine.top-p",
+     loop_pairs.HeatBesideTopP),
+    ("one-penalty", 27, OURS, "parameters", "a presence penalty turns the frequency penalty off", "engine.penalties",
+     loop_pairs.OnePenalty),
+    ("min-tokens-one-end", 30, OURS, "stops", "texts end too early at a stop token", "engine.min-tokens",
+     loop_pairs.MinTokensForOneEnd),
+    ("sampled-stops-late", 40, OURS, "stops", "sampled texts go on behind a stop sequence", "engine.stop-sequence",
+     loop_pairs.SampledStopsLate),
+    ("turn-without-last", 34, OURS, "cache", "in a conversation's second turn text is another", "engine.prompts",
+     loop_pairs.TurnWithoutLast),
+    ("blocks-by-themselves", 34, OURS, "cache", "a document is read behind another beginning", "engine.prompts",
+     loop_pairs.BlocksByThemselves),
     ("equal-prompts-once", 22, OURS, "batching", "the same prompt gives the same text in a batch", "engine.rows",
      OneAnswerForEqual),
 )

@@ -21,6 +21,7 @@ from ..tree_subjects import TreeLoop
 from . import Control
 from .controls import CertainDraft, without_bonus
 from .engines import looped
+from .loop_pairs import FiltersFirst, MixesDrafts
 from .loop_parts import OwnLaw
 from .tree_loops import MTP, Drawn, DrawnAnew, Medusa, MedusaDrawn
 
@@ -60,6 +61,10 @@ class Resting(Looped):
     """Proposes nothing in every second cycle."""
 
     name, rests = "reference: resting", True
+
+
+class RestingTrees(Looped):
+    name, loop, rests = "reference: resting trees", TreeLoop, True
 
 
 class Reworded(Looped):
@@ -165,6 +170,9 @@ LOOPS: Sequence[tuple[str, str, type[Loop] | type[Looped]]] = (
     ("engine with long drafts", "drafts of 8", LongDrafts),
     ("engine with short drafts", "drafts of 1", ShortDrafts),
     ("resting engine", "an empty draft is a draft", Resting),
+    ("resting engine with trees", "other branches are no waste", RestingTrees),
+    ("engine that mixes drafts", "any draft will do, where it is said", MixesDrafts),
+    ("engine whose temperature comes last", "a convention, llama.cpp's", FiltersFirst),
     ("engine that leaves stops out", "a convention", WithoutStops),
     ("engine whose prefill gives a token", "a convention", PrefillGivesOne),
     ("engine that does not count steps", "others do", StepsUnknown),

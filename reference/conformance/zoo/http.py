@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from . import Bug, Control
+from . import http_pairs as pairs
 from . import http_parts as parts
 from . import http_quirks as quirks
 from .toy_server import Service
@@ -108,6 +109,20 @@ HTTP_BUGS = (
     _bug("hangs-up", 44, "seen in no engine yet", "transport", "one answer in 20 breaks off", "concurrency", parts.HangsUp),
     _bug("sleeps", 44, "seen in no engine yet", "transport", "one request in 60 is never answered", "concurrency",
          parts.Sleeps),
+    _bug("stream-keeps-stop", 40, "constructed", "stop", "streamed, the beginning of a stop stays", "stream",
+         pairs.StreamKeepsStop),
+    _bug("first-of-stops", 40, "constructed", "stop", "of several stops one is seen", "stop", pairs.FirstOfStops),
+    _bug("counts-past-stop", 45, "constructed", "metrics", "usage counts what came behind a stop", "counts",
+         pairs.CountsPastStop),
+    _bug("one-id-an-event", 45, "constructed", "metrics", "an event of a stream has one id of several", "stream",
+         pairs.OneIdAnEvent),
+    _bug("stream-without-reason", 42, "constructed", "length", "a stream does not say why it ends", "stream",
+         pairs.StreamWithoutReason),
+    _bug("logprobs-of-draft", 33, "constructed", "metrics", "logprobs of sampled texts are the draft's", "logprobs",
+         pairs.LogprobsOfDraft),
+    _bug("top-k-beside-top-p", 27, "constructed", "params", "top-p turns top-k off", "parameters", pairs.TopKBesideTopP),
+    _bug("seed-through-float", 23, "constructed", "RNG", "large seeds bring back each other's texts", "seeds",
+         pairs.SeedThroughFloat),
     _bug("bad-request-500", 48, "SGLang #24051", "API", "a bad request is called the server's fault", "errors",
          parts.ServerError),
 )
