@@ -116,7 +116,7 @@ def end_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
                len(rows))
 
 
-SAMPLED = 64  # texts
+SAMPLED = 32  # texts
 
 
 def _sampled_stops(one: Asked, kind: str) -> list[Row]:
@@ -192,7 +192,7 @@ def min_tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             if one.has("stop"):
                 ways += [replace(ways[0], stop_ids=(one.toy.eos, found.text[0]))]
             if one.has("sampling"):
-                ways += [replace(way, temperature=1.0) for way in ways for _ in range(4)]
+                ways += [replace(way, temperature=1.0) for way in ways for _ in range(2)]
             rows += [(found.prompt, way) for way in ways]
     yield said([("", read(one.toy, rows, one.answers(rows)))], "min_tokens from 1 to 9", len(rows))
 

@@ -1,6 +1,7 @@
 """Inputs of other sizes than those of the other checks: vocabularies and prompts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from ...types import SamplingParams
@@ -46,8 +47,11 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     toys = ("wide-same", "wide")
     first = greedily(engine, session, toys, "after prompts of other lengths", before)
-    yield first if first.verdict == "FAIL" else greedily(
-        engine, session, toys, "after prompts of other lengths, or of which a part was seen", again)
+    if first.verdict == "FAIL":
+        yield first
+        return
+    second = greedily(engine, session, toys, "after prompts of which a part was seen", again)
+    yield second if second.verdict == "FAIL" else replace(second, what=f"{first.what}; {second.what}", n=first.n + second.n)
 
 
 @engine_check("engine.vocabulary-sizes", law=True, statistical=True, needs=("sampling",))
