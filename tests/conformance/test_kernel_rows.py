@@ -134,9 +134,9 @@ def test_copies_are_looked_for_where_one_draft_alone_is_possible() -> None:
     groups = [*kernel_rows._alike(), kernel_rows._one_draft()]
     assert [int((group.draft > 0).sum()) == 1 for group in groups] == [True, False, False, False, True]
     _, kernel = verdicts("seeds", own)
-    for group, calls in ((0, kernel.calls[:65]), (4, kernel.calls[65:130])):
+    for group, calls in ((0, kernel.calls[:83]), (4, kernel.calls[83:166])):
         assert [(rows, count, seed - calls[0][2]) for rows, count, seed, _ in calls] == [
-            (ROWS if later < 2 else 1024, group, later) for later in range(65)]
+            (ROWS if later < 2 else 1024, group, later) for later in (*range(65), *kernel_copies.STRIDES)]
     assert [count for _, count, *_ in verdicts("independence", own)[1].calls[:2]] == [0, 4]
 
 
@@ -243,7 +243,7 @@ def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str
     assert {(count, told) for _, count, _, told in kernel.calls} == {(0, True), (1, True), (4, True), (1, False)}
     assert {rows for rows, *_ in kernel.calls} == ({ROWS} if check == "independence" else {ROWS, 1024})
     assert said[-1].what == "2 kinds of pairs"
-    drawn = len(kernel.calls) - (130 if check == "seeds" else 2)  # the first ones look for copies
+    drawn = len(kernel.calls) - (2 * 83 if check == "seeds" else 2)  # the first ones look for copies
     assert said[-1].n == ROWS * drawn - (drawn // 2 if check == "seeds" else 0)
     assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
 
@@ -272,7 +272,7 @@ def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
     session.check = "kernel.seeds"
     next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
-    kinds = [kind for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[130:])]
+    kinds = [kind for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[166:])]
     assert kinds == [(0, True), (1, True), (4, True), (1, False)]
 
 
@@ -319,7 +319,7 @@ def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() ->
     kernel = Keeps(own)
     pairs = kernel_rows.Twice(kernel, Session("x", "kernel"), [group])  # type: ignore[arg-type]
     for number in (1, 2, 1):
-        pairs.ask(group, number, (ROWS, ROWS))
+        pairs.ask(group, number, (ROWS, ROWS), (0, 1))
     assert not torch.equal(drafts[0], drafts[1])
     assert not torch.equal(drafts[0], drafts[2])
     assert torch.equal(drafts[0], drafts[4])
@@ -438,7 +438,7 @@ def test_rows_of_small_batches_get_their_own_laws_and_drafts_and_are_counted_as_
 def test_both_checks_of_independence_look_at_the_same_calls() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
     first, second = (list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds))  # type: ignore[arg-type]
-    drawn = len(kernel.calls) - 2 * (1 + 65)  # the others look for copies
+    drawn = len(kernel.calls) - 2 * (1 + 83)  # the others look for copies
     assert first.n == ROWS * drawn
     assert second.n == first.n - drawn // 2
     assert len({seed for *_, seed, _ in kernel.calls}) == len(kernel.calls)

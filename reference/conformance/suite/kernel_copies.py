@@ -13,31 +13,37 @@ from .kernel_law import within
 
 ROWS = 4096  # of a call
 LATER, SEEDS_ON = 1024, 64  # rows of a call whose seed is 2 to so many further on
+# Further seeds at which row 0 may begin anew: what a row's number is likely to be multiplied by, and what many such divide.
+STRIDES = (100, 1000, 1009, 1013, 1024, 4096, 7919, 10_000, 10_007, 25_200, 65_536, 65_537, 999_983, 1_000_000, 1_000_003,
+           2**20, 10**9 + 7, 2_654_435_761)
 FEWEST = 512  # pairs of rows that a distance is judged by
 BESIDE = 64  # rows on either side whose first coin is held against a row's later ones
 COPIES = 0.8  # of the way from chance to certainty: half of it is what neighbours two by two reach
 
 
-def copies(group: Group, session: Session, ask: Callable[[Sequence[int]], list[Tensor]], calls: bool) -> Verdict | None:
-    """Rows of one law and of one draft, the only one possible, in one call or, where `calls`, in one and the 64 next ones.
+def copies(group: Group, session: Session, ask: Callable[[Sequence[int], Sequence[int]], list[Tensor]], calls: bool
+           ) -> Verdict | None:
+    """Rows of one law and of one draft, the only one possible, in one call; or, where `calls`, in one and those whose seeds
+    are up to 64 and STRIDES further on.
 
     Rows that share their coins are copies. Where the coin of a later draft token is another row's first one, that token is
     kept whenever the other row's first one is; the last token of all is drawn and not kept, so it is left out.
 
     Args:
-        ask: numbers of rows -> the answers [n,K+1] of calls whose seeds follow each other.
+        ask: numbers of rows, and how far on their seeds are -> the answers [n,K+1] of calls.
     Returns:
         the failure, without its first words.
     """
     p, _, draft = group.inputs(group.draft[0].argmax().view(1))
     chain = group.nodes == group.K  # of a tree only the first token is looked at
     drafted = [*draft[0, : group.K].tolist(), 0]
-    generator = session.generator("copies", group.name, calls)
+    generator, steps = session.generator("copies", group.name, calls), [*range(1, SEEDS_ON + 1), *STRIDES]
     first, *later = [(continued(group, answers, generator) - torch.tensor(drafted)) % group.V  # 0: the draft's token
-                     for answers in ask([ROWS, ROWS, *[LATER] * (SEEDS_ON - 1)] if calls else [ROWS])]
+                     for answers in (ask([ROWS, ROWS, *[LATER] * (len(steps) - 1)], [0, *steps]) if calls else
+                                     ask([ROWS], [0]))]
     kept = [p[0, i].double().roll(-token) for i, token in enumerate(drafted)]  # where all before it are
     laws = [within(group, group.target[0], (i, i + 1)).roll(-token) for i, token in enumerate(drafted)]
-    for seeds, other in enumerate(later, 1) if calls else [(0, first)]:
+    for seeds, other in zip(steps, later, strict=True) if calls else [(0, first)]:
         reached = 1.0
         for place in range(max(1, group.K) if chain and seeds < 2 else 1):
             right = float(laws[place] @ laws[0])

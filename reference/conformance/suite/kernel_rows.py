@@ -65,16 +65,17 @@ class Twice:
         """How often each two first tokens come together [V^2], for every kind of pairs."""
         key = group.name, turn, number
         if key not in self.seen:
-            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (ROWS, ROWS)))
+            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (ROWS, ROWS), (0, 1)))
             self.seen[key] = {name: torch.bincount(group.V * x + y, minlength=group.V**2)
                               for name, split in (*ROWS_APART, *CALLS_APART) for x, y in (split(a, b),)}
         return self.seen[key]
 
-    def ask(self, group: Group, number: object, sizes: Sequence[int]) -> list[Tensor]:
-        """What equal rows get [n,K+1] in calls of these sizes, whose seeds follow each other. number: for other draws."""
+    def ask(self, group: Group, number: object, sizes: Sequence[int], steps: Sequence[int]) -> list[Tensor]:
+        """What equal rows get [n,K+1] in calls of these sizes, whose seeds are so far on. number: for other draws."""
         generator = self.session.generator("alike", group.name, number)
         seed = self.session.seed_for("alike", group.name, number) // 2
-        return [group.ask(self.kernel, self.session, group.rows(size, generator), seed + i) for i, size in enumerate(sizes)]
+        return [group.ask(self.kernel, self.session, group.rows(size, generator), seed + step)
+                for size, step in zip(sizes, steps, strict=True)]
 
 
 def apart(found: Twice, session: Session, pairs: tuple[Pair, ...], told: str, also: Sequence[Group] = ()
@@ -142,7 +143,8 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
     Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be independent, and so must
     one's later coins and the other's first. Seeds made of seed + row or of seed + place fail here. In the next call no row
-    may be a copy of one at up to 3,584 rows' distance, and up to 64 seeds later of none at up to 512.
+    may be a copy of one at up to 3,584 rows' distance; up to 64 seeds later, and at 18 larger distances that the number of a
+    row may be multiplied by, of none at up to 512.
     """
     yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS, [_one_draft()])
 

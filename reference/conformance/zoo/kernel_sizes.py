@@ -27,6 +27,13 @@ class FiveSeedsOn(Coins):
         return hashed(seed % 2**31 + 5 * torch.arange(batch), width)
 
 
+class ThousandSeedsOn(Coins):
+    """A row's stream is seed + 1,000 x row."""
+
+    def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
+        return hashed(seed % 2**31 + 1000 * torch.arange(batch), width)
+
+
 class OneCoinOn(Coins):
     """Row r judges its draft token i by coin r + i of one stream; the last token has a coin of its own."""
 
@@ -111,6 +118,8 @@ KERNEL_SIZE_BUGS = (
         "kernel.seeds", FourSeedsOn),
     Bug("coins-of-five-seeds-on", 23, OURS, RANDOM, "a request gets the coins that another had five steps before",
         "kernel.seeds", FiveSeedsOn),
+    Bug("coins-of-a-thousand-seeds-on", 23, OURS, RANDOM, "a request gets the coins that another had 1,000 steps before",
+        "kernel.seeds", ThousandSeedsOn),
     Bug("coins-one-row-on", 22, OURS, RANDOM, "a request's later tokens depend on what the one beside it got",
         "kernel.independence", OneCoinOn),
     Bug("coins-by-seed-and-place", 23, OURS, RANDOM, "a token depends on the one before it in the step before",
