@@ -38,7 +38,8 @@ def row(scores: Sequence[float], params: SamplingParams, prompt: Sequence[int] =
         best = adjusted.index(first)
         return Row([float(token == best) for token in range(len(adjusted))], first - second < TIE)
     seen = {None: (params.temperature, 1.0), True: (1.0,), False: (params.temperature,)}[convention.filters_first]
-    ways = [_kept(adjusted, params, temperature, k_first) for temperature in seen for k_first in (True, False)]
+    orders = (True, False) if params.top_k and params.top_p < 1 else (True,)
+    ways = [_kept(adjusted, params, temperature, k_first) for temperature in dict.fromkeys(seen) for k_first in orders]
     kept, doubtful = ways[0][0], any(way != (ways[0][0], False) for way in ways)
     top = max(adjusted)
     weights = {token: math.exp((adjusted[token] - top) / params.temperature) for token in kept}
