@@ -21,6 +21,13 @@ from reference.law.sequential import OneSample
 from tests.conformance.by_hand import Mixed
 
 
+def test_strides_are_round_numbers_powers_of_two_primes_and_a_hash_s_constant() -> None:
+    """What a row's number is multiplied by, in code that makes a seed of the call's and the row's."""
+    assert set(kernel_copies.STRIDES) == {
+        100, 1_000, 10_000, 1_000_000, 2**2 * 6300, 2**10, 2**12, 2**16, 2**20, 1009, 1013, 7919, 10_007, 2**16 + 1, 999_983,
+        1_000_003, 1_000_000_007, 2_654_435_761}
+
+
 def test_which_rows_are_held_against_each_other() -> None:
     a, b = torch.arange(ROWS), ROWS + torch.arange(ROWS)  # one call's rows, and those of the next
     pairs = {name: [{*zip(*(side.tolist() for side in split(a, b)), strict=True)}, len(split(a, b)[0])]
