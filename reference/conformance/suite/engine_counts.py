@@ -50,10 +50,11 @@ def cycles(one: Asked, prompt: Sequence[int]) -> Cycles | None:
         return None
     steps = [count.target_steps for count in counts if count.target_steps is not None]
     gained = [steps.count(step) for step in range(1, max(steps, default=0))]  # the last may be cut short
-    left = [0] + [counts[length - 1].drafted - counts[length - 1].accepted for length in accumulate(gained)]
-    branches = {gain: min(later - before for (before, later), own in zip(pairwise(left), gained, strict=True) if own == gain)
-                for gain in gained if gain > 1}
-    wasted = min(count.drafted - count.accepted for count in counts[-16:]) - sum(branches.get(gain, 0) for gain in gained)
+    left = [count.drafted - count.accepted for count in counts]
+    behind = [left[end - 1] if end else 0 for end in accumulate(gained, initial=steps.count(0))]  # 0: the prefill's token
+    branches = {gain: min(max(0, later - before) for (before, later), own in zip(pairwise(behind), gained, strict=True)
+                          if own == gain) for gain in gained if gain > 1}
+    wasted = min(left[-16:]) - sum(branches.get(gain, 0) for gain in gained)
     return Cycles(gained, max(0, wasted), counts[-1].accepted, counts[-1].drafted)
 
 
