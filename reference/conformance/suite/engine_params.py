@@ -23,8 +23,7 @@ from .engine_law import direction, ranked, slices
 from .engine_text import greedy, said
 
 PENALTIES: tuple[dict[str, Any], ...] = (
-    {"presence_penalty": 1.0}, {"frequency_penalty": 0.7}, {"repetition_penalty": 1.6},
-    {"presence_penalty": 0.8, "frequency_penalty": 0.5}, {"presence_penalty": -0.5, "repetition_penalty": 1.3})
+    {"presence_penalty": 1.0}, {"frequency_penalty": 0.7}, {"presence_penalty": 0.8, "frequency_penalty": 0.5})
 COUNTING = {"presence and frequency of the output": Convention(),
             "presence and frequency of prompt and output": Convention(counts_prompt=True)}
 ORDER = {"the temperature comes before the filter": Convention(filters_first=False),
@@ -108,16 +107,15 @@ def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Do penalties look at the text, the drafted tokens before a place counted in and rejected ones never?
 
     First at temperature 0 with a repetition penalty, which counts prompt and output everywhere. Then, where the engine
-    samples, the law of tokens under presence and frequency penalties, each alone, both together and beside a repetition
-    penalty, where drafts are rejected and where none is. Engines count presence and frequency over the output or over
-    prompt and output: one of the two conventions has to hold.
+    samples, the law of tokens under presence and frequency penalties, each alone and both together. Engines count them over
+    the output or over prompt and output: one of the two conventions has to hold.
     """
     verdict = greedily(engine, session, ("wide-same", "wide", "wide-opposed"), "a repetition penalty", lambda name, toy: [
         (found.prompt, greedy(toy, 24, repetition_penalty=1.4)) for found in written(name, 48)[:6]])
     if verdict.verdict == "FAIL" or not asked(engine, session, "wide").has("sampling"):
         yield verdict
         return
-    yield from either(engine, session, COUNTING, PENALTIES)
+    yield from either(engine, session, COUNTING, PENALTIES, ("small",), (16,))  # where drafts are rejected, and counts grow
 
 
 def greedily(engine: type[Engine], session: Session, names: Sequence[str], what: str,
@@ -133,12 +131,13 @@ def greedily(engine: type[Engine], session: Session, names: Sequence[str], what:
 
 
 def either(engine: type[Engine], session: Session, conventions: Mapping[str, Convention],
-           settings: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+           settings: Sequence[Mapping[str, Any]], names: Sequence[str] = ("small", "small-same"),
+           lengths: Sequence[int] = (12, 3)) -> Iterator[Verdict]:
     """As `with_each`, by one of several conventions, the same for all settings."""
-    ones = [asked(engine, session, name) for name in ("small", "small-same")]
+    ones = [asked(engine, session, name) for name in names]
     prompts = [[found.prompt for found in written(one.toy.name, 48)[:4]] for one in ones]
     each = [slices(one, session, some, *(SamplingParams(max_new_tokens=most, stop_ids=(one.toy.eos,), **setting)
-                                         for most in (12, 3) for setting in settings))
+                                         for most in lengths for setting in settings))
             for one, some in zip(ones, prompts, strict=True)]
     ways = (LIKELY, direction(engine), PLAIN)
     tests = {name: Ranks(ways, session.alpha(), session.generator(session.check, name)) for name in conventions}
@@ -163,7 +162,7 @@ def either(engine: type[Engine], session: Session, conventions: Mapping[str, Con
             (first, why), *others = wrong.items()
             yield replace(verdict, verdict="FAIL", what=why if all(other == why for _, other in others) else
                           f"by no convention, neither {' nor '.join(conventions)}; {first}: {why}",
-                          case="toys small, small-same", cause=worst.cause if worst.rejected else "")
+                          case=f"toys {', '.join(names)}", cause=worst.cause if worst.rejected else "")
             return
         yield verdict
         if found.mde <= session.goal:
