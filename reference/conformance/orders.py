@@ -11,35 +11,38 @@ from .asking import Row
 from .reading import Laws
 from .toys import Toy, scores
 
-Pairs = Callable[[Sequence[int]], tuple[Tensor, Tensor]]  # lengths -> where each first token stands, and its second, or -1
+Groups = Callable[[Sequence[int]], Tensor]  # lengths -> where the tokens of each group stand [G,m], the first of them or -1
+WHOLE = 48  # tokens of a text that are taken together
 Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Laws]], list[Tensor]]  # keys [n,V] a text, high first
 
 
 @dataclass(frozen=True)
 class Direction:
-    """An order, and what it means when tokens are too far in front, or too far behind; or when two of them, which stand as
-    `pairs` says, depend on each other."""
+    """An order, and what it means when tokens are too far in front, or too far behind; or when several of them, which stand
+    as `groups` says, depend on each other. beside: so few groups that its MDE is not the check's."""
 
     name: str
     keys: Order
     front: str
     behind: str
-    pairs: Pairs | None = None
+    groups: Groups | None = None
+    beside: bool = False
 
 
-def _next_token(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Tokens 1 and 2 of a text, 3 and 4, .."""
+def _next_token(lengths: Sequence[int]) -> Tensor:
+    """Tokens 1 and 2 of a text, 3 and 4, ..; in every other text 2 and 3, 4 and 5, ..: cycles may be of even length."""
     begin = 0
     first: list[int] = []
     second: list[int] = []
-    for length in lengths:
-        first += range(begin, begin + length, 2)
-        second += [at if at < begin + length else -1 for at in range(begin + 1, begin + length + 1, 2)]
-        begin += length
-    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+    for number, length in enumerate(lengths):
+        odd, end = begin + number % 2, begin + length
+        first += range(odd, end, 2)
+        second += [at if at < end else -1 for at in range(odd + 1, end + 1, 2)]
+        begin = end
+    return torch.tensor([first, second], dtype=torch.int64).T
 
 
-def _next_row(lengths: Sequence[int], later: int = 0) -> tuple[Tensor, Tensor]:
+def _next_row(lengths: Sequence[int], later: int = 0) -> Tensor:
     """The tokens at the same place of texts 1 and 2, 3 and 4, ..; or those of the first that stand so much later."""
     begin = 0
     first: list[int] = []
@@ -48,10 +51,10 @@ def _next_row(lengths: Sequence[int], later: int = 0) -> tuple[Tensor, Tensor]:
         first += range(begin + later, begin + one)
         second += [begin + one + place if place < other else -1 for place in range(one - later)]
         begin += one + other
-    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+    return torch.tensor([first, second], dtype=torch.int64).T
 
 
-def _first_of_next(lengths: Sequence[int], later: int) -> tuple[Tensor, Tensor]:
+def _first_of_next(lengths: Sequence[int], later: int) -> Tensor:
     """The first tokens of texts 2, 4, .., and those of texts 1, 3, .. that stand so much later in theirs."""
     begin = 0
     first: list[int] = []
@@ -61,11 +64,23 @@ def _first_of_next(lengths: Sequence[int], later: int) -> tuple[Tensor, Tensor]:
             first.append(begin + one)
             second.append(begin + later if later < one else -1)
         begin += one + other
-    return torch.tensor(first, dtype=torch.int64), torch.tensor(second, dtype=torch.int64)
+    return torch.tensor([first, second], dtype=torch.int64).T
+
+
+def _whole(lengths: Sequence[int]) -> Tensor:
+    """The first tokens of each text."""
+    ends = torch.tensor(lengths, dtype=torch.int64).cumsum(0)[:, None]
+    begins = torch.nn.functional.pad(ends, (0, 0, 1, 0))[:-1]
+    index = begins + torch.arange(WHOLE)
+    return index.where(index < ends, -1)[ends[:, 0] > begins[:, 0]]
 
 
 def _likely(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
     return [table.law for table in tables]
+
+
+def _by_id(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
+    return [-torch.arange(table.law.shape[1]).expand_as(table.law) for table in tables]
 
 
 def _drafted(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Laws]) -> list[Tensor]:
@@ -96,6 +111,13 @@ def _before(toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: S
     return [torch.cat((table.law[:1], table.scores[:-1] - table.scores[1:])) for table in tables]
 
 
+def _grouped(name: str, means: str, groups: Groups, beside: bool = False) -> tuple[Direction, Direction]:
+    """In both orders in which engines draw. Draws that share a coin are alike, or mirrored, in the order of the sum that the
+    coin is held against, even where their laws differ."""
+    return (Direction(name, _likely, means, means, groups, beside),
+            Direction(f"{name}, by id", _by_id, means, means, groups, beside))
+
+
 LIKELY = Direction("by p", _likely, "likely tokens come out too often, as at a lower temperature or by argmax",
                    "unlikely tokens come out too often, as at a higher temperature or without a filter")
 DRAFTED = Direction("by q/p", _drafted, "tokens that the draft likes come out too often: too much is accepted, the q "
@@ -107,11 +129,12 @@ LOOKED_UP = Direction("looked up", _looked_up, "tokens that were looked up come 
 PLAIN = Direction("by the plain law", _plain, "tokens come out as if the parameter were not there on some rows",
                   "the parameter is applied too strongly, or twice")
 _TWICE = "a token depends on the coins of the token before: random numbers are used twice, or the law of each is off"
-NEIGHBOURS = Direction("of neighbours", _likely, _TWICE, _TWICE, _next_token)
+_SEVERAL = "tokens of a text depend on each other's coins: random numbers are used twice, or the law of each is off"
+NEIGHBOURS = (*_grouped("of neighbours", _TWICE, _next_token), *_grouped("of a whole text", _SEVERAL, _whole, beside=True))
 _SHARED = "rows share random numbers"
-BESIDE = Direction("of rows side by side", _likely, _SHARED, _SHARED, _next_row)
-ASKEW = Direction("of a row and the next token of the row before", _likely, _SHARED, _SHARED, partial(_next_row, later=1))
-AHEAD = tuple(Direction(f"of a first token and token {later + 1} of the row before", _likely, _SHARED, _SHARED,
-                        partial(_first_of_next, later=later)) for later in (1, 2, 3, 4))
+BESIDE = _grouped("of rows side by side", _SHARED, _next_row)
+ASKEW = _grouped("of a row and the next token of the row before", _SHARED, partial(_next_row, later=1))
+AHEAD = tuple(way for later in (1, 2, 3, 4) for way in _grouped(
+    f"of a first token and token {later + 1} of the row before", _SHARED, partial(_first_of_next, later=later)))
 BEFORE = Direction("by the row before", _before, "tokens come out by the law of the place before: the wrong row is sampled",
                    "tokens shun what the place before liked")

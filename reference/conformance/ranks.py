@@ -3,9 +3,9 @@
 Put the vocabulary in an order that only what stands before may decide (`orders`). The probability of the tokens in front of
 the one that came, plus a uniform share of its own, is uniform on [0,1) and independent of everything before, whatever the
 law, the parameters and the prefix (Rosenblatt 1952, made continuous). So the ranks of all tokens of all texts are one
-sample of one known law, and so are the pairs of ranks that stand side by side. What moves tokens to the front of the order
-moves ranks to 0: by the target's own probabilities that is text that is too greedy, by q/p it is text that leans to the
-draft.
+sample of one known law, and so are the pairs of ranks that stand side by side, and the sums of normal scores of whole texts.
+What moves tokens to the front of the order moves ranks to 0: by the target's own probabilities that is text that is too
+greedy, by q/p it is text that leans to the draft.
 
 A fault of one kind of token drowns among all others, and faults of two settings may cancel. So the first token of a text,
 the last before its length, those from the 33rd on and all between, on each toy and under each setting of the parameters,
@@ -74,7 +74,7 @@ class Ranks:
 
     def __init__(self, directions: Sequence[Direction], alpha: float, generator: torch.Generator):
         self.generator, self.alpha = generator, alpha / len(directions)
-        self.tests = {way: _sample(self.alpha / (1 if way.pairs else 2)) for way in directions}
+        self.tests = {way: _sample(self.alpha / (1 if way.groups else 2)) for way in directions}
         self.parts: dict[tuple[Direction, int], OneSample] = {}
         self.settings: list[tuple[str, str]] = []  # toys and settings, in the order in which they came
 
@@ -104,12 +104,12 @@ class Ranks:
             mine = keys.gather(1, tokens)
             ahead = (law * ((keys > mine) | ((keys == mine) & (torch.arange(law.shape[1]) < tokens)))).sum(-1)
             ranks = ahead + own * self._uniforms(len(own))
-            if way.pairs:
-                first, second = way.pairs([len(text) for text in texts])
-                # Whether there is a second one depends on the first: where there is none a uniform of our own stands for it.
-                paired = torch.where((second >= 0) & keep[second], ranks[second], self._uniforms(len(first)))
-                quarter = (torch.stack((ranks[first], paired)) * 4).long().clamp(max=3)
-                test.update(torch.bincount((4 * quarter[0] + quarter[1])[keep[first]], minlength=BINS))
+            if way.groups:
+                index = way.groups([len(text) for text in texts])
+                # Whether there is a next one depends on the first: where there is none a uniform of our own stands for it.
+                joined = self._uniforms(index.numel()).view(index.shape)
+                joined = torch.where((index >= 0) & keep[index], ranks[index], joined)
+                test.update(torch.bincount(together(joined[keep[index[:, 0]]]), minlength=BINS))
                 continue
             bins = (ranks * BINS).long().clamp(max=BINS - 1)
             test.update(torch.bincount(bins[keep], minlength=BINS))
@@ -146,12 +146,23 @@ class Ranks:
         whole = [Evidence(way, test) for way, test in self.tests.items()]
         parts = [Evidence(way, test, self._named(kind)) for (way, kind), test in self.parts.items()]
         rejected = [one for one in (*whole, *parts) if one.rejected]
-        return max(rejected or whole, key=lambda one: (bool(rejected) and not one.way.pairs, one.test.largest))
+        return max(rejected or [one for one in whole if not one.way.beside],
+                   key=lambda one: (bool(rejected) and not one.way.groups, one.test.largest))
 
     def _named(self, kind: int) -> str:
         toy, at = self.settings[kind // len(PLACES)]
         several = len({name for name, _ in self.settings}) > 1
         return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at) + f" on toy {toy}" * several
+
+
+def together(ranks: Tensor) -> Tensor:
+    """Ranks [G,m] -> one of BINS cells for each group [G], all as likely if the ranks are independent: of two by their
+    quarters; of more the sum of normal scores, whose spread grows with every dependence of one sign."""
+    if ranks.shape[1] == 2:
+        quarter = (ranks * 4).long().clamp(max=3)
+        return 4 * quarter[:, 0] + quarter[:, 1]
+    scores = torch.special.ndtri(ranks.clamp(1e-12, 1 - 1e-12)).sum(1) / ranks.shape[1] ** 0.5
+    return (torch.special.ndtr(scores) * BINS).long().clamp(max=BINS - 1)
 
 
 def _sample(alpha: float) -> OneSample:

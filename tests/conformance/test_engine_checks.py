@@ -23,7 +23,8 @@ from reference.conformance.zoo.judged import trial
 ENGINE = {item.id: item for item in checks("engine")}
 BUGS = {bug.name: bug for bug in ENGINE_BUGS}
 # Thousands of texts each: `specdec zoo --level engine` has them.
-SLOW = {"bonus-temperature-twice", "stream-one-row-on", "stream-three-on", "seed-plus-step", "temperatures-stay"}
+SLOW = {"bonus-temperature-twice", "stream-one-row-on", "stream-three-on", "seed-plus-step", "temperatures-stay",
+        "rows-mirrored"}
 TEXT = ["engine.stop-token", "engine.stop-sequence", "engine.end-token", "engine.metrics", "engine.draft-is-target"]
 
 

@@ -131,8 +131,8 @@ def test_texts_are_counted_where_they_belong():
     assert test.tests[2].counts[0].nonzero()[:, 0].tolist() == [15, 16 + 8 + 3, 16 + 15]
 
 
-WAYS = (orders.LIKELY, orders.DRAFTED, orders.LOOKED_UP, orders.PLAIN, orders.BEFORE, orders.NEIGHBOURS, orders.BESIDE,
-        orders.ASKEW, *orders.AHEAD)
+SINGLE = (orders.LIKELY, orders.DRAFTED, orders.LOOKED_UP, orders.PLAIN, orders.BEFORE)
+WAYS = (*SINGLE, *orders.NEIGHBOURS, *orders.BESIDE, *orders.ASKEW, *orders.AHEAD)
 
 
 def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
@@ -145,7 +145,7 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
         text = [cell // 8, cell % 8] if cell // 8 != made.eos else [made.eos]
         texts.append(text)
         weights.append(float(law[cell]))
-    for way in WAYS[:5]:
+    for way in (*SINGLE, orders.NEIGHBOURS[1]):  # pairs have but two orders, by p and by id
         total = torch.zeros(ranks.BINS, dtype=torch.float64)
         tables = list(reading.laws(made, [(prompt, params)] * len(texts), texts))
         keys = way.keys(made, [(prompt, params)] * len(texts), texts, tables)
@@ -159,23 +159,42 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
 
 
 def test_pairs_of_ranks_stand_side_by_side():
-    assert (orders.NEIGHBOURS.pairs, orders.BESIDE.pairs) == (orders._next_token, orders._next_row)
-    first, second = orders._next_token([3, 1, 2])
-    assert first.tolist() == [0, 2, 3, 4]
-    assert second.tolist() == [1, -1, -1, 5]
-    first, second = orders._next_row([3, 1, 2, 4, 5])
+    assert [way.groups for way in orders.NEIGHBOURS] == 2 * [orders._next_token] + 2 * [orders._whole]
+    assert {way.groups for way in orders.BESIDE} == {orders._next_row}
+    first, second = orders._next_token([3, 4, 2, 1, 2, 3]).T
+    assert first.tolist() == [0, 2, 4, 6, 7, 10, 13], "of every other text from the second token on"
+    assert second.tolist() == [1, -1, 5, -1, 8, 11, 14]
+    first, second = orders._next_row([3, 1, 2, 4, 5]).T
     assert first.tolist() == [0, 1, 2, 4, 5]
     assert second.tolist() == [3, -1, -1, 6, 7]
-    assert orders.ASKEW.pairs is not None
-    first, second = orders.ASKEW.pairs([3, 1, 1, 4, 5])
+    assert orders.ASKEW[0].groups is not None
+    first, second = orders.ASKEW[0].groups([3, 1, 1, 4, 5]).T
     assert first.tolist() == [1, 2], "the second token of a text, with the first one of the next"
     assert second.tolist() == [3, -1]
     for later, seconds in zip((1, 2, 3, 4), ([1, 5], [2, 6], [-1, 7], [-1, -1]), strict=True):
-        pairs = orders.AHEAD[later - 1].pairs
-        assert pairs is not None
-        first, second = pairs([3, 1, 4, 2, 5])
+        groups = orders.AHEAD[2 * later - 1].groups
+        assert groups is not None
+        first, second = groups([3, 1, 4, 2, 5]).T
         assert first.tolist() == [3, 8], "the first tokens of the second text and of the fourth"
         assert second.tolist() == seconds
+
+
+def test_a_whole_text_is_a_group_of_its_first_tokens():
+    groups = orders._whole([2, 0, 60])
+    assert groups.shape == (2, orders.WHOLE), "an empty text has no first token"
+    assert groups[0].tolist() == [0, 1] + 46 * [-1]
+    assert groups[1].tolist() == list(range(2, 50))
+
+
+@pytest.mark.parametrize("many", [2, 3, 48])
+def test_independent_ranks_fall_into_all_cells_alike_and_dependent_ones_do_not(many):
+    """The cells' shares within 4 standard deviations, 16 cells: a false alarm in a thousand; the seed is fixed."""
+    ranks_of = torch.rand(160_000, many, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    cells = torch.bincount(ranks.together(ranks_of), minlength=ranks.BINS)
+    assert (cells - 10_000).abs().max() < 4 * 100
+    for other in (ranks_of[:, :1].expand(-1, many), torch.cat((ranks_of[:, :1], 1 - ranks_of[:, :1]), 1)):
+        cells = torch.bincount(ranks.together(other), minlength=ranks.BINS)
+        assert (cells - 10_000).abs().max() > 20_000
 
 
 def sampled(rows, texts=None):
@@ -203,7 +222,7 @@ def test_ranks_say_nothing_of_right_texts_and_see_what_is_wrong():
     assert max(test.largest for test in (*right.tests.values(), *right.parts.values())) < 9
     assert {right._named(kind) for _, kind in right.parts} == {"first tokens", "last tokens before max_new_tokens",
                                                                "tokens 2 to 32"}
-    twice = ranks.Ranks((orders.BESIDE,), 1e-6, torch.Generator().manual_seed(1))
+    twice = ranks.Ranks(orders.BESIDE, 1e-6, torch.Generator().manual_seed(1))
     same = [rows[2 * (i // 2)] for i in range(len(rows))]
     assert twice.read(made, same, [done[2 * (i // 2)] for i in range(len(rows))]) is None
     assert twice.worst().rejected

@@ -49,6 +49,7 @@ def ranked(ones: Sequence[Asked], session: Session, ways: Sequence[Direction],
     """The law of each token of sampled texts after its own prefix, and no token of probability zero; toys in turn, each with
     its own end token."""
     test = Ranks(ways, session.alpha(), session.generator(session.check, "ranks"))
+    names = dict.fromkeys(way.name.partition(",")[0] for way in ways)
     texts = 0
     each = [slices(one, session, [found.prompt for found in written(one.toy.name, 48)[:4]],
                    *(replace(params, stop_ids=(one.toy.eos,)) for params in variants), most=most) for one in ones]
@@ -60,7 +61,7 @@ def ranked(ones: Sequence[Asked], session: Session, ways: Sequence[Direction],
             return
         worst = test.worst()
         said = worst.test.finding()
-        verdict = Verdict("PASS", "e-process", f"{texts} texts, tokens ranked {', '.join(way.name for way in ways)}", "",
+        verdict = Verdict("PASS", "e-process", f"{texts} texts, tokens ranked {', '.join(names)}", "",
                           said.n, session.alpha(), said.mde, said.tv, said.interval, (worst.picture(),))
         if worst.rejected:
             yield replace(verdict, verdict="FAIL", what=str(worst), case=f"toys {', '.join(one.toy.name for one in ones)}",
@@ -127,13 +128,13 @@ def joint_opposed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """When the draft is the target, so that every draft is accepted, has every token the target's law, the bonus token too?
 
-    Texts of 24 tokens: whatever the draft's length, some of them follow a fully accepted draft. A token's law after its
-    own prefix is known, so ranks of all of them are tested together; a bonus that comes once in K + 1 tokens is diluted by
-    as much.
+    Up to 64 tokens from 8 and from 32: whatever the draft's length, some of them follow a fully accepted draft. A token's
+    law after its own prefix is known, so ranks of all of them are tested together; a bonus that comes once in K + 1 tokens
+    is diluted by as much. Neighbours' ranks, and a text's first 48 together, show coins that fall again (the MDE is without
+    whole texts).
     """
-    one = asked(engine, session, "small-same")
-    yield from ranked([one], session, (LIKELY, BEFORE, NEIGHBOURS),
-                      SamplingParams(max_new_tokens=24))
+    ones = [asked(engine, session, name) for name in ("small-same", "wide-same")]
+    yield from ranked(ones, session, (LIKELY, BEFORE, *NEIGHBOURS), SamplingParams(max_new_tokens=64))
 
 
 @engine_check("engine.tokens", law=True, statistical=True, needs=("sampling",))
@@ -141,10 +142,11 @@ def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """In long sampled texts, has each token the target's law after its own prefix?
 
     Up to 64 tokens from 32, ranked by p, by q/p and by the row before: a cache that drifts, a row that is one off, and a
-    draft that has too much say show. Only the ranks are tested, not which of equally ranked tokens came.
+    draft that has too much say show. Only the ranks are tested, not which of equally ranked tokens came. Neighbours' ranks,
+    and those of the first 48 tokens together, show coins that fall again (the MDE is without whole texts).
     """
     one = asked(engine, session, "wide")
-    yield from ranked([one], session, (LIKELY, direction(engine), BEFORE, NEIGHBOURS),
+    yield from ranked([one], session, (LIKELY, direction(engine), BEFORE, *NEIGHBOURS),
                       SamplingParams(max_new_tokens=64))
 
 
@@ -161,5 +163,5 @@ def lookup_law(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     except Exception as error:
         yield Verdict("UNSUPPORTED", "none", f"the engine needs a draft model: {' '.join(str(error).split())[:160]}")
         return
-    yield from ranked([one], session, (LIKELY, LOOKED_UP, NEIGHBOURS),
+    yield from ranked([one], session, (LIKELY, LOOKED_UP, *NEIGHBOURS),
                       SamplingParams(max_new_tokens=12))

@@ -113,11 +113,11 @@ def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     ways = [*["in one batch"] * one.has("batch"), "call after call", *["seed after seed"] * one.has("seed")]
     seed = session.seed_for(session.check) % 2**30
     most = 512 if one.has("batch") else 64  # rows
-    tests = {name: Ranks((BESIDE, ASKEW, *AHEAD), session.alpha(len(ways)), session.generator(session.check, name))
+    tests = {name: Ranks((*BESIDE, *ASKEW, *AHEAD), session.alpha(len(ways)), session.generator(session.check, name))
              for name in ways}
     begun = dict.fromkeys(ways, 0)
     while True:
-        name = min(tests, key=lambda name: tests[name].tests[BESIDE].n)
+        name = min(tests, key=lambda name: tests[name].tests[BESIDE[0]].n)
         rows = [row] * min(8 << min(2 * begun[name], 10), most)
         begun[name] += 1
         if name == "seed after seed":
@@ -140,8 +140,8 @@ def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             return
         if not all(begun.values()):
             continue
-        mde = max(test.tests[way].finding().mde for test in tests.values() for way in (BESIDE, ASKEW))
-        yield replace(verdict, n=sum(test.tests[BESIDE].n for test in tests.values()), mde=mde)
+        mde = max(test.tests[way].finding().mde for test in tests.values() for way in (*BESIDE, *ASKEW))
+        yield replace(verdict, n=sum(test.tests[BESIDE[0]].n for test in tests.values()), mde=mde)
         if mde <= session.goal:
             return
 

@@ -11,7 +11,7 @@ from ..adapters.reference import Looped
 from ..contract import Completion, Metrics
 from ..exact import CHECKS
 from ..subjects import Loop
-from . import Bug, Subject, loop_kinds, loop_pairs, loop_places, loop_sizes
+from . import Bug, Subject, loop_coins, loop_kinds, loop_pairs, loop_places, loop_sizes
 from .loops import LOOP_BUGS
 from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
@@ -168,13 +168,19 @@ _KINDS = (
     ("seed-0-is-none", 23, OURS, "random numbers", "seed 0 does not bring a text back", "engine.seeds",
      loop_places.SeedZero),
     ("stream-three-on", 22, OURS, "random numbers", "a text's later tokens depend on the text beside it", "engine.rows",
-     loop_pairs.StreamThreeOn),
+     loop_coins.StreamThreeOn),
     ("seed-plus-step", 23, OURS, "random numbers", "the texts of neighbouring seeds depend on each other", "engine.rows",
-     loop_pairs.SeedPlusStep),
+     loop_coins.SeedPlusStep),
     ("seeded-seeds-all", 23, OURS, "random numbers", "after a seeded request others write the same again", "engine.rows",
-     loop_pairs.SeededSeedsAll),
+     loop_coins.SeededSeedsAll),
     ("seed-through-float", 23, OURS, "random numbers", "large seeds bring back each other's texts", "engine.seeds",
-     loop_pairs.SeedThroughFloat),
+     loop_coins.SeedThroughFloat),
+    ("rows-mirrored", 22, OURS, "random numbers", "what one text has, the text beside it has not", "engine.rows",
+     loop_coins.RowsMirrored),
+    ("bonus-coin-again", 21, OURS, "random numbers", "what follows an accepted draft's last token depends on it",
+     "engine.bonus", loop_coins.BonusCoinAgain),
+    ("bonus-seeded-anew", 21, OURS, "random numbers", "all bonus tokens of a text depend on each other", "engine.bonus",
+     loop_coins.BonusSeededAnew),
     ("draft-ids-moved", 17, OURS, "cache", "no draft is ever accepted", "engine.draft-is-target",
      loop_pairs.DraftIdsMoved),
     ("top-k-beside-top-p", 27, OURS, "parameters", "top-p turns top-k off", "engine.top-p", loop_pairs.TopKBesideTopP),

@@ -1,8 +1,6 @@
 """Planted bugs that need two things at once: two parameters, a parameter on sampled rows alone, two requests one after the
-other, two seeds that stand side by side."""
+other."""
 
-import secrets
-import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...chance import Chance, Stream, Streams, Uniforms
+from ...chance import Chance, Stream, Streams
 from ...decode import Request
 from ...draft.base import Drafter, Text
 from ...draft.model import ModelDrafter
@@ -83,90 +81,6 @@ class SampledStopsLate(Loop):
             if not self.reason and self._stops():
                 self.reason = "stop"
             return count
-
-
-class SeedThroughFloat(Loop):
-    """Seeds pass through float32."""
-
-    def chance(self, params: Sequence[SamplingParams]) -> Chance:
-        return Streams([None if s.seed is None else int(struct.unpack("f", struct.pack("f", s.seed))[0]) for s in params])
-
-
-class SeededSeedsAll(Loop):
-    """A request with a seed seeds torch's generator, from which the others' seeds come."""
-
-    def chance(self, params: Sequence[SamplingParams]) -> Chance:
-        for s in params:
-            if s.seed is not None:
-                torch.manual_seed(s.seed)
-        return Streams([int(torch.randint(2**62, ())) if s.seed is None else s.seed for s in params])
-
-
-class StepStream(Stream):
-    """Every cycle begins its coins anew, from the seed and the number of the cycle."""
-
-    cycle = 0
-
-    def step(self) -> None:
-        self.cycle += 1
-        self.generator.manual_seed((self.seed + self.cycle) % 2**63)
-        self.ahead, self.position = self.ahead[:0], 0
-
-
-class SeedPlusStep(Loop):
-    def chance(self, params: Sequence[SamplingParams]) -> Chance:
-        return Streams(streams=[StepStream(s.seed) for s in params])
-
-    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        verdict = super().judge(draft, p, chance)
-        assert isinstance(chance, Streams)
-        for stream in chance.streams:
-            assert isinstance(stream, StepStream)
-            stream.step()
-        return verdict
-
-
-class Places(Uniforms):
-    """One uniform for each place of a text, of which unseeded rows read one long line, three places apart."""
-
-    def __init__(self, lines: Sequence[Tensor], drafts: Streams, done: list[int], rows: Sequence[int]):
-        self.lines, self.drafts, self.done, self.index = lines, drafts, done, rows
-
-    def rows(self, index: Sequence[int]) -> "Places":
-        return Places(self.lines, self.drafts, self.done, [self.index[row] for row in index])
-
-    def draw(self, law: Tensor, asked: Tensor | None = None) -> Tensor:
-        return self.drafts.rows(self.index).draw(law, asked)
-
-    def at(self, row: int, place: int) -> float:
-        return float(self.lines[self.index[row]][self.done[self.index[row]] + place])
-
-
-class StreamThreeOn(Loop):
-    """Sampler match, whose unseeded rows share a line of uniforms, each from three further on than the row before."""
-
-    def chance(self, params: Sequence[SamplingParams]) -> Chance:
-        shared = torch.rand(3 * len(params) + 256, dtype=torch.float64, generator=torch.Generator().manual_seed(
-            secrets.randbits(62)))
-        lines = [shared[3 * row:] if s.seed is None else
-                 torch.rand(256, dtype=torch.float64, generator=torch.Generator().manual_seed(s.seed))
-                 for row, s in enumerate(params)]
-        return Places(lines, Streams([None] * len(params)), [0] * len(params), range(len(params)))
-
-    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        if not isinstance(chance, Places):  # an enumerator asks otherwise
-            raise SpecdecError("this rule reads its uniforms by place: give it Places")
-        accepted, following = torch.zeros(len(p), dtype=torch.int64), torch.zeros(len(p), dtype=torch.int64)
-        sums = p.double().cumsum(-1)
-        for row, length in enumerate(draft.lengths.tolist()):
-            for place in range(length + 1):
-                total = sums[row, place, -1]
-                following[row] = int((sums[row, place] <= chance.at(row, place) * total).sum())
-                if place == length or following[row] != draft.tokens[row, place]:
-                    break
-                accepted[row] += 1
-            chance.done[chance.index[row]] += int(accepted[row]) + 1
-        return Verdict(torch.arange(draft.tokens.shape[1]).expand(draft.tokens.shape), accepted, following)
 
 
 class Remembers(Looped):
