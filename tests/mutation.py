@@ -1,5 +1,5 @@
-"""python -m tests.mutation: break the statistics and the judge's kernel code, one small edit at a time, and see whether the
-tests notice.
+"""python -m tests.mutation: break the statistics, the oracles and the judge's kernel code, one small edit at a time, and see
+whether the tests notice.
 
 Every mutant runs in a process of its own, which imports the changed module and then runs the module's quick tests until
 one fails. What only a run of the whole judge would notice counts as not noticed. A sample of the mutants of each file is
@@ -40,6 +40,8 @@ FILES: dict[str, Rooms] = {  # and the tests that must notice
     "law/pooled.py": (["tests/law/test_pooled.py"],),
     "law/enumerate.py": (["tests/law/test_enumerate.py"], ["tests/chance", "tests/conformance/test_oracle.py"]),
     "conformance/oracle.py": (["tests/conformance/test_oracle.py"],),
+    **{f"conformance/{name}.py": (["tests/conformance/test_engine_oracle.py"],)
+       for name in ("params_oracle", "joint", "ranks", "orders")},
     "conformance/schedule.py": (["tests/conformance/test_schedule.py"],),
     "conformance/cases.py": (["tests/conformance/test_cases.py"], ["tests/conformance/test_kernel_laws.py"]),
     **{f"conformance/suite/{name}.py": tuple([f"tests/conformance/test_kernel_{part}.py"] for part in parts.split())
