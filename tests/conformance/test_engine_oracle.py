@@ -84,7 +84,10 @@ def test_a_joint_law_is_stated_from_five_draws_a_text_on_and_where_it_is_enough(
     depth, said = test.stated(1.0)
     assert (depth, said.n, said.rejected) == (2, 20, False)
     assert test.stated(said.mde)[0] == 2
-    assert test.stated(said.mde - 1e-9)[0] == 1
+    assert test.stated(said.mde - 1e-9) == (1, test.tests[0].finding())
+    longer = Joint(torch.full((8,), 1 / 8), None, 2, 3, 1e-6)
+    longer.add([[0, 0, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]] * 5, eos=9)
+    assert longer.stated(1.0)[0] == 2, "20 draws are enough for four texts of two tokens, not for eight of three"
     test = Joint(torch.tensor([0.5, 0, 0, 0.5], dtype=torch.float64), None, 2, 2, 1e-6)
     test.add([[0, 1]], eos=9)
     assert test.stated(0.0)[0] == 2, "what is rejected is said at once, however few there are"
@@ -92,8 +95,15 @@ def test_a_joint_law_is_stated_from_five_draws_a_text_on_and_where_it_is_enough(
     assert test.furthest(1) == "[0] has the share 1.0000 instead of 0.5000"
 
 
-@pytest.mark.parametrize(("texts", "lean"), [([[0, 0]] * 3 + [[1, 1]], 1.0), ([[1, 0]] * 3 + [[0, 1]], -1.0),
-                                             ([[0, 0], [1, 1]], 0.0)])
+def test_the_text_that_is_furthest_off_is_named():
+    test = Joint(torch.tensor([0.6, 0.2, 0.1, 0.1], dtype=torch.float64), None, 2, 2, 1e-6)
+    test.add([[0, 0], [1, 1]] * 5, eos=9)
+    assert test.furthest(2) == "[1, 1] has the share 0.5000 instead of 0.1000"
+    assert test.furthest(1) == "[0] has the share 0.5000 instead of 0.8000"
+
+
+@pytest.mark.parametrize(("texts", "lean"), [
+    ([[0, 1]], 1.0), ([[0, 0]] * 3 + [[1, 1]], 1.0), ([[1, 0]] * 3 + [[0, 1]], -1.0), ([[0, 0], [1, 1]], 0.0)])
 def test_a_sample_leans_to_the_draft_or_away_from_it(texts, lean):
     """p is a fair coin; the draft's, .9."""
     p, q = torch.full((4,), 1 / 4, dtype=torch.float64), torch.tensor([0.9, 0, 0, 0.1], dtype=torch.float64)

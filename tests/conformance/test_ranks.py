@@ -35,24 +35,46 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
         assert torch.allclose(total / total.sum(), torch.full_like(total, 1 / ranks.BINS), atol=2e-3), way.name
 
 
+def test_what_each_order_puts_in_front():
+    made, text = toys.toy("small"), [2, 3, 2]
+    rows = [((1, 2, 1), SamplingParams(temperature=0.5))]
+    (table,) = reading.laws(made, rows, [text])
+    def keys(way):
+        (one,) = way.keys(made, rows, [text], [table])
+        return one
+
+    assert torch.equal(keys(orders.LIKELY), table.law)
+    assert keys(orders.NEIGHBOURS[1])[3].tolist() == [0, -1, -2, -3, -4, -5, -6, -7]
+    copied = torch.zeros(4, 8, dtype=torch.float64)
+    copied[[0, 1, 3], [2, 1, 3]] = 1  # behind 1 came 2; behind 2 came 1, and later 3; behind 3 nothing yet
+    assert torch.equal(keys(orders.LOOKED_UP), table.law + copied)
+    assert torch.allclose(keys(orders.PLAIN), table.scores.softmax(-1) - table.law, atol=1e-15)
+    (draft,) = toys.scores(made.draft, [[1, 2, 1, *text]], [3])
+    assert torch.equal(keys(orders.DRAFTED), draft - table.scores)
+    assert torch.equal(keys(orders.BEFORE)[2], table.scores[1] - table.scores[2])
+    assert torch.equal(keys(orders.BEFORE)[0], table.law[0]), "nothing stands before the first"
+
+
 def test_pairs_of_ranks_stand_side_by_side():
     assert [way.groups for way in orders.NEIGHBOURS] == 2 * [orders._next_token] + 2 * [orders._whole]
+    assert [way.beside for way in (*orders.NEIGHBOURS, *orders.BESIDE)] == [False, False, True, True, False, False]
     assert {way.groups for way in orders.BESIDE} == {orders._next_row}
+    assert orders.AHEAD[2].name == "of a first token and token 3 of the row before"
     first, second = orders._next_token([3, 4, 2, 1, 2, 3]).T
     assert first.tolist() == [0, 2, 4, 6, 7, 10, 13], "of every other text from the second token on"
     assert second.tolist() == [1, -1, 5, -1, 8, 11, 14]
-    first, second = orders._next_row([3, 1, 2, 4, 5]).T
-    assert first.tolist() == [0, 1, 2, 4, 5]
-    assert second.tolist() == [3, -1, -1, 6, 7]
+    first, second = orders._next_row([3, 1, 2, 4, 1, 2, 5]).T
+    assert first.tolist() == [0, 1, 2, 4, 5, 10]
+    assert second.tolist() == [3, -1, -1, 6, 7, 11]
     assert orders.ASKEW[0].groups is not None
-    first, second = orders.ASKEW[0].groups([3, 1, 1, 4, 5]).T
-    assert first.tolist() == [1, 2], "the second token of a text, with the first one of the next"
-    assert second.tolist() == [3, -1]
-    for later, seconds in zip((1, 2, 3, 4), ([1, 5], [2, 6], [-1, 7], [-1, -1]), strict=True):
+    first, second = orders.ASKEW[0].groups([3, 1, 1, 4, 2, 1, 5]).T
+    assert first.tolist() == [1, 2, 10], "the second token of a text, with the first one of the next"
+    assert second.tolist() == [3, -1, 11]
+    for later, seconds in zip((1, 2, 3, 4), ([1, 5, 11], [2, 6, -1], [-1, 7, -1], [-1, -1, -1]), strict=True):
         groups = orders.AHEAD[2 * later - 1].groups
         assert groups is not None
-        first, second = groups([3, 1, 4, 2, 5]).T
-        assert first.tolist() == [3, 8], "the first tokens of the second text and of the fourth"
+        first, second = groups([3, 1, 4, 2, 2, 1, 0, 3, 2, 0, 5]).T
+        assert first.tolist() == [3, 8, 12], "the first tokens of texts 2, 4 and 6; with an empty one there is no pair"
         assert second.tolist() == seconds
 
 
@@ -96,16 +118,72 @@ def test_a_token_is_counted_by_its_place_and_its_setting():
     assert test._named(11) == "tokens 2 to 32 on toy wide"
 
 
+def test_the_worst_sample_is_what_is_rejected_single_tokens_first_and_else_the_largest_that_states_an_mde():
+    made = ranks.Ranks((orders.LIKELY, *orders.NEIGHBOURS), 1e-6, torch.Generator())
+    pairs, whole = made.tests[orders.NEIGHBOURS[0]], made.tests[orders.NEIGHBOURS[2]]
+    uneven = torch.tensor([5.0] + [1.0] * 15)
+    for number, one in enumerate((made.tests[orders.LIKELY], pairs, whole), 1):
+        one.update((1 + number / 2) * uneven)
+    assert not whole.rejected
+    assert whole.largest > pairs.largest > made.tests[orders.LIKELY].largest
+    assert made.worst().way is orders.NEIGHBOURS[0], "whole texts are too few to state the MDE"
+    whole.update(50 * uneven)
+    assert made.worst().way is orders.NEIGHBOURS[2], "but they convict"
+    made.tests[orders.LIKELY].update(20 * uneven)
+    assert made.worst().way is orders.LIKELY, "a wrong law shows in groups too: they come after it"
+
+
 def test_evidence_says_to_which_side_the_ranks_lean():
-    for counts, cause in (([3.0] + [1.0] * 15, orders.LIKELY.front), ([1.0] * 15 + [3.0], orders.LIKELY.behind)):
+    front, behind = orders.LIKELY.front, orders.LIKELY.behind
+    for counts, cause in (([3.0] + [1.0] * 15, front), ([1.0] * 15 + [3.0], behind), ([0.0] * 7 + [0.5] + [0.0] * 8, front),
+                          ([1.0] * 7 + [4.0] + [1.0] * 7 + [2.0], behind), ([1.0] + [0.0] * 15, front)):
         test = ranks._sample(1e-6)
         test.update(torch.tensor(counts))
         one = ranks.Evidence(orders.LIKELY, test, "first tokens")
         assert one.cause == f"first tokens: {cause}"
         assert ranks.Evidence(orders.LIKELY, test).cause == cause
-        assert one.picture().observed == pytest.approx(tuple(count / 18 for count in counts))
+        assert one.picture().observed == pytest.approx(tuple(count / max(sum(counts), 1) for count in counts))
         assert one.picture().expected == (1 / 16,) * 16
         assert one.picture().outcomes[1] == "1/16"
+
+
+def test_places_that_are_doubtful_or_leave_no_choice_are_left_out():
+    """Of the first text the tokens 1 and 4 count, of the second the first; behind each text stands one law more."""
+    sure, open_ = [1.0, 0.0], [0.5, 0.5]
+    tables = [reading.Laws(torch.zeros(len(law), 2), torch.tensor(law, dtype=torch.float64), torch.tensor(doubtful))
+              for law, doubtful in (([open_, open_, sure, open_, open_], [False, True, False, False, False]),
+                                    ([open_, open_], [False, False]))]
+    test = ranks.Ranks((orders.LIKELY, orders.NEIGHBOURS[1]), 1e-6, torch.Generator().manual_seed(1))
+    rows = [((0,), SamplingParams(max_new_tokens=4)), ((0,), SamplingParams(max_new_tokens=4))]
+    test.add(toys.toy("small"), rows, [[0, 1, 0, 1], [1]], tables)
+    assert test.tests[orders.LIKELY].n == 3
+    assert test.tests[orders.NEIGHBOURS[1]].n == 1, "tokens 1 and 2; 3 and 4 begin with one that leaves no choice"
+    assert {kind: part.n for (_, kind), part in test.parts.items()} == {0: 2, 1: 1}
+
+
+def test_a_pair_is_of_the_two_tokens_ranks_and_of_nothing_else():
+    """By id the first token's rank is below a half and the second's above, whatever its uniform share is."""
+    laws = torch.full((3, 2), 0.5, dtype=torch.float64)
+    test = ranks.Ranks((orders.NEIGHBOURS[1],), 1e-6, torch.Generator().manual_seed(1))
+    for _ in range(40):
+        test.add(toys.toy("small"), [((0,), SamplingParams(max_new_tokens=2))], [[0, 1]],
+                 [reading.Laws(torch.zeros(3, 2), laws, torch.zeros(3, dtype=torch.bool))])
+    (pairs,) = test.tests.values()
+    assert pairs.counts[0, [2, 3, 6, 7]].sum() == pairs.n == 40
+
+
+def test_a_wrong_text_is_returned_and_not_counted_and_an_empty_one_is_no_reason_to_skip_the_others():
+    made, params = toys.toy("small"), SamplingParams(max_new_tokens=2, top_k=1)
+    prompt = toys.written("small", 48)[0].prompt
+    test = ranks.Ranks((orders.LIKELY,), 1e-6, torch.Generator().manual_seed(1))
+    likeliest = int(made.target(torch.tensor([list(prompt)])).logits[0, -1].argmax())
+    fault = test.read(made, [(prompt, params)], [Completion([(likeliest + 1) % 8, 0], "length")])
+    assert fault is not None
+    assert test.tests[orders.LIKELY].n == 0
+    ends = SamplingParams(max_new_tokens=1, stop_ids=(made.eos,))
+    rows = [(prompt, ends), (prompt, ends)]
+    test.add(made, rows, [[0], []], list(reading.laws(made, rows, [[0], []])))
+    assert test.tests[orders.LIKELY].n == 1
 
 
 def sampled(rows, texts=None):
