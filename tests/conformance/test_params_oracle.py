@@ -1,5 +1,6 @@
 """The judge's own law of sampling parameters: the same as ours, written twice, and where it says that it is doubtful."""
 
+import itertools
 import math
 import random
 
@@ -74,6 +75,22 @@ def test_how_near_an_edge_is_doubtful(inside, doubtful):
     assert said == [doubtful] * 6
 
 
+def test_what_stands_off_by_the_whole_distance_has_cleared_the_edge(monkeypatch):
+    """With distances of a quarter, which floats hold exactly."""
+    monkeypatch.setattr(params_oracle, "EDGE", 0.25)
+    monkeypatch.setattr(params_oracle, "TIE", 0.25)
+    for scores, params in (([3.0, 0.25, 0.0], SamplingParams(top_k=2)), ([0.25, 0.0], SamplingParams(temperature=0)),
+                           ([0.0, 0.0], SamplingParams(top_p=0.25)), ([0.0, math.log(0.5)], SamplingParams(min_p=0.25))):
+        assert not params_oracle.row(scores, params).doubtful, params
+
+
+def test_the_token_that_reaches_top_p_is_the_last_and_rounding_asks_for_no_other():
+    assert params_oracle.row([0.0, 0.0], SamplingParams(top_p=0.5)).law == [1, 0]
+    *_, short = itertools.accumulate([1 / 29] * 29)
+    assert short < 1 - 2**-53, "29 shares of a 29th, added up one by one"
+    assert params_oracle.row([0.0] * 29, SamplingParams(top_p=1 - 2**-53)).law == pytest.approx([1 / 29] * 29)
+
+
 def test_each_convention_has_a_law_of_its_own():
     """Shares .5, .3, .2: top-p .6 keeps two of them before a temperature of .5 and one behind it, where the first has .66;
     min-p .5 likewise. Behind a temperature of 2 the shares are .41, .32, .26, and top-p .75 keeps all three."""
@@ -117,3 +134,5 @@ def test_the_end_of_a_text():
     reasons = [params_oracle.ended(text, params, 9) for text in ([1], [0, 2, 3], [0, 0, 1], [2, 3], [0] * 6, [0] * 5)]
     assert reasons == ["", "stop", "stop", "", "length", ""]
     assert params_oracle.ended([0] * 5, params, 5) == "length"
+    plain = SamplingParams(max_new_tokens=6, stop_ids=(1,), stop_sequences=((2, 3), (4,)))
+    assert [params_oracle.ended(text, plain, 9) for text in ([1], [4], [0, 2, 3], [2])] == ["stop", "stop", "stop", ""]
