@@ -59,6 +59,7 @@ def test_pairs_of_ranks_stand_side_by_side():
     assert [way.groups for way in orders.NEIGHBOURS] == 2 * [orders._next_token] + 2 * [orders._whole]
     assert [way.beside for way in (*orders.NEIGHBOURS, *orders.BESIDE)] == [False, False, True, True, False, False]
     assert {way.groups for way in orders.BESIDE} == {orders._next_row}
+    assert not any(way.beside for way in SINGLE)
     assert [way.name for way in orders.AHEAD[::2]] == [
         f"of a first token and token {token} of the row before" for token in (2, 3, 4, 5)]
     first, second = orders._next_token([3, 4, 2, 1, 2, 3]).T
@@ -158,17 +159,17 @@ def test_evidence_says_to_which_side_the_ranks_lean():
 
 
 def test_places_that_are_doubtful_or_leave_no_choice_are_left_out():
-    """Of both texts the first token counts; behind each text stands one law more."""
+    """Of the first text token 1 counts, of the second both; behind each text stands one law more."""
     sure, open_ = [1.0, 0.0], [0.5, 0.5]
     tables = [reading.Laws(torch.zeros(len(law), 2), torch.tensor(law, dtype=torch.float64), torch.tensor(doubtful))
               for law, doubtful in (([open_, open_, sure, open_, open_], [False, True, False, True, False]),
-                                    ([open_, open_], [False, False]))]
+                                    ([open_, open_, open_], [False, False, False]))]
     test = ranks.Ranks((orders.LIKELY, orders.NEIGHBOURS[1]), 1e-6, torch.Generator().manual_seed(1))
     rows = [((0,), SamplingParams(max_new_tokens=4)), ((0,), SamplingParams(max_new_tokens=4))]
-    test.add(toys.toy("small"), rows, [[0, 1, 0, 1], [1]], tables)
-    assert test.tests[orders.LIKELY].n == 2
-    assert test.tests[orders.NEIGHBOURS[1]].n == 1, "tokens 1 and 2; 3 and 4 begin with one that leaves no choice"
-    assert {kind: part.n for (_, kind), part in test.parts.items()} == {0: 2}
+    test.add(toys.toy("small"), rows, [[0, 1, 0, 1], [1, 0]], tables)
+    assert test.tests[orders.LIKELY].n == 3
+    assert test.tests[orders.NEIGHBOURS[1]].n == 2, "token 3 of the first text leaves no choice: it begins no pair"
+    assert {kind: part.n for (_, kind), part in test.parts.items()} == {0: 2, 3: 1}
 
 
 def test_a_pair_is_of_the_two_tokens_ranks_and_of_nothing_else():
