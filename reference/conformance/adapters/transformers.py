@@ -72,11 +72,13 @@ class Assisted(Engine):
 
     def one(self, prompt: list[int], params: SamplingParams, how: dict[str, Any]) -> Completion:
         ids = torch.tensor([prompt])
-        if params.seed is not None:
-            torch.manual_seed(params.seed)
         tally = Tally(self.model)
-        out = self.model.generate(ids, attention_mask=torch.ones_like(ids), return_dict_in_generate=True,
-                                  output_scores=True, **arguments(params, len(prompt), self.tokenizer), **how)
+        # `generate` has no seed of its own: torch's generator gets it, and gets its state back for requests without one.
+        with torch.random.fork_rng(devices=[], enabled=params.seed is not None):
+            if params.seed is not None:
+                torch.manual_seed(params.seed)
+            out = self.model.generate(ids, attention_mask=torch.ones_like(ids), return_dict_in_generate=True,
+                                      output_scores=True, **arguments(params, len(prompt), self.tokenizer), **how)
         tokens = out.sequences[0, len(prompt):].tolist()
         stopped = bool(tokens) and ends(tokens, params)
         logprobs = [float(row[0].log_softmax(-1)[token]) for row, token in zip(out.scores, tokens)]
