@@ -7,14 +7,15 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test lint docs proofs engines clean
 
 demo: .venv/ready
-	$(BIN)/specdec demo
+	$(BIN)/specref demo
 
 # Tests start many processes: where no bytecode is kept, each compiles everything anew.
 test: .venv/ready-test
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready-test
-	$(BIN)/ruff check reference tests proofs docs specdec_pytest.py
+	$(BIN)/ruff check reference tests proofs docs
+	$(BIN)/ruff format --check reference tests proofs docs
 	$(BIN)/mypy
 
 docs: .venv/ready-docs
@@ -24,11 +25,11 @@ docs: .venv/ready-docs
 proofs: .venv/ready-test
 	$(BIN)/python -m proofs.run
 
-# Seconds for each engine; SPECDEC_LLAMA_SERVER=path/to/llama-server adds that one.
+# Seconds for each engine; SPECREF_LLAMA_SERVER=path/to/llama-server adds that one.
 BUDGET ?= 90
 
 engines: .venv-engines/ready
-	.venv-engines/bin/specdec engines --budget $(BUDGET) --json docs/results/engines.json
+	.venv-engines/bin/specref engines --budget $(BUDGET) --json docs/results/engines.json
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -52,4 +53,4 @@ engines: .venv-engines/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-engines site build *.egg-info
+	rm -rf .venv .venv-engines site build reference/*.egg-info

@@ -1,7 +1,9 @@
-"""Looks at the built site and says what is wrong with it: `python -m docs.check [SITE]`, after the build.
+"""Looks at the built site and says what is wrong with it: `python -m docs.check [SITE]`, after the
+build.
 
-Nothing may come from another host; every link and anchor must lead somewhere; code that a page shows must be the code
-that is in the repository now; every room must show some, and every file must have a page; commands must be possible.
+Nothing may come from another host; every link and anchor must lead somewhere; code that a page
+shows must be the code that is in the repository now; every room must show some, and every file must
+have a page; commands must be possible.
 """
 
 import json
@@ -24,11 +26,18 @@ def other_hosts(site: Path, pages: dict[str, Shown]) -> Iterable[str]:
         yield from (f"{name}: the theme would fetch {what}" for what in page.fetching)
     for path in sorted(site.rglob("*.css")):
         found = urls(path.read_text())
-        yield from (f"{path.relative_to(site)}: loads {address}" for address in found if external(address))
+        yield from (
+            f"{path.relative_to(site)}: loads {address}" for address in found if external(address)
+        )
     theme = set((site / "assets").rglob("*.js"))
     for path in sorted(set(site.rglob("*.js")) - theme):
-        yield from (f"{path.relative_to(site)}: imports {address}" for address in
-                    re.findall(r"(?:import|fetch|importScripts)\(?\s*[\"']((?:https?:)?//[^\"']+)", path.read_text()))
+        yield from (
+            f"{path.relative_to(site)}: imports {address}"
+            for address in re.findall(
+                r"(?:import|fetch|importScripts)\(?\s*[\"']((?:https?:)?//[^\"']+)",
+                path.read_text(),
+            )
+        )
 
 
 def dead_ends(site: Path, pages: dict[str, Shown]) -> Iterable[str]:
@@ -66,12 +75,20 @@ def missing(pages: dict[str, Shown], root: Path) -> Iterable[str]:
         page = pages.get(f"rooms/{room}.html")
         if page is None or not page.code:
             yield f"rooms/{room}.html: is missing, or shows no code of {room}"
-        elif not any(Path(path).parts[:2] in (("reference", room), ("reference", f"{room}.py"))
-                     for path, _, _ in page.code):
-            yield f"rooms/{room}.html: shows no code of reference/{room}"
-    yield from (f"{path}: has no page" for path in source.pages(root) if f"source/{path}.html" not in pages)
-    yield from (f"{path}: is not brought in" for path in generated.proof_files(root)
-                if path.replace("README.md", "index.md").replace(".md", ".html") not in pages)
+        elif not any(
+            Path(path).parts[:3]
+            in (("reference", "specref", room), ("reference", "specref", f"{room}.py"))
+            for path, _, _ in page.code
+        ):
+            yield f"rooms/{room}.html: shows no code of reference/specref/{room}"
+    yield from (
+        f"{path}: has no page" for path in source.pages(root) if f"source/{path}.html" not in pages
+    )
+    yield from (
+        f"{path}: is not brought in"
+        for path in generated.proof_files(root)
+        if path.replace("README.md", "index.md").replace(".md", ".html") not in pages
+    )
 
 
 def unexpanded(pages: dict[str, Shown]) -> Iterable[str]:
@@ -79,15 +96,22 @@ def unexpanded(pages: dict[str, Shown]) -> Iterable[str]:
     for name, page in pages.items():
         if not name.startswith("source/"):
             text = "".join(page.texts)
-            yield from (f"{name}: still has {found}" for found in re.findall(r"\{\{.{0,40}|\\\(.{0,40}", text))
+            yield from (
+                f"{name}: still has {found}"
+                for found in re.findall(r"\{\{.{0,40}|\\\(.{0,40}", text)
+            )
 
 
 def examples(root: Path) -> Iterable[str]:
-    """README fences that fail (those of the pages ran in the build), and commands that nobody could give."""
+    """README fences that fail (those of the pages ran in the build), and commands that nobody could
+    give.
+    """
     names: dict[str, object] = {"__name__": "example"}
     for path in [root / "README.md", *sorted((root / "docs" / "pages").rglob("*.md"))]:
         name = path.relative_to(root).as_posix()
-        yield from (f"{name}: {wrong}" for wrong in fences.impossible(path.read_text(), root / "Makefile"))
+        yield from (
+            f"{name}: {wrong}" for wrong in fences.impossible(path.read_text(), root / "Makefile")
+        )
     for code in fences.fences((root / "README.md").read_text(), "python"):
         try:
             fences.run(code, names, "README.md")
@@ -98,7 +122,11 @@ def examples(root: Path) -> Iterable[str]:
 def searchable(site: Path) -> Iterable[str]:
     """The search must have its index and the shim that lets it work from file://."""
     index = site / "search" / "search_index.js"
-    entries = json.loads(index.read_text().removeprefix("var __index = "))["docs"] if index.exists() else []
+    entries = (
+        json.loads(index.read_text().removeprefix("var __index = "))["docs"]
+        if index.exists()
+        else []
+    )
     if not any(entry["location"].startswith("rooms/verify") for entry in entries):
         yield "search/search_index.js: does not know rooms/verify"
     if "assets/iframe-worker.js" not in (site / "index.html").read_text():
@@ -118,7 +146,8 @@ def main(arguments: list[str]) -> int:
         "nothing missing": lambda: missing(pages, ROOT),
         "everything expanded": lambda: unexpanded(pages),
         "examples and commands work": lambda: examples(ROOT),
-        "search works offline": lambda: searchable(site)}
+        "search works offline": lambda: searchable(site),
+    }
     wrong = 0
     for what, check in checks.items():
         found = list(check())
@@ -126,7 +155,10 @@ def main(arguments: list[str]) -> int:
         print(f"{'FAIL' if found else 'ok':4}  {what}")
         for line in found:
             print(f"      {line}")
-    blocks, links = sum(len(p.code) for p in pages.values()), sum(len(p.links) for p in pages.values())
+    blocks, links = (
+        sum(len(p.code) for p in pages.values()),
+        sum(len(p.links) for p in pages.values()),
+    )
     print(f"{len(pages)} pages, {blocks} blocks of real code, {links} links looked at in {site}")
     return 1 if wrong or not blocks or not links else 0
 

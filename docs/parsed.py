@@ -5,9 +5,27 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
-LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src",
-         "embed": "src", "object": "data", "use": "href", "image": "href"}
-LINKS_THAT_LOAD = {"stylesheet", "preload", "preconnect", "dns-prefetch", "icon", "modulepreload", "prefetch"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "embed": "src",
+    "object": "data",
+    "use": "href",
+    "image": "href",
+}
+LINKS_THAT_LOAD = {
+    "stylesheet",
+    "preload",
+    "preconnect",
+    "dns-prefetch",
+    "icon",
+    "modulepreload",
+    "prefetch",
+}
 CSS_URL = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
 # By class: what the theme's script would ask the network for.
 THEME_WOULD_FETCH = {"mermaid": "diagrams", "md-source": "a repository's stars"}

@@ -1,6 +1,8 @@
-"""One setting for all tests: Hypothesis draws the same examples on every run, and torch uses one thread.
+"""One setting for all tests: Hypothesis draws the same examples on every run, and torch uses one
+thread.
 
-At the end of a run: what each statistical test found, and the smallest difference that it would have seen.
+At the end of a run: what each statistical test found, and the smallest difference that it would
+have seen.
 """
 
 import pytest
@@ -11,18 +13,21 @@ settings.register_profile("house", derandomize=True, deadline=None, max_examples
 settings.load_profile("house")
 torch.set_num_threads(1)
 
-LAW = "sampled law"
+DISTRIBUTION = "sampled distribution"
 
 
 @pytest.fixture
 def tell(record_property):
     """tell(name, finding): a line in the summary of the run."""
-    return lambda name, finding: record_property(LAW, f"{name}: {finding}")  # it travels with the report out of a worker
+    # it travels with the report out of a worker
+    return lambda name, finding: record_property(DISTRIBUTION, f"{name}: {finding}")
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    if lines := [told for report in reports for name, told in report.user_properties if name == LAW]:
-        terminalreporter.section("sampled laws")
+    if lines := [
+        told for report in reports for name, told in report.user_properties if name == DISTRIBUTION
+    ]:
+        terminalreporter.section("sampled distributions")
         for line in lines:
             terminalreporter.line(line)

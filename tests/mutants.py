@@ -1,5 +1,5 @@
-"""Small edits of a module, made in its syntax tree, in memory: a comparison, an operator, a number, a condition, min for
-max. What is only words or only mypy's is left alone."""
+"""Small edits of a module, made in its syntax tree, in memory: a comparison, an operator, a number,
+a condition, min for max. What is only words or only mypy's is left alone."""
 
 import ast
 import importlib.abc
@@ -8,33 +8,71 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = "conformance/cases.py"  # which laws stand in its tables is no question of right and wrong; how they are made is
+# which distributions stand in its tables is no question of right and wrong; how they are made is
+CASES = "judge/cases.py"
 
-COMPARE = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-           ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}
-OPERATE = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-           ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}
-NAMES = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmax": "argmin", "minimum": "maximum",
-         "all": "any", "any": "all", "cumsum": "cumprod", "log1p": "expm1"}
+COMPARE = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+OPERATE = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+NAMES = {
+    "min": "max",
+    "max": "min",
+    "amin": "amax",
+    "amax": "amin",
+    "argmax": "argmin",
+    "minimum": "maximum",
+    "all": "any",
+    "any": "all",
+    "cumsum": "cumprod",
+    "log1p": "expm1",
+}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    file: str  # below reference/
+    file: str  # below reference/specref/
     line: int
     edit: str
     number: int  # of the edit in its file
 
 
 class Editor(ast.NodeTransformer):
-    """Visits every place that can be edited; makes the edit number `wanted`, if any, and lists all."""
+    """Visits every place that can be edited; makes the edit number `wanted`, if any, and lists
+    all.
+    """
 
     def __init__(self, wanted: int | None = None, tables: bool = True):
         self.wanted, self.tables, self.found = wanted, tables, []  # type: ignore[var-annotated]
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
-        node.body = [item if not self.tables and isinstance(item, (ast.Assign, ast.AnnAssign)) else self.visit(item)
-                     for item in node.body]
+        node.body = [
+            (
+                item
+                if not self.tables and isinstance(item, (ast.Assign, ast.AnnAssign))
+                else self.visit(item)
+            )
+            for item in node.body
+        ]
         return node
 
     def _edit(self, node: ast.AST, text: str) -> bool:
@@ -51,7 +89,8 @@ class Editor(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         other = OPERATE.get(type(node.op))
         text = isinstance(node.left, (ast.Constant, ast.JoinedStr)) and not isinstance(
-            getattr(node.left, "value", 0), (int, float))
+            getattr(node.left, "value", 0), (int, float)
+        )
         if other and not text and self._edit(node, f"{ast.unparse(node)}: {other.__name__}"):
             node.op = other()
             return node
@@ -65,7 +104,9 @@ class Editor(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        if isinstance(node.op, (ast.Not, ast.Invert)) and self._edit(node, f"{ast.unparse(node)}: without"):
+        if isinstance(node.op, (ast.Not, ast.Invert)) and self._edit(
+            node, f"{ast.unparse(node)}: without"
+        ):
             return node.operand
         return self.generic_visit(node)
 
@@ -93,7 +134,11 @@ class Editor(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node.id in NAMES and isinstance(node.ctx, ast.Load) and self._edit(node, f"{node.id}: {NAMES[node.id]}"):
+        if (
+            node.id in NAMES
+            and isinstance(node.ctx, ast.Load)
+            and self._edit(node, f"{node.id}: {NAMES[node.id]}")
+        ):
             node.id = NAMES[node.id]
         return node
 
@@ -119,9 +164,9 @@ def _tree(path: Path) -> ast.Module:
 
 
 def mutants(file: str, root: Path = ROOT) -> list[Mutant]:
-    """Every edit that can be made in reference/FILE."""
+    """Every edit that can be made in reference/specref/FILE."""
     editor = Editor(tables=file != CASES)
-    editor.visit(_tree(root / "reference" / file))
+    editor.visit(_tree(root / "reference" / "specref" / file))
     return [Mutant(file, line, edit, number) for number, (line, edit) in enumerate(editor.found)]
 
 
@@ -129,17 +174,25 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module from an edited syntax tree."""
 
     def __init__(self, mutant: Mutant, root: Path = ROOT):
-        self.path = root / "reference" / mutant.file
-        self.name = "reference." + mutant.file.removesuffix(".py").replace("/", ".")
-        self.tree = ast.fix_missing_locations(Editor(mutant.number, mutant.file != CASES).visit(_tree(self.path)))
+        self.path = root / "reference" / "specref" / mutant.file
+        self.name = "specref." + mutant.file.removesuffix(".py").replace("/", ".")
+        self.tree = ast.fix_missing_locations(
+            Editor(mutant.number, mutant.file != CASES).visit(_tree(self.path))
+        )
 
     def lines(self) -> tuple[str, str]:
-        """The line as it stands without comments, and as the edit makes it: what a reason is kept under."""
+        """The line as it stands without comments, and as the edit makes it: what a reason is kept
+        under.
+        """
         was, becomes = (ast.unparse(tree).splitlines() for tree in (_tree(self.path), self.tree))
         return next((old.strip(), new.strip()) for old, new in zip(was, becomes) if old != new)
 
     def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
-        return importlib.util.spec_from_loader(fullname, self, origin=str(self.path)) if fullname == self.name else None
+        return (
+            importlib.util.spec_from_loader(fullname, self, origin=str(self.path))
+            if fullname == self.name
+            else None
+        )
 
     def exec_module(self, module) -> None:  # type: ignore[no-untyped-def]
         module.__file__ = str(self.path)

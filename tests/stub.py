@@ -1,32 +1,56 @@
 """Small models and drafters whose behaviour a test can write down.
 
-`tiny` is a real transformer, small and with sharp, context-sensitive laws. `Scripted` is a target whose law is a function
-of the text; it keeps the text itself in the cache, so it notices every token that stands, or is seen, in a wrong place.
+`tiny` is a real transformer, small and with sharp, context-sensitive distributions. `Scripted` is a
+target whose distribution is a function of the text; it keeps the text itself in the cache, so it
+notices every token that stands, or is seen, in a wrong place.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
+from specref.chance import Chance
+from specref.data import Draft
+from specref.draft.base import Drafter, Text
+from specref.model.cache import Cache
+from specref.model.transformer import Config, Output, Transformer
 from torch import Tensor
-
-from reference.chance import Chance
-from reference.draft.base import Drafter, Text
-from reference.model.cache import Cache
-from reference.model.transformer import Config, Output, Transformer
-from reference.types import Draft
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-def tiny(seed: int = 0, vocabulary: int = 11, layers: int = 2, heads: int = 4, groups: int = 2, head_dim: int = 4,
-         context: int = 64, tied: bool = False, dtype: torch.dtype = torch.float64, device: str = "cpu",
-         sharp: float = 1.5) -> Transformer:
-    """A random transformer of 16 channels; `groups` key/value heads; logits have about the standard deviation `sharp`."""
+def tiny(
+    seed: int = 0,
+    vocabulary: int = 11,
+    layers: int = 2,
+    heads: int = 4,
+    groups: int = 2,
+    head_dim: int = 4,
+    context: int = 64,
+    tied: bool = False,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
+    sharp: float = 1.5,
+) -> Transformer:
+    """A random transformer of 16 channels; `groups` key/value heads; logits have about the standard
+    deviation `sharp`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Transformer(Config(vocabulary, 16, 24, layers, heads, groups, head_dim, context, rope_theta=50.0,
-                                   tie_word_embeddings=tied))
+        model = Transformer(
+            Config(
+                vocabulary,
+                16,
+                24,
+                layers,
+                heads,
+                groups,
+                head_dim,
+                context,
+                rope_theta=50.0,
+                tie_word_embeddings=tied,
+            )
+        )
         for name, parameter in model.named_parameters():
             if "norm" not in name:
                 parameter.data.normal_(0, parameter.shape[0] ** -0.5)
@@ -37,7 +61,9 @@ def tiny(seed: int = 0, vocabulary: int = 11, layers: int = 2, heads: int = 4, g
 
 
 def own_logits(model: Transformer, text: Sequence[int]) -> Tensor:
-    """[V]: logits after `text`, from a forward that has no cache. Remembered: a model here never changes."""
+    """[V]: logits after `text`, from a forward that has no cache. Remembered: a model here never
+    changes.
+    """
     return _own_logits(model, tuple(text))
 
 
@@ -48,33 +74,51 @@ def _own_logits(model: Transformer, text: tuple[int, ...]) -> Tensor:
 
 
 def greedy_text(model, prompt: Sequence[int], count: int) -> list[int]:
-    """`count` tokens after `prompt`, each the argmax of a forward from scratch: the shortest greedy decoder."""
+    """`count` tokens after `prompt`, each the argmax of a forward from scratch: the shortest greedy
+    decoder.
+    """
     text = list(prompt)
     for _ in range(count):
         text.append(int(own_logits(model, text).argmax()))
-    return text[len(prompt):]
+    return text[len(prompt) :]
 
 
 class Scripted:
-    """A target with logits script(text). Its cache holds token ids as keys and their places as values."""
+    """A target with logits script(text). Its cache holds token ids as keys and their places as
+    values.
+    """
 
     dtype, device = torch.float64, torch.device("cpu")
 
-    def __init__(self, vocabulary: int, script: Callable[[tuple[int, ...]], Sequence[float]], context: int = 64):
+    def __init__(
+        self,
+        vocabulary: int,
+        script: Callable[[tuple[int, ...]], Sequence[float]],
+        context: int = 64,
+    ):
         self.config = Config(vocabulary, vocabulary, 1, 1, 1, 1, 2, context)
         self.script = script
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         return Cache(1, 1, 2, batch, capacity, torch.float64)
 
-    def states(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
-               counts: Tensor | None = None) -> Tensor:
+    def states(
+        self,
+        tokens: Tensor,
+        cache: Cache | None = None,
+        parents: Tensor | None = None,
+        counts: Tensor | None = None,
+    ) -> Tensor:
         if cache is None:
             cache = self.new_cache(*tokens.shape)
         step = cache.step(tokens.shape[1], parents, counts)
         wide = (*tokens.shape, 2)
-        ids, places = cache.write(0, step, tokens[..., None].expand(wide)[:, None].double(),
-                                  step.positions[..., None].expand(wide)[:, None].double())
+        ids, places = cache.write(
+            0,
+            step,
+            tokens[..., None].expand(wide)[:, None].double(),
+            step.positions[..., None].expand(wide)[:, None].double(),
+        )
         rows = []
         for row in range(len(tokens)):
             for node in range(tokens.shape[1]):
@@ -83,58 +127,86 @@ class Scripted:
                     continue
                 seen = slice(None) if step.mask is None else step.mask[row, 0, node] == 0
                 order = places[row, 0, :, 0][seen].argsort()
-                assert places[row, 0, :, 0][seen][order].tolist() == list(range(len(order))), "what it sees is no text"
+                assert places[row, 0, :, 0][seen][order].tolist() == list(range(len(order))), (
+                    "what it sees is no text"
+                )
                 rows.append(self.script(tuple(ids[row, 0, :, 0][seen][order].long().tolist())))
         return torch.tensor(rows, dtype=torch.float64).view(*tokens.shape, -1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden
 
-    def __call__(self, tokens: Tensor, cache: Cache | None = None, parents: Tensor | None = None,
-                 counts: Tensor | None = None) -> Output:
+    def __call__(
+        self,
+        tokens: Tensor,
+        cache: Cache | None = None,
+        parents: Tensor | None = None,
+        counts: Tensor | None = None,
+    ) -> Output:
         hidden = self.states(tokens, cache, parents, counts)
         return Output(hidden, hidden)
 
 
-def parrot(vocabulary: int, text: Sequence[int], start: int) -> Callable[[tuple[int, ...]], list[float]]:
-    """A script that writes `text` after `start` tokens of prompt, whatever was written, and then its last token."""
+def parrot(
+    vocabulary: int, text: Sequence[int], start: int
+) -> Callable[[tuple[int, ...]], list[float]]:
+    """A script that writes `text` after `start` tokens of prompt, whatever was written, and then
+    its last token.
+    """
+
     def script(seen: tuple[int, ...]) -> list[float]:
         token = text[min(max(0, len(seen) - start), len(text) - 1)]
         return [50.0 if i == token else 0.0 for i in range(vocabulary)]
+
     return script
 
 
 class Told(Drafter):
-    """Proposes tell(text, budget) with certainty, ragged. Padding holds -1, which nobody may read."""
+    """Proposes tell(text, budget) with certainty, ragged. Padding holds -1, which nobody may
+    read.
+    """
 
     def __init__(self, tell: Callable[[list[int], int], Sequence[int]]):
         self.tell = tell
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        said = [list(self.tell(tokens, max(0, most))) for tokens, most in zip(text.tokens, budget.tolist(), strict=True)]
+        said = [
+            list(self.tell(tokens, max(0, most)))
+            for tokens, most in zip(text.tokens, budget.tolist(), strict=True)
+        ]
         width = max(map(len, said))
         tokens = torch.tensor([row + [-1] * (width - len(row)) for row in said], dtype=torch.int64)
         return Draft.chain(tokens, None, torch.tensor([len(row) for row in said]))
 
 
 class Drawn(Drafter):
-    """Draws from law(text so far), a list of V numbers, and says so; `count(text, budget)` tokens, ragged."""
+    """Draws from distribution(text so far), a list of V numbers, and says so; `count(text, budget)`
+    tokens, ragged.
+    """
 
-    def __init__(self, law: Callable[[list[int]], Sequence[float]], count: Callable[[list[int], int], int]):
-        self.law, self.count = law, count
+    def __init__(
+        self,
+        distribution: Callable[[list[int]], Sequence[float]],
+        count: Callable[[list[int], int], int],
+    ):
+        self.distribution, self.count = distribution, count
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         texts = [list(tokens) for tokens in text.tokens]
-        counts = torch.tensor([self.count(t, max(0, most)) for t, most in zip(texts, budget.tolist(), strict=True)])
-        tokens, laws = [], []
+        counts = torch.tensor(
+            [self.count(t, max(0, most)) for t, most in zip(texts, budget.tolist(), strict=True)]
+        )
+        tokens, distributions = [], []
         for i in range(int(counts.max())):
-            laws.append(torch.tensor([self.law(t) for t in texts], dtype=torch.float64))
-            tokens.append(chance.draw(laws[-1], counts > i))
+            distributions.append(
+                torch.tensor([self.distribution(t) for t in texts], dtype=torch.float64)
+            )
+            tokens.append(chance.draw(distributions[-1], counts > i))
             for row, token in zip(texts, tokens[-1].tolist(), strict=True):
                 row.append(token)
         if not tokens:
             return Draft.chain(torch.zeros(len(texts), 0, dtype=torch.int64))
-        return Draft.chain(torch.stack(tokens, 1), torch.stack(laws, 1), counts)
+        return Draft.chain(torch.stack(tokens, 1), torch.stack(distributions, 1), counts)
 
 
 def scramble(text: Sequence[int], salt: int, below: int) -> int:

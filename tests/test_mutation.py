@@ -1,5 +1,5 @@
-"""The tool that breaks the code to try the tests: it tells a mutant that is noticed from one that is not, and asks for a
-reason for every one that lives."""
+"""The tool that breaks the code to try the tests: it tells a mutant that is noticed from one that
+is not, and asks for a reason for every one that lives."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ import pytest
 from tests.mutants import ROOT, Changed, mutants
 from tests.mutation import FILES, LEFT, failing, good, killed, row, summary
 
-MODULE = '''
+MODULE = """
 def larger(a, b):  # which of two equal numbers is returned does not matter
     return a if a > b else b
 
@@ -18,9 +18,9 @@ def upto(n):
     while n > 0:
         n -= 1
     return n
-'''
-TESTS = '''
-from reference.tiny_for_mutants import larger, upto
+"""
+TESTS = """
+from specref.tiny_for_mutants import larger, upto
 
 def test_the_larger_is_returned():
     assert larger(1, 2) == larger(2, 1) == 2
@@ -28,13 +28,13 @@ def test_the_larger_is_returned():
 
 def test_it_ends():
     assert upto(3) == 0
-'''
+"""
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "tiny_for_mutants.py").write_text(MODULE)
+    (tmp_path / "reference" / "specref").mkdir(parents=True)
+    (tmp_path / "reference" / "specref" / "tiny_for_mutants.py").write_text(MODULE)
     (tmp_path / "test_tiny.py").write_text(TESTS)
     return tmp_path
 
@@ -42,11 +42,19 @@ def tiny(tmp_path: Path) -> Path:
 def test_every_place_that_can_be_edited_is_listed_and_its_line_told(tiny: Path) -> None:
     found = mutants("tiny_for_mutants.py", tiny)
     assert [(mutant.line, mutant.edit) for mutant in found] == [
-        (3, "if a > b: negated"), (3, "a > b: GtE"), (6, "n > 0: GtE"), (6, "0: 1"), (7, "1: 2")]
+        (3, "if a > b: negated"),
+        (3, "a > b: GtE"),
+        (6, "n > 0: GtE"),
+        (6, "0: 1"),
+        (7, "1: 2"),
+    ]
     assert [Changed(mutant, tiny).lines() for mutant in found] == [
         ("return a if a > b else b", "return a if not a > b else b"),
         ("return a if a > b else b", "return a if a >= b else b"),
-        ("while n > 0:", "while n >= 0:"), ("while n > 0:", "while n > 1:"), ("n -= 1", "n -= 2")]
+        ("while n > 0:", "while n >= 0:"),
+        ("while n > 0:", "while n > 1:"),
+        ("n -= 1", "n -= 2"),
+    ]
 
 
 def test_a_mutant_that_is_noticed_is_told_from_one_that_lives(tiny: Path) -> None:
@@ -57,7 +65,9 @@ def test_a_mutant_that_is_noticed_is_told_from_one_that_lives(tiny: Path) -> Non
 
 
 def test_a_loop_without_an_end_is_noticed(tiny: Path) -> None:
-    (tiny / "reference" / "tiny_for_mutants.py").write_text(MODULE.replace("n -= 1", "n = n * 2"))
+    (tiny / "reference" / "specref" / "tiny_for_mutants.py").write_text(
+        MODULE.replace("n -= 1", "n = n * 2")
+    )
     (mutant,) = [m for m in mutants("tiny_for_mutants.py", tiny) if m.edit == "2: 3"]
     dead, seconds = failing([str(tiny / "test_tiny.py")], mutant, 1.0, tiny)
     assert dead
@@ -65,21 +75,34 @@ def test_a_loop_without_an_end_is_noticed(tiny: Path) -> None:
 
 
 def test_a_module_that_is_imported_already_cannot_be_broken(tiny: Path) -> None:
-    mutant = mutants("types.py")[0]
-    import reference.types  # noqa: F401
+    mutant = mutants("data.py")[0]
+    import specref.data  # noqa: F401
 
-    with pytest.raises(RuntimeError, match=r"reference\.types is imported already"):
+    with pytest.raises(RuntimeError, match=r"specref\.data is imported already"):
         failing([], mutant)
 
 
 def test_survivors_are_listed_with_reasons_and_counted_apart_without(tiny: Path) -> None:
     negated, tie, *_ = mutants("tiny_for_mutants.py", tiny)
-    left = [{"file": "tiny_for_mutants.py", "was": "return a if a > b else b", "becomes": "return a if a >= b else b",
-             "why": "of equal numbers either is the larger"}]
+    left = [
+        {
+            "file": "tiny_for_mutants.py",
+            "was": "return a if a > b else b",
+            "becomes": "return a if a >= b else b",
+            "why": "of equal numbers either is the larger",
+        }
+    ]
     rows = [row(negated, True, 1.0, tiny), row(tie, False, 2.0, tiny)]
     result = summary(rows, left, root=tiny)
-    assert result["files"] == [{"file": "tiny_for_mutants.py", "possible": 5, "tried": 2, "killed": 1}]
-    assert (result["tried"], result["killed"], result["unexplained"], result["possible"]) == (2, 1, 0, 5)
+    assert result["files"] == [
+        {"file": "tiny_for_mutants.py", "possible": 5, "tried": 2, "killed": 1}
+    ]
+    assert (result["tried"], result["killed"], result["unexplained"], result["possible"]) == (
+        2,
+        1,
+        0,
+        5,
+    )
     assert result["survivors"] == [left[0] | {"line": 3}]
     assert summary(rows, [], root=tiny)["unexplained"] == 1
 
@@ -90,7 +113,10 @@ def test_runs_over_other_files_are_added_up(tiny: Path) -> None:
     second = summary([row(tie, False, 1.0, tiny)], [], root=tiny)
     second["files"][0]["file"] = "another.py"
     both = summary([], [], [first, second], tiny)
-    assert [(file["file"], file["killed"]) for file in both["files"]] == [("tiny_for_mutants.py", 1), ("another.py", 0)]
+    assert [(file["file"], file["killed"]) for file in both["files"]] == [
+        ("tiny_for_mutants.py", 1),
+        ("another.py", 0),
+    ]
     assert (both["tried"], both["killed"], both["unexplained"], both["possible"]) == (2, 1, 1, 10)
     assert both["survivors"] == second["survivors"]
 
@@ -105,8 +131,15 @@ def test_every_reason_is_of_a_line_that_still_stands() -> None:
     left = json.loads(LEFT.read_text())
     for file in {entry["file"] for entry in left}:
         assert file in FILES
-        lines = {line.strip() for line in ast.unparse(ast.parse((ROOT / "reference" / file).read_text())).splitlines()}
-        gone = [entry["was"] for entry in left if entry["file"] == file and entry["was"] not in lines]
+        lines = {
+            line.strip()
+            for line in ast.unparse(
+                ast.parse((ROOT / "reference" / "specref" / file).read_text())
+            ).splitlines()
+        }
+        gone = [
+            entry["was"] for entry in left if entry["file"] == file and entry["was"] not in lines
+        ]
         assert not gone, f"no longer in {file}: take their reasons out of {LEFT.name}"
     assert all(len(entry["why"]) > 10 for entry in left)
     keys = [(entry["file"], entry["was"], entry["becomes"]) for entry in left]
@@ -115,5 +148,5 @@ def test_every_reason_is_of_a_line_that_still_stands() -> None:
 
 def test_every_file_has_its_tests() -> None:
     for file, rooms in FILES.items():
-        assert (ROOT / "reference" / file).exists()
+        assert (ROOT / "reference" / "specref" / file).exists()
         assert all((ROOT / test).exists() for tests in rooms for test in tests)

@@ -1,17 +1,18 @@
-"""How many drafted tokens are accepted, as an exact law: the real rules, run over every outcome of draft and chance."""
+"""How many drafted tokens are accepted, as an exact distribution: the real rules, run over every
+outcome of draft and chance.
+"""
 
 from collections.abc import Hashable
 from functools import cache
 
 import torch
+from specref.chance import Chance
+from specref.data import Draft
+from specref.exact.enumerate import Forking, distributions
+from specref.verify.block import block
+from specref.verify.matching import matching
+from specref.verify.rejection import rejection
 from torch import Tensor
-
-from reference.chance import Chance
-from reference.law.enumerate import Forking, laws
-from reference.types import Draft
-from reference.verify.block import block
-from reference.verify.matching import matching
-from reference.verify.rejection import rejection
 
 from . import svg
 from .letters import kinds, letters, table
@@ -31,44 +32,64 @@ def counts() -> dict[str, list[float]]:
         q = frequency.expand(len(root), -1)
         tokens = torch.stack([chance.draw(q) for _ in range(GAMMA)], 1)
         texts = [START + "".join(ALPHABET[token] for token in row) for row in tokens.tolist()]
-        # A context that never occurs is never reached, since p was zero on the way; any law will do there.
-        p = torch.stack([torch.stack([target.get(t[i: i + 2], frequency) for i in range(GAMMA + 1)]) for t in texts])
+        # A context that never occurs is never reached, since p was zero on the way; any
+        # distribution will do there.
+        p = torch.stack(
+            [
+                torch.stack([target.get(t[i : i + 2], frequency) for i in range(GAMMA + 1)])
+                for t in texts
+            ]
+        )
         verdict = RULES[name](Draft.chain(tokens, q[:, None].expand(-1, GAMMA, -1)), p, chance)
         return list(verdict.accepted.tolist())
 
     found: dict[str, list[float]] = {}
     for name in RULES:
+
         def one(chance: Forking, root: Tensor, name: str = name) -> list[Hashable]:
             return program(chance, root, name)
-        law = laws(one, 1)[0]
-        found[name] = [law.get(length, 0.0) for length in range(GAMMA + 1)]
+
+        distribution = distributions(one, 1)[0]
+        found[name] = [distribution.get(length, 0.0) for length in range(GAMMA + 1)]
     return found
 
 
-def mean(law: list[float]) -> float:
-    return sum(length * weight for length, weight in enumerate(law))
+def mean(distribution: list[float]) -> float:
+    return sum(length * weight for length, weight in enumerate(distribution))
 
 
 def draw() -> str:
     found = counts()
-    top = max(max(law) for law in found.values())
+    top = max(max(distribution) for distribution in found.values())
     shapes = []
-    for number, (name, law) in enumerate(found.items()):
+    for number, (name, distribution) in enumerate(found.items()):
         y = 16 + number * GROUP
-        shapes += [svg.text(6, y, f"{name}: {mean(law):.3f} of {GAMMA} on average", "strong")]
-        for length, weight in enumerate(law):
+        shapes += [
+            svg.text(6, y, f"{name}: {mean(distribution):.3f} of {GAMMA} on average", "strong")
+        ]
+        for length, weight in enumerate(distribution):
             line = y + 10 + length * ROW
             words = "none" if length == 0 else "all" if length == GAMMA else str(length)
-            shapes += [svg.text(LEFT - 8, line + 11, words, "small", "end"),
-                       svg.box(LEFT, line + 1, BARS * weight / top, ROW - 4, "shared", 2),
-                       svg.text(LEFT + BARS * weight / top + 6, line + 11, f"{weight:.3f}", "small")]
-    return svg.drawing(WIDTH, 16 + len(found) * GROUP - 8, "Bars: law of the accepted count for three rules", shapes)
+            shapes += [
+                svg.text(LEFT - 8, line + 11, words, "small", "end"),
+                svg.box(LEFT, line + 1, BARS * weight / top, ROW - 4, "shared", 2),
+                svg.text(LEFT + BARS * weight / top + 6, line + 11, f"{weight:.3f}", "small"),
+            ]
+    return svg.drawing(
+        WIDTH,
+        16 + len(found) * GROUP - 8,
+        "Bars: distribution of the accepted count for three rules",
+        shapes,
+    )
 
 
 def caption() -> str:
     found = counts()
     gain = mean(found["block"]) / mean(found["rejection"]) - 1
-    return (f"Accepted tokens of a draft of {GAMMA}, computed exactly by running the three rules over every outcome. "
-            "The text is the LICENSE with each letter reduced to vowel, consonant or space; the target knows the last "
-            "two, the draft only how common each kind is. Block verification accepts "
-            f"{100 * gain:.1f} % more than the token-wise rule here; all three emit the same law.")
+    return (
+        f"Accepted tokens of a draft of {GAMMA}, computed exactly by running the three rules over"
+        " every outcome. The text is the LICENSE with each letter reduced to vowel, consonant or"
+        " space; the target knows the last two, the draft only how common each kind is. Block"
+        f" verification accepts {100 * gain:.1f} % more than the token-wise rule here; all three"
+        " emit the same distribution."
+    )

@@ -1,6 +1,8 @@
-"""A real pair of laws that everybody can count again: letters of this repository's own LICENSE.
+"""A real pair of distributions that everybody can count again: letters of this repository's own
+LICENSE.
 
-The target knows the last two letters, the draft only the last one: a large model and a small one in miniature.
+The target knows the last two letters, the draft only the last one: a large model and a small one in
+miniature.
 """
 
 from collections import Counter
@@ -18,21 +20,31 @@ def letters() -> str:
     return " ".join("".join(c if "a" <= c <= "z" else " " for c in raw).split())
 
 
-def law_after(text: str, context: str) -> dict[str, float]:
+def distribution_after(text: str, context: str) -> dict[str, float]:
     """What follows `context` in the text: symbol -> frequency."""
-    count = Counter(text[i + len(context)] for i in range(len(text) - len(context)) if text.startswith(context, i))
+    count = Counter(
+        text[i + len(context)]
+        for i in range(len(text) - len(context))
+        if text.startswith(context, i)
+    )
     total = sum(count.values())
     return {symbol: n / total for symbol, n in count.items()}
 
 
 def kinds(text: str) -> str:
-    """Each letter as v (vowel), c (consonant) or a space: Markov's alphabet, small enough to enumerate."""
+    """Each letter as v (vowel), c (consonant) or a space: Markov's alphabet, small enough to
+    enumerate.
+    """
     return "".join("v" if c in "aeiou" else " " if c == " " else "c" for c in text)
 
 
 def table(text: str, alphabet: str, order: int) -> dict[str, Tensor]:
-    """context of `order` symbols -> law over the alphabet, [V] float64."""
-    contexts = {text[i: i + order] for i in range(len(text) - order)}
-    laws = {context: law_after(text, context) for context in contexts}
-    return {context: torch.tensor([law.get(symbol, 0.0) for symbol in alphabet], dtype=torch.float64)
-            for context, law in laws.items()}
+    """context of `order` symbols -> distribution over the alphabet, [V] float64."""
+    contexts = {text[i : i + order] for i in range(len(text) - order)}
+    distributions = {context: distribution_after(text, context) for context in contexts}
+    return {
+        context: torch.tensor(
+            [distribution.get(symbol, 0.0) for symbol in alphabet], dtype=torch.float64
+        )
+        for context, distribution in distributions.items()
+    }

@@ -1,20 +1,21 @@
-"""One real cycle of the bundled target and its Medusa heads: the tree with what became of each node, and its mask."""
+"""One real cycle of the bundled target and its Medusa heads: the tree with what became of each
+node, and its mask.
+"""
 
 from functools import cache
 from typing import Any
 
 import torch
-
-from reference.chance import Streams
-from reference.cli.addons import load_heads
-from reference.cli.common import BUNDLED
-from reference.cli.forest import mask
-from reference.cli.record import Watched, describe_tree
-from reference.decode import Cycle, generate
-from reference.draft.medusa import MedusaDrafter, Node
-from reference.model.checkpoint import load
-from reference.types import SamplingParams
-from reference.verify import RULES
+from specref.chance import Streams
+from specref.cli.addons import load_heads
+from specref.cli.common import BUNDLED
+from specref.cli.forest import mask
+from specref.cli.record import Watched, describe_tree
+from specref.data import SamplingParams
+from specref.decode import Cycle, generate
+from specref.draft.medusa import MedusaDrafter, Node
+from specref.model.checkpoint import load
+from specref.verify import RULES
 
 from . import svg
 
@@ -35,14 +36,28 @@ def cycle() -> dict[str, Any]:
         found.append(describe_tree(one, rule.questions))
 
     with torch.random.fork_rng(devices=[]):
-        generate(target, drafter, rule, [list(PROMPT.encode())], SamplingParams(max_new_tokens=60), gamma=3,
-                 chance=Streams([1]), watch=watch)
+        generate(
+            target,
+            drafter,
+            rule,
+            [list(PROMPT.encode())],
+            SamplingParams(max_new_tokens=60),
+            gamma=3,
+            chance=Streams([1]),
+            watch=watch,
+        )
     every = set(FATES)
-    return next(one for one in found if {node["fate"] for node in one["nodes"]} == every and len(one["nodes"]) == len(TREE))
+    return next(
+        one
+        for one in found
+        if {node["fate"] for node in one["nodes"]} == every and len(one["nodes"]) == len(TREE)
+    )
 
 
 def places(nodes: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """Left upper corner of each node's box: depth gives the column; leaves get a row each, in order."""
+    """Left upper corner of each node's box: depth gives the column; leaves get a row each, in
+    order.
+    """
     row: dict[int, float] = {}
     free = 0
 
@@ -56,7 +71,9 @@ def places(nodes: list[dict[str, Any]]) -> list[tuple[float, float]]:
         return heights[0]
 
     place(-1)
-    return [(LEFT + node["depth"] * COLUMN + 22, TOP + row[i] * ROW) for i, node in enumerate(nodes)]
+    return [
+        (LEFT + node["depth"] * COLUMN + 22, TOP + row[i] * ROW) for i, node in enumerate(nodes)
+    ]
 
 
 def draw() -> str:
@@ -68,19 +85,37 @@ def draw() -> str:
         x += 92
     for index, (node, (x, y)) in enumerate(zip(nodes, at, strict=True)):
         middle = y + HIGH / 2
-        above = (LEFT, TOP) if node["parent"] < 0 else (at[node["parent"]][0] + BOX, at[node["parent"]][1])
+        above = (
+            (LEFT, TOP)
+            if node["parent"] < 0
+            else (at[node["parent"]][0] + BOX, at[node["parent"]][1])
+        )
         px, py = above[0], above[1] + HIGH / 2
         bend = x - 10
         shapes.append(svg.line([(px, py), (bend, py), (bend, middle), (x, middle)], "axis"))
         coin = "" if node["coin"] is None else f", coin {node['coin']['probability']:.3f}"
-        shapes += [svg.box(x, y, BOX, HIGH, "room" if FATES[node["fate"]] else "side", 4,
-                           f"node {index}: {node['fate']}{coin}"),
-                   svg.box(x + 4, y + 4, 6, HIGH - 8, FATES[node["fate"]]) if FATES[node["fate"]] else "",
-                   svg.text(x + 16, y + 14, f"{index}  {shown(node['token'])}", "mono"),
-                   svg.text(x + 16, y + 28, f"q {node['q']:.3f} p {node['p']:.3f}", "small")]
+        shapes += [
+            svg.box(
+                x,
+                y,
+                BOX,
+                HIGH,
+                "room" if FATES[node["fate"]] else "side",
+                4,
+                f"node {index}: {node['fate']}{coin}",
+            ),
+            svg.box(x + 4, y + 4, 6, HIGH - 8, FATES[node["fate"]]) if FATES[node["fate"]] else "",
+            svg.text(x + 16, y + 14, f"{index}  {shown(node['token'])}", "mono"),
+            svg.text(x + 16, y + 28, f"q {node['q']:.3f} p {node['p']:.3f}", "small"),
+        ]
     top = max(y for _, y in at) + ROW + 22
     grid, height = _mask([node["parent"] for node in nodes], top)
-    return svg.drawing(WIDTH, height, "A tree of guesses with what became of each, and its ancestor mask", shapes + grid)
+    return svg.drawing(
+        WIDTH,
+        height,
+        "A tree of guesses with what became of each, and its ancestor mask",
+        shapes + grid,
+    )
 
 
 def shown(token: int) -> str:
@@ -91,20 +126,30 @@ def shown(token: int) -> str:
 def _mask(parents: list[int], top: float) -> tuple[list[str], float]:
     """A row for each node, filled where it sees; and the height that the figure then has."""
     sees, depth = mask(parents)
-    x0, shapes = LEFT + 40, [svg.text(LEFT, top - 8, "the mask: a row for each node, filled where it sees", "small")]
+    x0, shapes = (
+        LEFT + 40,
+        [svg.text(LEFT, top - 8, "the mask: a row for each node, filled where it sees", "small")],
+    )
     for i, row in enumerate(sees):
         y = top + (i + 1) * CELL
-        shapes += [svg.text(x0 + i * CELL + CELL / 2, top + 13, str(i), "mono", "middle"),
-                   svg.text(x0 - 8, y + 13, str(i), "mono", "end"),
-                   svg.text(x0 + len(sees) * CELL + 10, y + 13, f"depth {depth[i]}", "small")]
-        shapes += [svg.box(x0 + j * CELL, y, CELL - 2, CELL - 2, "shared" if seen else "side", 2)
-                   for j, seen in enumerate(row)]
+        shapes += [
+            svg.text(x0 + i * CELL + CELL / 2, top + 13, str(i), "mono", "middle"),
+            svg.text(x0 - 8, y + 13, str(i), "mono", "end"),
+            svg.text(x0 + len(sees) * CELL + 10, y + 13, f"depth {depth[i]}", "small"),
+        ]
+        shapes += [
+            svg.box(x0 + j * CELL, y, CELL - 2, CELL - 2, "shared" if seen else "side", 2)
+            for j, seen in enumerate(row)
+        ]
     return shapes, top + (len(sees) + 1) * CELL + 8
 
 
 def caption() -> str:
     one = cycle()
     path = "".join(chr(one["nodes"][i]["token"]) for i in one["path"])
-    return (f"One cycle of the bundled target and its Medusa heads, as it ran. {len(one['nodes'])} guesses were drawn "
-            f"without replacement among siblings, and one forward judged them all. Accepted: “{path}”; then "
-            f"“{chr(one['next']['token'])}” was drawn ({one['next']['kind']}). Every node sees the whole context as well.")
+    return (
+        f"One cycle of the bundled target and its Medusa heads, as it ran. {len(one['nodes'])}"
+        " guesses were drawn without replacement among siblings, and one forward judged them all."
+        f" Accepted: “{path}”; then “{chr(one['next']['token'])}” was drawn"
+        f" ({one['next']['kind']}). Every node sees the whole context as well."
+    )

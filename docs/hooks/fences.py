@@ -25,7 +25,9 @@ def run(code: str, names: dict[str, object], where: str) -> str:
         with contextlib.redirect_stdout(out):
             exec(compile(code, where, "exec"), names)
     except Exception as error:
-        raise RuntimeError(f"{where}: the example fails with {type(error).__name__}: {error}\n{code}") from error
+        raise RuntimeError(
+            f"{where}: the example fails with {type(error).__name__}: {error}\n{code}"
+        ) from error
     return out.getvalue()
 
 
@@ -45,28 +47,40 @@ def with_output(markdown: str, where: str) -> str:
 
 def commands(markdown: str) -> list[list[str]]:
     """The commands of every sh fence, one a line, comments dropped."""
-    lines = [line for code in fences(markdown, "sh") for line in code.replace("\\\n", " ").splitlines()]
+    lines = [
+        line for code in fences(markdown, "sh") for line in code.replace("\\\n", " ").splitlines()
+    ]
     words = [shlex.split(line, comments=True) for line in lines]
     return [line for line in words if line]
 
 
 def impossible(markdown: str, makefile: Path) -> list[str]:
-    """Commands that a reader could not give: a make target that is not there, or arguments that specdec refuses."""
-    from reference.cli import parser
+    """Commands that a reader could not give: a make target that is not there, or arguments that
+    specref refuses.
+    """
+    from specref.cli import parser
 
     targets = set(re.findall(r"^(\w+):", makefile.read_text(), re.M))
     wrong = []
     for command, *words in commands(markdown):
         if command == "make":
-            wrong += [f"make {word}: the Makefile has no such target" for word in words if word not in targets]
-        elif command == "specdec":
+            wrong += [
+                f"make {word}: the Makefile has no such target"
+                for word in words
+                if word not in targets
+            ]
+        elif command == "specref":
             said = io.StringIO()
             try:
                 with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-                    parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
+                    parser(
+                        next((word for word in words if not word.startswith("-")), "")
+                    ).parse_args(words)
             except SystemExit as stop:
                 if stop.code:
-                    wrong.append(f"specdec {' '.join(words)}: {said.getvalue().strip().splitlines()[-1]}")
+                    wrong.append(
+                        f"specref {' '.join(words)}: {said.getvalue().strip().splitlines()[-1]}"
+                    )
             except Exception as error:  # a command that cannot even be imported
-                wrong.append(f"specdec {' '.join(words)}: {error}")
+                wrong.append(f"specref {' '.join(words)}: {error}")
     return wrong

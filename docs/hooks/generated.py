@@ -1,4 +1,6 @@
-"""Pages that nobody writes: the API reference, a page for every source file, and the proofs brought in from proofs/."""
+"""Pages that nobody writes: the API reference, a page for every source file, and the proofs brought
+in from proofs/.
+"""
 
 import posixpath
 import re
@@ -11,39 +13,63 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 
 
 def rooms(root: Path) -> dict[str, list[str]]:
-    """Room -> its modules with something in them: `verify` -> [`reference/verify/block.py`, ...]; files first."""
-    top = root / "reference"
-    entries = sorted((p for p in top.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()),
-                     key=lambda p: (p.is_dir(), p.name))
-    found = {entry.stem: source.modules(root, entry.relative_to(root).as_posix()) for entry in entries
-             if not entry.stem.startswith("__")}
+    """Room -> its modules with something in them: `verify` -> [`reference/specref/verify/block.py`,
+    ...]; files first.
+    """
+    top = root / "reference" / "specref"
+    entries = sorted(
+        (p for p in top.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()),
+        key=lambda p: (p.is_dir(), p.name),
+    )
+    found = {
+        entry.stem: source.modules(root, entry.relative_to(root).as_posix())
+        for entry in entries
+        if not entry.stem.startswith("__")
+    }
     return {name: paths for name, paths in found.items() if paths}
 
 
 def module(path: str) -> str:
-    """reference/verify/block.py -> reference.verify.block"""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    """reference/specref/verify/block.py -> specref.verify.block"""
+    return (
+        path.removeprefix("reference/")
+        .removesuffix(".py")
+        .removesuffix("/__init__")
+        .replace("/", ".")
+    )
 
 
 def api_pages(root: Path) -> dict[str, str]:
     """src_uri -> Markdown: an overview and one page for each room, from the docstrings."""
-    overview = ["# API reference", "", "From the docstrings: shapes, units, errors, and the paper's equation."]
+    overview = [
+        "# API reference",
+        "",
+        "From the docstrings: shapes, units, errors, and the paper's equation.",
+    ]
     result = {}
     for name, paths in rooms(root).items():
         overview += ["", f"## [{name}]({name}.md)", ""]
-        overview += [f"- [`{module(path)}`]({name}.md#{module(path)}): {source.summary(source.read(root, path))}"
-                     for path in paths]
+        overview += [
+            f"- [`{module(path)}`]({name}.md#{module(path)}):"
+            f" {source.summary(source.read(root, path))}"
+            for path in paths
+        ]
         asked = "\n\n".join(f"::: {module(path)}" for path in paths)
-        result[f"api/{name}.md"] = f"# reference.{name}\n\n{asked}\n"
+        result[f"api/{name}.md"] = f"# specref.{name}\n\n{asked}\n"
     return {"api/index.md": "\n".join(overview) + "\n"} | result
 
 
 def source_pages(root: Path) -> dict[str, str]:
-    """src_uri -> Markdown: each file of the reference and the proofs on a page of its own, kept out of the search."""
+    """src_uri -> Markdown: each file of the reference and the proofs on a page of its own, kept out
+    of the search.
+    """
     result = {}
     for path in source.pages(root):
-        result[f"source/{path}.md"] = (f"---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n# {path}\n\n"
-                                       + source.block(root, path, (), "") + "\n")
+        result[f"source/{path}.md"] = (
+            f"---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n# {path}\n\n"
+            + source.block(root, path, (), "")
+            + "\n"
+        )
     return result
 
 
@@ -51,8 +77,10 @@ def proof_files(root: Path) -> list[str]:
     """Markdown of proofs/ as it stands now: README first, then the written proofs in its order."""
     readme = root / "proofs" / "README.md"
     text = readme.read_text() if readme.exists() else ""
-    written = sorted((root / "proofs" / "written").glob("*.md"),
-                     key=lambda file: (text.find(f"/{file.name})") % (len(text) + 1), file.name))
+    written = sorted(
+        (root / "proofs" / "written").glob("*.md"),
+        key=lambda file: (text.find(f"/{file.name})") % (len(text) + 1), file.name),
+    )
     return [file.relative_to(root).as_posix() for file in ([readme] if text else []) + written]
 
 
@@ -62,13 +90,17 @@ def navigation(root: Path) -> dict[str, list[Any]]:
     files = proof_files(root)
     readme = [{"All claims": path} for path in files if path.endswith("README.md")]
     written = [path for path in files if not path.endswith("README.md")]
-    return {"Proofs": ["proofs.md", *readme, *([{"Written proofs": written}] if written else [])],
-            "API reference": [{"Overview": overview}, {"By room": rooms}]}
+    return {
+        "Proofs": ["proofs.md", *readme, *([{"Written proofs": written}] if written else [])],
+        "API reference": [{"Overview": overview}, {"By room": rooms}],
+    }
 
 
 def heading(markdown: str) -> str:
     """The first heading, without its mark."""
-    return next((line.lstrip("# ").strip() for line in markdown.splitlines() if line.startswith("#")), "")
+    return next(
+        (line.lstrip("# ").strip() for line in markdown.splitlines() if line.startswith("#")), ""
+    )
 
 
 def proofs(root: Path) -> str:
@@ -82,7 +114,8 @@ def proofs(root: Path) -> str:
 def relink(markdown: str, page: str, sources: set[str], known: set[str]) -> str:
     """Links of a page that came from the repository, made right for the site.
 
-    A link to a source file goes to its page here; a link to something that the site does not have keeps its words only.
+    A link to a source file goes to its page here; a link to something that the site does not have
+    keeps its words only.
     """
     here = posixpath.dirname(page)
 

@@ -10,7 +10,8 @@ ENTRY = re.compile(r"^(\*?)\[(.+?)\]: (.+)$")
 @dataclass(frozen=True)
 class Term:
     meaning: str
-    hover: bool  # whether other pages explain it under the pointer; too common a word is only listed
+    # whether other pages explain it under the pointer; too common a word is only listed
+    hover: bool
 
 
 def terms(path: Path) -> dict[str, Term]:
@@ -32,9 +33,13 @@ def terms(path: Path) -> dict[str, Term]:
 
 def page(known: dict[str, Term]) -> str:
     """The glossary page's list, in alphabetical order."""
-    return "\n\n".join(f"`{name}`\n:   {known[name].meaning}" for name in sorted(known, key=str.lower))
+    return "\n\n".join(
+        f"`{name}`\n:   {known[name].meaning}" for name in sorted(known, key=str.lower)
+    )
 
 
 def abbreviations(known: dict[str, Term]) -> str:
     """Markdown that gives a page the hover texts; they are plain text, so formula marks go."""
-    return "\n".join(f"*[{name}]: {term.meaning.replace('`', '')}" for name, term in known.items() if term.hover)
+    return "\n".join(
+        f"*[{name}]: {term.meaning.replace('`', '')}" for name, term in known.items() if term.hover
+    )

@@ -20,7 +20,11 @@ class Tidy(Extension):
     def on_class(self, *, cls: Class, **_: Any) -> None:
         if cls.docstring:
             init = cls.members.get("__init__")
-            names = [parameter.name for parameter in init.parameters] if isinstance(init, Function) else []
+            names = (
+                [parameter.name for parameter in init.parameters]
+                if isinstance(init, Function)
+                else []
+            )
             cls.docstring.value = literal(tidy(cls.docstring.value, names))
 
     def on_module(self, *, mod: Module, **_: Any) -> None:

@@ -1,4 +1,6 @@
-"""`{{ name("argument") }}` in a page: a call of a known function with constants for arguments, and nothing else."""
+"""`{{ name("argument") }}` in a page: a call of a known function with constants for arguments, and
+nothing else.
+"""
 
 import ast
 import re
@@ -21,10 +23,13 @@ def arguments(call: str) -> tuple[str, list[object]]:
 
 def expand(markdown: str, functions: Mapping[str, Callable[..., str]]) -> str:
     """Replace every call outside fenced code by what its function returns."""
+
     def call(match: re.Match[str]) -> str:
         name, values = arguments(match.group(1))
         if name not in functions:
-            raise ValueError(f"a page calls {name}, which is not one of {', '.join(sorted(functions))}")
+            raise ValueError(
+                f"a page calls {name}, which is not one of {', '.join(sorted(functions))}"
+            )
         return functions[name](*values)
 
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.M | re.S)

@@ -1,4 +1,6 @@
-"""What MkDocs calls. Everything that can be tested without MkDocs stands in the modules beside this one."""
+"""What MkDocs calls. Everything that can be tested without MkDocs stands in the modules beside this
+one.
+"""
 
 import importlib
 import posixpath
@@ -14,7 +16,16 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs.hooks import checks, fences, generated, glossary, macros, maths, results, source  # noqa: E402
+from docs.hooks import (  # noqa: E402
+    checks,
+    fences,
+    generated,
+    glossary,
+    macros,
+    maths,
+    results,
+    source,
+)
 
 TERMS = ROOT / "docs" / "glossary.txt"
 
@@ -22,13 +33,17 @@ TERMS = ROOT / "docs" / "glossary.txt"
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Give the generated pages their places in the navigation."""
     places = generated.navigation(ROOT)
-    config.nav = [{title: places.get(title, target) for title, target in entry.items()} for entry in config.nav or []]
+    config.nav = [
+        {title: places.get(title, target) for title, target in entry.items()}
+        for entry in config.nav or []
+    ]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for uri, markdown in (generated.api_pages(ROOT) | generated.source_pages(ROOT)
-                          | {"checks.md": checks.page()}).items():
+    for uri, markdown in (
+        generated.api_pages(ROOT) | generated.source_pages(ROOT) | {"checks.md": checks.page()}
+    ).items():
         files.append(File.generated(config, uri, content=markdown))
     for uri in generated.proof_files(ROOT):
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / uri)))
@@ -60,7 +75,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 def functions(uri: str) -> dict[str, Any]:
     """What a page may call, with links that are right for that page."""
     here = posixpath.dirname(uri)
-    link = {path: posixpath.relpath(f"source/{path}.md", here or ".") for path in source.pages(ROOT)}
+    link = {
+        path: posixpath.relpath(f"source/{path}.md", here or ".") for path in source.pages(ROOT)
+    }
     return {
         "code": lambda path, *names: source.block(ROOT, path, names, link[path]),
         "room": lambda folder: source.room(ROOT, folder, link),
@@ -75,10 +92,14 @@ def functions(uri: str) -> dict[str, Any]:
 def figure(name: str) -> str:
     """A figure drawn now by docs/figures/NAME.py, with the caption that it computed."""
     module = importlib.import_module(f"docs.figures.{name}")
-    return (f'<figure class="drawing" id="figure-{name}">{module.draw()}'
-            f"<figcaption>{module.caption()}</figcaption></figure>")
+    return (
+        f'<figure class="drawing" id="figure-{name}">{module.draw()}'
+        f"<figcaption>{module.caption()}</figcaption></figure>"
+    )
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """A site without a server has no use for the theme's 404 page, whose links need a server's root."""
+    """A site without a server has no use for the theme's 404 page, whose links need a server's
+    root.
+    """
     (Path(config.site_dir) / "404.html").unlink(missing_ok=True)

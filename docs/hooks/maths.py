@@ -1,4 +1,6 @@
-"""LaTeX to MathML at build: browsers draw it themselves, so the site needs no script and no network for it."""
+"""LaTeX to MathML at build: browsers draw it themselves, so the site needs no script and no network
+for it.
+"""
 
 import html
 import re
@@ -23,6 +25,7 @@ def to_mathml(page: str, convert: Callable[[str, str], str] = with_latex2mathml)
     Errors:
         ValueError names the formula that could not be read.
     """
+
     def one(match: re.Match[str]) -> str:
         text = html.unescape(match.group(2)).strip()
         block, inline = BLOCK.match(text), INLINE.match(text)
@@ -33,7 +36,9 @@ def to_mathml(page: str, convert: Callable[[str, str], str] = with_latex2mathml)
         try:
             mathml = convert(tex, "block" if block else "inline")
         except Exception as error:  # latex2mathml has a dozen exceptions of its own
-            raise ValueError(f"cannot read the formula {tex}: {type(error).__name__} {error}") from error
+            raise ValueError(
+                f"cannot read the formula {tex}: {type(error).__name__} {error}"
+            ) from error
         wide = f'<div class="formula">{mathml}</div>' if block else mathml
         return wide.replace("<math ", f'<math alttext="{html.escape(tex)}" ', 1)
 

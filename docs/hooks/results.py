@@ -10,19 +10,23 @@ Result = Mapping[str, Any]
 
 
 def path_of(root: Path, command: str) -> Path:
-    """`profile medusa` writes medusa.json and `bench --serving` serving.json: the last word names the file. A level comes
+    """`profile medusa` writes medusa.json and `bench --serving` serving.json: the last word names
+    the file. A level comes
     behind what was tried there: `zoo --level engine` writes zoo-engine.json."""
     return root / "docs" / "results" / f"{_file(command)}.json"
 
 
 def wanting(command: str) -> str:
     """What stands where a number will be."""
-    return f"No result file is here yet: run `{typed(command)} --json docs/results/{_file(command)}.json`."
+    return (
+        f"No result file is here yet: run `{typed(command)} --json"
+        f" docs/results/{_file(command)}.json`."
+    )
 
 
 def typed(command: str) -> str:
     """What one types to run it: only the tests are tried from the repository itself."""
-    return "python -m tests.mutation" if command == "mutation" else f"specdec {command}"
+    return "python -m tests.mutation" if command == "mutation" else f"specref {command}"
 
 
 def _file(command: str) -> str:
@@ -41,9 +45,14 @@ def load(root: Path, command: str) -> Result | None:
     try:
         result = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name} is no JSON ({error}): write it again with {typed(command)} --json") from None
+        raise ValueError(
+            f"{path.name} is no JSON ({error}): write it again with {typed(command)} --json"
+        ) from None
     if result.get("command") != command:
-        raise ValueError(f"{path.name} was written by {result.get('command')!r}: write it again with {typed(command)}")
+        raise ValueError(
+            f"{path.name} was written by {result.get('command')!r}: write it again with"
+            f" {typed(command)}"
+        )
     return result
 
 
@@ -64,7 +73,11 @@ def at(result: Result, keys: str) -> Any:
 def number(root: Path, command: str, keys: str, form: str = "{}") -> str:
     """One number of a result, in the running text."""
     result = load(root, command)
-    return f"(not measured yet: `{typed(command)}`)" if result is None else form.format(at(result, keys))
+    return (
+        f"(not measured yet: `{typed(command)}`)"
+        if result is None
+        else form.format(at(result, keys))
+    )
 
 
 def table(root: Path, command: str, part: str = "") -> str:
@@ -81,7 +94,11 @@ def origin(result: Result) -> str:
     threads = f"{machine['threads']} thread(s)" if "threads" in machine else ""
     commit = f"commit `{result['commit'][:12]}`" if result.get("commit") else "not in a commit"
     kept = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts = [part for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit) if part]
+    parts = [
+        part
+        for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit)
+        if part
+    ]
     return f'<p class="origin" markdown>Written by {" · ".join(parts)}</p>'
 
 
@@ -98,38 +115,81 @@ def bench(result: Result) -> str:
     body = []
     for name, value in result["speedup"].items():
         low, high = interval.get(name, (None, None))
-        body.append([name.replace("_", " "), f"{value:.2f}×", "" if low is None else f"{low:.2f} to {high:.2f}",
-                     f"{decode[name]:.2f}×" if name in decode else "", f"{steps[name]:.2f}" if name in steps else ""])
-    heads = ["way", "speedup, prefill included", "95 % interval", "decoding only", "tokens per target forward"]
+        body.append(
+            [
+                name.replace("_", " "),
+                f"{value:.2f}×",
+                "" if low is None else f"{low:.2f} to {high:.2f}",
+                f"{decode[name]:.2f}×" if name in decode else "",
+                f"{steps[name]:.2f}" if name in steps else "",
+            ]
+        )
+    heads = [
+        "way",
+        "speedup, prefill included",
+        "95 % interval",
+        "decoding only",
+        "tokens per target forward",
+    ]
     curve = result["verify_curve"]
     costs = ["cost, in single steps", *(f"{value:.2f}" for value in curve.values())]
     parts = [rows(heads, body), rows(["tokens verified together", *curve], [costs])]
-    parts.append(f"Share of the predicted speedup that was reached: {100 * result['share_of_prediction']:.0f} %.")
+    parts.append(
+        "Share of the predicted speedup that was reached:"
+        f" {100 * result['share_of_prediction']:.0f} %."
+    )
     if "vs_transformers" in result:
         versus = result["vs_transformers"]
-        parts.append(f"Against transformers with the same weights: plain loop {versus['plain']:.2f}×, speculative "
-                     f"loop {versus['speculative']:.2f}× its assisted generation.")
+        parts.append(
+            f"Against transformers with the same weights: plain loop {versus['plain']:.2f}×,"
+            f" speculative loop {versus['speculative']:.2f}× its assisted generation."
+        )
     return "\n\n".join(parts)
 
 
 def limits(result: Result) -> str:
-    """What a cycle costs, and the speedup that would be left if drafts and bookkeeping cost nothing."""
+    """What a cycle costs, and the speedup that would be left if drafts and bookkeeping cost
+    nothing.
+    """
     tokens, guesses = result["tokens_per_step"], result["drafters"]
-    names = {"sampled": ("float32", result["drafter"]), "sampled_bf16": ("bfloat16, the quicker way", result["bf16"]),
-             "sampled_bf16_arithmetic": ("bfloat16, computed in it", "bf16 arithmetic")}
-    heads = ["target", "tokens a cycle", "forward that judges them", "drafts", "their cost", "were drafts free", "measured"]
+    names = {
+        "sampled": ("float32", result["drafter"]),
+        "sampled_bf16": ("bfloat16, the quicker way", result["bf16"]),
+        "sampled_bf16_arithmetic": ("bfloat16, computed in it", "bf16 arithmetic"),
+    }
+    heads = [
+        "target",
+        "tokens a cycle",
+        "forward that judges them",
+        "drafts",
+        "their cost",
+        "were drafts free",
+        "measured",
+    ]
     body = []
     for name, limit in result["at_most"].items():
         kind, guess = names[name][0], guesses[names[name][1]]
-        body.append([kind, f"{tokens[name]:.2f}", f"{tokens[name] / limit:.2f}", f"{guess['nodes']:.1f}",
-                     f"{guess['nodes'] * guess['cost']:.2f}", f"{limit:.2f}×", f"{result['speedup'][name]:.2f}×"])
+        body.append(
+            [
+                kind,
+                f"{tokens[name]:.2f}",
+                f"{tokens[name] / limit:.2f}",
+                f"{guess['nodes']:.1f}",
+                f"{guess['nodes'] * guess['cost']:.2f}",
+                f"{limit:.2f}×",
+                f"{result['speedup'][name]:.2f}×",
+            ]
+        )
     return rows(heads, body)
 
 
 def block(result: Result, part: str = "block", first: str = "type and tokens") -> str:
     """One block of the target, piece by piece, in units of its float32 work on one token."""
     names = list(next(iter(result[part].values())))
-    return rows([first, *names], [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result[part].items()])
+    return rows(
+        [first, *names],
+        [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result[part].items()],
+    )
 
 
 def widths(result: Result) -> str:
@@ -140,56 +200,111 @@ def widths(result: Result) -> str:
 def zoo(result: Result) -> str:
     """How many planted bugs were caught, and how many right variants were accused."""
     survivors = ", ".join(f"`{name}`" for name in result["survivors"]) or "none"
-    return rows(["what", "count"], [
-        ["planted bugs", str(result["bugs"])], ["caught", str(result["killed"])],
-        ["not caught", survivors], ["right variants that look wrong", str(result["controls"])],
-        ["of these accused", str(result["false_alarms"])]])
+    return rows(
+        ["what", "count"],
+        [
+            ["planted bugs", str(result["bugs"])],
+            ["caught", str(result["killed"])],
+            ["not caught", survivors],
+            ["right variants that look wrong", str(result["controls"])],
+            ["of these accused", str(result["false_alarms"])],
+        ],
+    )
 
 
 def distance(tv: float | None) -> str:
-    """A total variation; a dash where the bug is no question of a law."""
+    """A total variation; a dash where the bug is no question of a distribution."""
     if tv is None:
         return "–"
     return f"{tv:.3f}" if tv >= 0.001 or not tv else f"{tv:.0e}"
 
 
 def zoo_bugs(result: Result) -> str:
-    """Each planted bug: what a user would see, where its kind was seen, what catches it, and how far its law is off."""
-    return rows(["bug", "what a user sees", "seen in", "caught by", "exact TV"], [
-        [f"`{bug['name']}`", cell(bug["symptom"]), cell(bug["source"]), f"`{bug['caught_by']}`" if bug["caught"] else
-         "**nothing**", distance(bug["tv"])]
-        for bug in result["bug_table"]], words=4)
+    """Each planted bug: what a user would see, where its kind was seen, what catches it, and how
+    far its distribution is off.
+    """
+    return rows(
+        ["bug", "what a user sees", "seen in", "caught by", "exact TV"],
+        [
+            [
+                f"`{bug['name']}`",
+                cell(bug["symptom"]),
+                cell(bug["source"]),
+                f"`{bug['caught_by']}`" if bug["caught"] else "**nothing**",
+                distance(bug["tv"]),
+            ]
+            for bug in result["bug_table"]
+        ],
+        words=4,
+    )
 
 
 def zoo_by_tv(result: Result) -> str:
-    """Kill rate by the exact distance of the emitted law, and seconds to conviction."""
+    """Kill rate by the exact distance of the emitted distribution, and seconds to conviction."""
     seconds = result["seconds"]
-    table = rows(["exact TV of the bug's law", "planted", "caught"],
-                 [[row["tv"], str(row["bugs"]), str(row["killed"])] for row in result["by_tv"] if row["bugs"]])
-    return (f"{table}\n\nSeconds to catch one: median {seconds['median']:.2f}, 95 % within {seconds['p95']:.2f}. "
-            f"{result['false_alarms']} false alarms in {result['control_runs']:,} runs of right variants.")
+    table = rows(
+        ["exact TV of the bug's distribution", "planted", "caught"],
+        [
+            [row["tv"], str(row["bugs"]), str(row["killed"])]
+            for row in result["by_tv"]
+            if row["bugs"]
+        ],
+    )
+    return (
+        f"{table}\n\nSeconds to catch one: median {seconds['median']:.2f}, 95 % within"
+        f" {seconds['p95']:.2f}. {result['false_alarms']} false alarms in"
+        f" {result['control_runs']:,} runs of right variants."
+    )
 
 
 def zoo_controls(result: Result) -> str:
     """Each right variant, and why it is right."""
-    return rows(["control", "why it is right", "accused by"], [
-        [cell(control["name"]), cell(control["why"]), ", ".join(control["convicted_by"]) or "nothing"]
-        for control in result["control_table"]], words=3)
+    return rows(
+        ["control", "why it is right", "accused by"],
+        [
+            [
+                cell(control["name"]),
+                cell(control["why"]),
+                ", ".join(control["convicted_by"]) or "nothing",
+            ]
+            for control in result["control_table"]
+        ],
+        words=3,
+    )
 
 
 def zoo_seconds(result: Result) -> str:
     """Each planted bug where it takes an engine or a server to show it: how soon it was caught."""
-    return rows(["bug", "what a user sees", "caught by", "exact TV", "seconds"], [
-        [f"`{bug['name']}`", cell(bug["symptom"]), f"`{bug['caught_by']}`" if bug["caught"] else "**nothing**",
-         distance(bug["tv"]), f"{bug['seconds']:.1f}"] for bug in result["bug_table"]], words=3)
+    return rows(
+        ["bug", "what a user sees", "caught by", "exact TV", "seconds"],
+        [
+            [
+                f"`{bug['name']}`",
+                cell(bug["symptom"]),
+                f"`{bug['caught_by']}`" if bug["caught"] else "**nothing**",
+                distance(bug["tv"]),
+                f"{bug['seconds']:.1f}",
+            ]
+            for bug in result["bug_table"]
+        ],
+        words=3,
+    )
 
 
 def zoo_runs(result: Result) -> str:
     """Each right variant, and under how many seeds it was accused."""
-    table = rows(["control", "seeds", "accused under"], [
-        [cell(control["name"]), f"{control['seeds']:,}", str(len(control["convicted_by"]))]
-        for control in result["control_table"]])
-    return table + ("" if result["complete"] else "\n\nThis run was stopped before its end: others are still to be tried.")
+    table = rows(
+        ["control", "seeds", "accused under"],
+        [
+            [cell(control["name"]), f"{control['seeds']:,}", str(len(control["convicted_by"]))]
+            for control in result["control_table"]
+        ],
+    )
+    return table + (
+        ""
+        if result["complete"]
+        else "\n\nThis run was stopped before its end: others are still to be tried."
+    )
 
 
 def cell(text: str) -> str:
@@ -199,135 +314,317 @@ def cell(text: str) -> str:
 
 def mutation(result: Result) -> str:
     """How many small edits of each file were tried, and how many the tests noticed."""
-    files = [*result["files"], {"file": "together"} | {key: result[key] for key in ("possible", "tried", "killed")}]
-    return rows(["file", "possible edits", "tried", "noticed", "share"], [
-        [f"`{row['file']}`" if row is not files[-1] else f"**{row['file']}**", f"{row['possible']:,}", f"{row['tried']:,}",
-         f"{row['killed']:,}", f"{100 * row['killed'] / row['tried']:.1f} %"] for row in files])
+    files = [
+        *result["files"],
+        {"file": "together"} | {key: result[key] for key in ("possible", "tried", "killed")},
+    ]
+    return rows(
+        ["file", "possible edits", "tried", "noticed", "share"],
+        [
+            [
+                f"`{row['file']}`" if row is not files[-1] else f"**{row['file']}**",
+                f"{row['possible']:,}",
+                f"{row['tried']:,}",
+                f"{row['killed']:,}",
+                f"{100 * row['killed'] / row['tried']:.1f} %",
+            ]
+            for row in files
+        ],
+    )
 
 
 def mutation_left(result: Result) -> str:
-    """Every edit that was tried and not noticed, and why it may stay so; those of one file and one reason together."""
+    """Every edit that was tried and not noticed, and why it may stay so; those of one file and one
+    reason together.
+    """
     kinds: dict[tuple[str, str], list[str]] = {}
     for row in sorted(result["survivors"], key=lambda row: (row["file"], row["line"])):
-        kinds.setdefault((row["file"].rsplit("/", 1)[-1], row["why"]), []).append(edit(row["was"], row["becomes"]))
-    return rows(["file", "edit", "why nothing has to notice"], [
-        [f"`{file}`", "<br>".join(edits), cell(why) or "**none**"] for (file, why), edits in kinds.items()], words=3)
+        kinds.setdefault((row["file"].rsplit("/", 1)[-1], row["why"]), []).append(
+            edit(row["was"], row["becomes"])
+        )
+    return rows(
+        ["file", "edit", "why nothing has to notice"],
+        [
+            [f"`{file}`", "<br>".join(edits), cell(why) or "**none**"]
+            for (file, why), edits in kinds.items()
+        ],
+        words=3,
+    )
 
 
 def edit(was: str, becomes: str, around: int = 16) -> str:
     """What differs between two lines of code, with a little of what stands around it."""
     start = next(i for i, (old, new) in enumerate(zip(was + " ", becomes + "  ")) if old != new)
-    same = next(i for i, (old, new) in enumerate(zip(reversed(" " + was), reversed("  " + becomes))) if old != new)
+    same = next(
+        i
+        for i, (old, new) in enumerate(zip(reversed(" " + was), reversed("  " + becomes)))
+        if old != new
+    )
     same = min(same, len(was) - start, len(becomes) - start)
     first, behind = max(start - around, 0), max(same - around, 0)
 
     def short(line: str) -> str:
-        return "`" + "…" * (first > 0) + line[first: len(line) - behind].strip() + "…" * (behind > 0) + "`"
+        return (
+            "`"
+            + "…" * (first > 0)
+            + line[first : len(line) - behind].strip()
+            + "…" * (behind > 0)
+            + "`"
+        )
 
     return f"{short(was)} → {short(becomes)}"
 
 
 def methods(result: Result) -> str:
     """Every way to draft for one target, measured in one run, beside its estimate."""
-    table = rows(["method", "rule", "speedup", "decoding only", "estimate", "tokens per cycle", "depth", "nodes",
-                  "accepted by depth"], [
-        [name.replace("_", " "), row["rule"], f"{row['speedup']:.2f}×", f"{row['speedup_decode_only']:.2f}×",
-         f"{row['predicted']:.2f}×", f"{row['tokens_per_cycle']:.2f}", str(row["gamma"]), str(row["nodes"]),
-         " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5])]
-        for name, row in result["methods"].items()], words=2)
-    spent = rows(["a cycle, in plain steps", "drafting", "the target's forward", "rule, commit, bookkeeping"], [
-        [name.replace("_", " "), *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest"))]
-        for name, row in result["methods"].items()])
+    table = rows(
+        [
+            "method",
+            "rule",
+            "speedup",
+            "decoding only",
+            "estimate",
+            "tokens per cycle",
+            "depth",
+            "nodes",
+            "accepted by depth",
+        ],
+        [
+            [
+                name.replace("_", " "),
+                row["rule"],
+                f"{row['speedup']:.2f}×",
+                f"{row['speedup_decode_only']:.2f}×",
+                f"{row['predicted']:.2f}×",
+                f"{row['tokens_per_cycle']:.2f}",
+                str(row["gamma"]),
+                str(row["nodes"]),
+                " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5]),
+            ]
+            for name, row in result["methods"].items()
+        ],
+        words=2,
+    )
+    spent = rows(
+        [
+            "a cycle, in plain steps",
+            "drafting",
+            "the target's forward",
+            "rule, commit, bookkeeping",
+        ],
+        [
+            [
+                name.replace("_", " "),
+                *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest")),
+            ]
+            for name, row in result["methods"].items()
+        ],
+    )
     return f"{table}\n\n{spent}"
 
 
 def heads(result: Result) -> str:
     """How often each head is right on held-out text, and what the heads cost in bytes."""
-    body = [[str(k), f"{head['top1']:.3f}", f"{head['interval'][0]:.3f} to {head['interval'][1]:.3f}",
-             f"{head['top5']:.3f}"] for k, head in enumerate(result["heads"], 1)]
-    sizes = {"Medusa heads": "head_bytes", "MTP module": "mtp_bytes", "draft model": "draft_bytes", "target": "target_bytes"}
-    return "\n\n".join((rows(["head", "top-1", "95 % interval", "top-5"], body),
-                        rows(["part", "bytes in float16", "of the target"],
-                             [[name, f"{result[key]:,}", f"{100 * result[key] / result['target_bytes']:.1f} %"]
-                              for name, key in sizes.items()])))
+    body = [
+        [
+            str(k),
+            f"{head['top1']:.3f}",
+            f"{head['interval'][0]:.3f} to {head['interval'][1]:.3f}",
+            f"{head['top5']:.3f}",
+        ]
+        for k, head in enumerate(result["heads"], 1)
+    ]
+    sizes = {
+        "Medusa heads": "head_bytes",
+        "MTP module": "mtp_bytes",
+        "draft model": "draft_bytes",
+        "target": "target_bytes",
+    }
+    return "\n\n".join(
+        (
+            rows(["head", "top-1", "95 % interval", "top-5"], body),
+            rows(
+                ["part", "bytes in float16", "of the target"],
+                [
+                    [
+                        name,
+                        f"{result[key]:,}",
+                        f"{100 * result[key] / result['target_bytes']:.1f} %",
+                    ]
+                    for name, key in sizes.items()
+                ],
+            ),
+        )
+    )
 
 
 def thresholds(result: Result) -> str:
     """The frontier of typical acceptance, nearest to the target first."""
     best = result["lossless"]
-    body = [["lossless", "tree", f"{best['tokens_per_cycle']:.2f}", "0 by theorem", f"{best['exact']:.1e}"]]
-    body += [[f"{p['epsilon']:g}", f"{p['delta']:g}", f"{p['tokens_per_cycle']:.2f}",
-              f"{p['tv']:.3f} ± {2 * p['error']:.3f}", f"{p['exact']:.3f}"]
-             for p in sorted(result["points"], key=lambda p: p["tv"])]
-    return rows(["epsilon", "delta", "tokens per cycle", "TV of a cycle's first token", "exact TV on a toy"], body, words=2)
+    body = [
+        [
+            "lossless",
+            "tree",
+            f"{best['tokens_per_cycle']:.2f}",
+            "0 by theorem",
+            f"{best['exact']:.1e}",
+        ]
+    ]
+    body += [
+        [
+            f"{p['epsilon']:g}",
+            f"{p['delta']:g}",
+            f"{p['tokens_per_cycle']:.2f}",
+            f"{p['tv']:.3f} ± {2 * p['error']:.3f}",
+            f"{p['exact']:.3f}",
+        ]
+        for p in sorted(result["points"], key=lambda p: p["tv"])
+    ]
+    return rows(
+        [
+            "epsilon",
+            "delta",
+            "tokens per cycle",
+            "TV of a cycle's first token",
+            "exact TV on a toy",
+        ],
+        body,
+        words=2,
+    )
 
 
 def serving(result: Result) -> str:
     """Throughput by requests at once, and where speculation of fixed depth stops paying."""
     one = result["batches"][0]["plain"]
-    body = [[str(batch["size"]), *(f"{batch[way] / batch['plain']:.2f}×" for way in ("speculative", "adaptive")),
-             f"{batch['plain'] / one:.1f}×"] for batch in result["batches"]]
-    heads = ["requests at once", f"speculative, depth {result['gamma']}, against plain", "adaptive depth against plain",
-             "plain against one request"]
+    body = [
+        [
+            str(batch["size"]),
+            *(f"{batch[way] / batch['plain']:.2f}×" for way in ("speculative", "adaptive")),
+            f"{batch['plain'] / one:.1f}×",
+        ]
+        for batch in result["batches"]
+    ]
+    heads = [
+        "requests at once",
+        f"speculative, depth {result['gamma']}, against plain",
+        "adaptive depth against plain",
+        "plain against one request",
+    ]
     cross, hits = result["crossover_batch"], result["trace"]["prefix_hits"]["speculative"]
     said = "at no batch measured" if cross is None else f"from {cross} requests at once on"
     same = "the same tokens" if result["same_tokens"] else "**other tokens**"
-    return rows(heads, body) + (
-        f"\n\nSpeculation of fixed depth is slower than plain decoding {said}. Requests served together got {same} as each "
-        f"alone in float64, {result['same_tokens_float32']} in {result['settings']['dtype']}. {100 * hits:.0f} % of the "
-        "trace's prompt tokens were found and not read.")
+    return (
+        rows(heads, body)
+        + f"\n\nSpeculation of fixed depth is slower than plain decoding {said}. Requests served"
+        f" together got {same} as each alone in float64, {result['same_tokens_float32']} in"
+        f" {result['settings']['dtype']}. {100 * hits:.0f} % of the trace's prompt tokens were"
+        " found and not read."
+    )
 
 
 def serving_memory(result: Result) -> str:
     """Bytes held against bytes needed."""
     kept = result["memory"]
-    return rows(["cache", "MB", "of what is needed"], [
-        [name, f"{kept[key] / 1e6:.1f}", f"{kept[key] / kept['needed']:.2f}×"] for name, key in
-        (("needed for the tokens that are there", "needed"), ("held in pages", "paged"),
-         ("held in one stretch a row, long enough for the longest", "contiguous"))])
+    return rows(
+        ["cache", "MB", "of what is needed"],
+        [
+            [name, f"{kept[key] / 1e6:.1f}", f"{kept[key] / kept['needed']:.2f}×"]
+            for name, key in (
+                ("needed for the tokens that are there", "needed"),
+                ("held in pages", "paged"),
+                ("held in one stretch a row, long enough for the longest", "contiguous"),
+            )
+        ],
+    )
 
 
 def serving_latency(result: Result) -> str:
     """Of each way, in units of plain decoding's time a token with one request."""
     unit = result["batches"][0]["latency"]["plain"]["token_p50"]
     ways, keys = ("plain", "speculative", "adaptive"), ("first_token_p50", "token_p50", "token_p95")
-    body = [[str(batch["size"]), *(f"{batch['latency'][way][key] / unit:.1f}" for key in keys for way in ways)]
-            for batch in result["batches"]]
-    heads = ["requests at once", *(f"{what}, {way}" for what in ("first token", "a token", "a token, p95") for way in ways)]
-    return rows(heads, body) + "\n\nIn units of the median time of a token with one request and no speculation."
+    body = [
+        [
+            str(batch["size"]),
+            *(f"{batch['latency'][way][key] / unit:.1f}" for key in keys for way in ways),
+        ]
+        for batch in result["batches"]
+    ]
+    heads = [
+        "requests at once",
+        *(f"{what}, {way}" for what in ("first token", "a token", "a token, p95") for way in ways),
+    ]
+    return (
+        rows(heads, body)
+        + "\n\nIn units of the median time of a token with one request and no speculation."
+    )
 
 
 def engine_matrix(level: str) -> Callable[[Result], str]:
     """Check by engine, of one level."""
-    words = {"PASS": "pass", "FAIL": "**FAIL**", "INCONCLUSIVE": "few", "UNVERIFIED": "unseen", "UNSUPPORTED": "–",
-             "LOSSY-BY-DESIGN": "lossy"}
+    words = {
+        "PASS": "pass",
+        "FAIL": "**FAIL**",
+        "INCONCLUSIVE": "few",
+        "UNVERIFIED": "unseen",
+        "UNSUPPORTED": "–",
+        "LOSSY-BY-DESIGN": "lossy",
+    }
 
     def table_of(result: Result) -> str:
         found = [one for one in result["engines"] if one["level"] == level and one["checks"]]
         said = [{check["id"]: words[check["verdict"]] for check in one["checks"]} for one in found]
         names = list(dict.fromkeys(name for one in said for name in one))
         body = [[f"`{name}`", *(one.get(name, "") for one in said)] for name in names]
-        absent = [f"Not here: {one['engine']}, {cell(one['absent'])}." for one in result["engines"] if one["absent"]]
-        return "\n\n".join([rows([f"{level} level", *(one["engine"] for one in found)], body, len(found) + 1), *absent])
+        absent = [
+            f"Not here: {one['engine']}, {cell(one['absent'])}."
+            for one in result["engines"]
+            if one["absent"]
+        ]
+        return "\n\n".join(
+            [
+                rows([f"{level} level", *(one["engine"] for one in found)], body, len(found) + 1),
+                *absent,
+            ]
+        )
 
     return table_of
 
 
 def engine_findings(result: Result) -> str:
     """Every failure, with what was seen and the command that shows it again."""
-    return rows(["engine", "check", "what was seen", "again"], [
-        [one["engine"], f"`{check['id']}`", cell(check["what"]), f"`{check['repro']}`"]
-        for one in result["engines"] for check in one["checks"] if check["verdict"] == "FAIL"], words=4)
+    return rows(
+        ["engine", "check", "what was seen", "again"],
+        [
+            [one["engine"], f"`{check['id']}`", cell(check["what"]), f"`{check['repro']}`"]
+            for one in result["engines"]
+            for check in one["checks"]
+            if check["verdict"] == "FAIL"
+        ],
+        words=4,
+    )
 
 
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
-    ("bench", ""): bench, ("bench", "limits"): limits, ("bench", "block"): block, ("bench", "widths"): widths,
-    ("zoo", ""): zoo, ("zoo", "bugs"): zoo_bugs, ("zoo", "controls"): zoo_controls, ("zoo", "by_tv"): zoo_by_tv,
-    ("zoo --level engine", "seconds"): zoo_seconds, ("zoo --level http", "seconds"): zoo_seconds,
+    ("bench", ""): bench,
+    ("bench", "limits"): limits,
+    ("bench", "block"): block,
+    ("bench", "widths"): widths,
+    ("zoo", ""): zoo,
+    ("zoo", "bugs"): zoo_bugs,
+    ("zoo", "controls"): zoo_controls,
+    ("zoo", "by_tv"): zoo_by_tv,
+    ("zoo --level engine", "seconds"): zoo_seconds,
+    ("zoo --level http", "seconds"): zoo_seconds,
     ("zoo --level kernel", "runs"): zoo_runs,
-    ("mutation", ""): mutation, ("mutation", "left"): mutation_left,
-    ("engines", ""): engine_matrix("engine"), ("engines", "kernel"): engine_matrix("kernel"),
+    ("mutation", ""): mutation,
+    ("mutation", "left"): mutation_left,
+    ("engines", ""): engine_matrix("engine"),
+    ("engines", "kernel"): engine_matrix("kernel"),
     ("engines", "findings"): engine_findings,
-    ("profile medusa", ""): methods, ("profile medusa", "heads"): heads, ("profile thresholds", ""): thresholds,
-    ("bench --serving", ""): serving, ("bench --serving", "memory"): serving_memory,
-    ("bench --serving", "latency"): serving_latency}
+    ("profile medusa", ""): methods,
+    ("profile medusa", "heads"): heads,
+    ("profile thresholds", ""): thresholds,
+    ("bench --serving", ""): serving,
+    ("bench --serving", "memory"): serving_memory,
+    ("bench --serving", "latency"): serving_latency,
+}

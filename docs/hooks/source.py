@@ -1,4 +1,6 @@
-"""Source code for the pages, found by name in the syntax tree: no markers in the source, no line numbers, no copies."""
+"""Source code for the pages, found by name in the syntax tree: no markers in the source, no line
+numbers, no copies.
+"""
 
 import ast
 import re
@@ -30,15 +32,23 @@ def defined(node: ast.stmt) -> set[str]:
     """The names that one statement defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AnnAssign)
+        else []
+    )
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def extract(text: str, name: str, path: str = "the source") -> str:
-    """The definition of `name` with its decorators and the comments right above it, moved to the left margin.
+    """The definition of `name` with its decorators and the comments right above it, moved to the
+    left margin.
 
     Errors:
-        LookupError when nothing of that name is defined, so that a renamed function breaks the build.
+        LookupError when nothing of that name is defined, so that a renamed function breaks the
+            build.
     """
     node = find(ast.parse(text), name)
     if node is None:
@@ -47,7 +57,7 @@ def extract(text: str, name: str, path: str = "the source") -> str:
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
-    return textwrap.dedent("\n".join(lines[first: node.end_lineno])) + "\n"
+    return textwrap.dedent("\n".join(lines[first : node.end_lineno])) + "\n"
 
 
 def shown(root: Path, path: str, names: tuple[str, ...]) -> str:
@@ -66,12 +76,17 @@ def fenced(code: str, language: str, title: str = "") -> str:
 
 
 def block(root: Path, path: str, names: tuple[str, ...], whole: str) -> str:
-    """Markdown for `code(path, *names)`; `whole` is the link to the page with the whole file. check.py reads data-*."""
+    """Markdown for `code(path, *names)`; `whole` is the link to the page with the whole file.
+    check.py reads data-*.
+    """
     code = shown(root, path, names)
     title = f"{path} · {', '.join(names)}" if names else path
     link = f"\n\n[the whole file]({whole})" if names else ""
-    return (f'<div class="source" markdown="block" data-path="{path}" data-names="{" ".join(names)}">\n\n'
-            f"{fenced(code, LANGUAGES.get(Path(path).suffix, 'text'), title)}{link}\n\n</div>")
+    return (
+        f'<div class="source" markdown="block" data-path="{path}"'
+        f' data-names="{" ".join(names)}">\n\n'
+        f"{fenced(code, LANGUAGES.get(Path(path).suffix, 'text'), title)}{link}\n\n</div>"
+    )
 
 
 def summary(text: str) -> str:
@@ -81,17 +96,26 @@ def summary(text: str) -> str:
 
 
 def modules(root: Path, folder: str) -> list[str]:
-    """The Python files of a room with something in them, in order; a room of one file is that file."""
+    """The Python files of a room with something in them, in order; a room of one file is that
+    file.
+    """
     here = root / folder
     if here.is_file():
         return [folder]
-    files = sorted(here.rglob("*.py"), key=lambda file: (len(file.relative_to(here).parts), file.as_posix()))
+    files = sorted(
+        here.rglob("*.py"), key=lambda file: (len(file.relative_to(here).parts), file.as_posix())
+    )
     return [file.relative_to(root).as_posix() for file in files if file.read_text().strip()]
 
 
 def pages(root: Path) -> list[str]:
     """Every file that gets a page of its own: the reference and the proofs."""
-    found = [file for top in ("reference", "proofs") for kind in ("*.py", "*.v") for file in (root / top).rglob(kind)]
+    found = [
+        file
+        for top in ("reference", "proofs")
+        for kind in ("*.py", "*.v")
+        for file in (root / top).rglob(kind)
+    ]
     return sorted(file.relative_to(root).as_posix() for file in found if file.read_text().strip())
 
 

@@ -1,6 +1,6 @@
 (* Sums, expectations and the one-token algebra that every theorem uses. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements.
+From specref Require Import definitions statements.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

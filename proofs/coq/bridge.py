@@ -1,8 +1,11 @@
-"""python -m proofs.coq.bridge: write bridge.v, cases of the executable specification as goals for Coq.
+"""python -m proofs.coq.bridge: write bridge.v, cases of the executable specification as goals for
+Coq.
 
-Each goal applies the Coq definition to a case and says that it evaluates to what the Python definition of that name
-gives. build.py compiles it: equal names mean equal definitions, on these cases. Models are written as tables of the
-answers that the Python run asked for; a text that only Coq asks for has no law, and the case fails.
+Each goal applies the Coq definition to a case and says that it evaluates to what the Python
+definition of that name
+gives. build.py compiles it: equal names mean equal definitions, on these cases. Models are written
+as tables of the answers that the Python run asked for; a text that only Coq asks for has no law,
+and the case fails.
 """
 
 import sys
@@ -29,16 +32,22 @@ HEAD = """(* Written by bridge.py from proofs/exact: do not edit.  Each goal say
    to a case, evaluates to what the Python definition of the same name gives. *)
 From Coq Require Import ZArith QArith Qcanon.
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics rationals computing.
+From specref Require Import definitions statements basics rationals computing.
 Local Open Scope nat_scope.
 """
-TINY: tuple[Dist, ...] = ((Fraction(1, 3), Fraction(2, 3)), (Fraction(6, 7), Fraction(1, 7)), (Fraction(1), Fraction(0)))
+TINY: tuple[Dist, ...] = (
+    (Fraction(1, 3), Fraction(2, 3)),
+    (Fraction(6, 7), Fraction(1, 7)),
+    (Fraction(1), Fraction(0)),
+)
 THIRD = Fraction(1, 3)
 Goal = tuple[str, str]  # the name it is about, the proposition
 
 
 def has_law(wrap: str, size: int, rule: Callable[..., Any], *arguments: Any) -> Goal:
-    """The program has exactly these outcomes with these probabilities; `wrap` turns tokens into numbers."""
+    """The program has exactly these outcomes with these probabilities; `wrap` turns tokens into
+    numbers.
+    """
     answer = outcomes(law(called(rule, arguments)))
     return rule.__name__, f"agrees ({wrap} ({applied(rule, arguments, size)})) {answer}"
 
@@ -55,7 +64,10 @@ def one_token() -> Iterator[Goal]:
     for p, q in [(p, q) for rows in (HARD, WIDE, TINY) for p in rows for q in rows]:
         n = len(p)
         accepted = tuple(step.accept(p, q, x) for x in range(n))
-        yield "accept", f"(map (accept {row(p)} {row(q)}) (tok_enum {n}) == {weights(accepted)}) = true"
+        yield (
+            "accept",
+            f"(map (accept {row(p)} {row(q)}) (tok_enum {n}) == {weights(accepted)}) = true",
+        )
         left = weights(step.residual(p, q))
         yield "residual", f"(map (residual {row(p)} {row(q)}) (tok_enum {n}) == {left}) = true"
         yield has_value(n, step.alpha, p, q)
@@ -76,13 +88,22 @@ def several_candidates() -> Iterator[Goal]:
             for kind in (step.with_replacement, step.without_replacement):
                 siblings = Written(kind(q), f"({kind.__name__} {row(q)})")
                 yield has_law("as_id", 3, step.recursive_rejection, p, siblings, k, ())
-        yield has_law("as_id", 3, step.recursive_rejection, p, Asked(table(HARD, len(q)), 3, "candidates"), 3, ())
+        yield has_law(
+            "as_id",
+            3,
+            step.recursive_rejection,
+            p,
+            Asked(table(HARD, len(q)), 3, "candidates"),
+            3,
+            (),
+        )
 
 
 def given_drafts(rows: tuple[Dist, ...], salt: int, c: Context) -> Iterator[Goal]:
     """Verification of a given draft."""
     n = len(rows[0])
     for xs in ((), (0,), (1, 0), (1, 1, 0), (0, 1, n - 1)):
+
         def p() -> Asked:
             return Asked(table(rows, salt), n)
 
@@ -110,7 +131,12 @@ def whole_cycles(rows: tuple[Dist, ...], salt: int, c: Context) -> Iterator[Goal
     typical = Written(lossy.at_least(THIRD), f"(fun d x => Order.le ({frac(THIRD)}) (d x))")
     for gamma in range(4 if n < 4 else 3):
         yield has_law("as_text", n, chain.draft, q(), gamma, c)
-        for cycle in (chain.cycle, chain.block_cycle, chain.matching_cycle, chain.target_only_cycle):
+        for cycle in (
+            chain.cycle,
+            chain.block_cycle,
+            chain.matching_cycle,
+            chain.target_only_cycle,
+        ):
             yield has_law("as_text", n, cycle, p(), q(), gamma, c)
             yield has_law("as_text", n, loop, partial(cycle, p(), q(), gamma), len(c) + 2, c)
             yield has_value(n, expected_growth, partial(cycle, p(), q(), gamma), c)
@@ -128,14 +154,22 @@ def chains() -> Iterator[Goal]:
 def trees() -> Iterator[Goal]:
     """Trees drawn as needed and drawn whole, with three ways to draw siblings."""
     for kind in (siblings_without_replacement, siblings_with_replacement, siblings_with_certainty):
-        for rows, salt, s in ((rows, salt, s) for rows, salt in ((HARD, 0), (HARD, 1), (TINY, 1)) for s in SHAPES):
+        for rows, salt, s in (
+            (rows, salt, s) for rows, salt in ((HARD, 0), (HARD, 1), (TINY, 1)) for s in SHAPES
+        ):
             n = len(rows[0])
             for cycle in (tree.tree_cycle, tree.eager_tree_cycle):
-                p, q = Asked(table(rows, salt), n), Asked(kind(table(rows[::-1], salt)), n, "node_law")
+                p, q = (
+                    Asked(table(rows, salt), n),
+                    Asked(kind(table(rows[::-1], salt)), n, "node_law"),
+                )
                 yield has_law("as_text", n, cycle, p, q, s, (0,))
 
 
-SUMS = {"alpha": "rewrite /alpha -totalE; ", "total_variation": "rewrite /total_variation -totalE; "}
+SUMS = {
+    "alpha": "rewrite /alpha -totalE; ",
+    "total_variation": "rewrite /total_variation -totalE; ",
+}
 
 
 def bridge() -> str:
@@ -143,7 +177,9 @@ def bridge() -> str:
     parts = [HEAD]
     goals = (goal for family in (one_token, several_candidates, chains, trees) for goal in family())
     for i, (name, goal) in enumerate(goals):
-        parts.append(f"Lemma {name}_case_{i} : {goal}.\nProof. by {SUMS.get(name, '')}vm_compute. Qed.\n")
+        parts.append(
+            f"Lemma {name}_case_{i} : {goal}.\nProof. by {SUMS.get(name, '')}vm_compute. Qed.\n"
+        )
     return "\n".join(parts)
 
 

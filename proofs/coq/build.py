@@ -1,7 +1,9 @@
-"""python -m proofs.coq.build: check every Coq proof from its source, in a temporary folder. Needs coqc and MathComp.
+"""python -m proofs.coq.build: check every Coq proof from its source, in a temporary folder. Needs
+coqc and MathComp.
 
-Fails unless each file compiles, no source has a word that could leave a gap, every main theorem is "Closed under the
-global context", and the cases of the executable specification (bridge.v, written by bridge.py) evaluate to its laws.
+Fails unless each file compiles, no source has a word that could leave a gap, every main theorem is
+"Closed under the global context", and the cases of the executable specification (bridge.v, written
+by bridge.py) evaluate to its laws.
 """
 
 import re
@@ -18,8 +20,23 @@ from shutil import copy, which
 HERE = Path(__file__).resolve().parent
 LIMIT = 300  # seconds for one file
 CLOSED = "Closed under the global context"
-GAPS = ("Axiom", "Axioms", "Admitted", "admit", "Parameter", "Parameters", "Conjecture", "Abort", "give_up", "Guard",
-        "Positivity", "bypass_check", "Load", "Declare", "Universe")
+GAPS = (
+    "Axiom",
+    "Axioms",
+    "Admitted",
+    "admit",
+    "Parameter",
+    "Parameters",
+    "Conjecture",
+    "Abort",
+    "give_up",
+    "Guard",
+    "Positivity",
+    "bypass_check",
+    "Load",
+    "Declare",
+    "Universe",
+)
 KINDS = "Lemma|Theorem|Fact|Let|Definition|Fixpoint|Canonical|Inductive|Check|Print Assumptions"
 PROVES = re.compile(rf"\s*(?:{KINDS})\s+(\w+)")
 
@@ -50,21 +67,27 @@ def gaps(folder: Path) -> Iterator[Broken]:
     """Forbidden words in the sources."""
     for file in sorted(folder.glob("*.v")):
         words = set(re.findall(r"\w+", without_comments(file.read_text(encoding="utf-8"))))
-        yield from (Broken(file.name, "source", f"the word {word} is not allowed") for word in GAPS if word in words)
+        yield from (
+            Broken(file.name, "source", f"the word {word} is not allowed")
+            for word in GAPS
+            if word in words
+        )
 
 
 def needs(folder: Path) -> dict[str, set[str]]:
     """File -> the files of this folder that it requires."""
     result = {}
     for file in folder.glob("*.v"):
-        required = re.findall(r"From specdec Require Import ([\w\s]+)\.", file.read_text(encoding="utf-8"))
+        required = re.findall(
+            r"From specref Require Import ([\w\s]+)\.", file.read_text(encoding="utf-8")
+        )
         result[file.stem] = {name for names in required for name in names.split()}
     return result
 
 
 def compile_one(folder: Path, name: str) -> tuple[str, Broken | None]:
     """Compile one file: (what it printed, what broke)."""
-    command = ["coqc", "-q", "-w", "none", "-Q", ".", "specdec", f"{name}.v"]
+    command = ["coqc", "-q", "-w", "none", "-Q", ".", "specref", f"{name}.v"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
@@ -72,9 +95,15 @@ def compile_one(folder: Path, name: str) -> tuple[str, Broken | None]:
     if not done.returncode:
         return done.stdout, None
     if "Error" not in done.stderr:
-        return "", Broken(f"{name}.v", "?", f"not done: coqc ended with {done.returncode} and no error")
+        return "", Broken(
+            f"{name}.v", "?", f"not done: coqc ended with {done.returncode} and no error"
+        )
     at = re.search(r"line (\d+), characters", done.stderr)
-    lines = (folder / f"{name}.v").read_text(encoding="utf-8").splitlines()[:int(at[1]) if at else None]
+    lines = (
+        (folder / f"{name}.v")
+        .read_text(encoding="utf-8")
+        .splitlines()[: int(at[1]) if at else None]
+    )
     lemma = next((found[1] for line in reversed(lines) if (found := PROVES.match(line))), "?")
     message = " ".join(done.stderr.partition("Error:")[2].split()) or "coqc failed"
     return done.stdout, Broken(f"{name}.v", lemma, message[:120])
@@ -86,15 +115,29 @@ def unproved(folder: Path, printed: str) -> Iterator[Broken]:
     asked = re.findall(r"^Print Assumptions (\w+)\.", text, re.M)
     answers = printed.count(CLOSED)
     if answers != len(asked) or re.search(r"^Axioms:|^Section Variables:", printed, re.M):
-        yield Broken("check.v", "Print Assumptions", f"{answers} of {len(asked)} theorems are closed:\n{printed}")
-    stated = {name for file in folder.glob("*.v")
-              for name in re.findall(r"Definition statement_(\w+)", file.read_text(encoding="utf-8"))}
-    checked = set(re.findall(r"^Check (\w+) : (?:forall R V, )?statement_\1\b", text, re.M)) & set(asked)
-    yield from (Broken("check.v", name, "stated, but its proof is not checked") for name in sorted(stated - checked))
+        yield Broken(
+            "check.v",
+            "Print Assumptions",
+            f"{answers} of {len(asked)} theorems are closed:\n{printed}",
+        )
+    stated = {
+        name
+        for file in folder.glob("*.v")
+        for name in re.findall(r"Definition statement_(\w+)", file.read_text(encoding="utf-8"))
+    }
+    checked = set(re.findall(r"^Check (\w+) : (?:forall R V, )?statement_\1\b", text, re.M)) & set(
+        asked
+    )
+    yield from (
+        Broken("check.v", name, "stated, but its proof is not checked")
+        for name in sorted(stated - checked)
+    )
 
 
 def build(folder: Path, workers: int = 2, stop: bool = True) -> tuple[list[Broken], str]:
-    """Compile the .v files of a folder in the order they need each other: (what broke, what check.v printed)."""
+    """Compile the .v files of a folder in the order they need each other: (what broke, what check.v
+    printed).
+    """
     broken, printed = list(gaps(folder)), ""
     if broken and stop:
         return broken, printed
@@ -116,18 +159,23 @@ def build(folder: Path, workers: int = 2, stop: bool = True) -> tuple[list[Broke
                     built.add(name)
                 printed = output if name == "check" else printed
     if not broken:
-        broken += [Broken(f"{name}.v", "Require", "needs a file that is not there") for name in waiting]
+        broken += [
+            Broken(f"{name}.v", "Require", "needs a file that is not there") for name in waiting
+        ]
         broken += unproved(folder, printed)
     return broken, printed
 
 
 def main() -> int:
     if which("coqc") is None:
-        print("Coq is not installed: run apt-get install --no-install-recommends coq libcoq-mathcomp-ssreflect "
-              "libcoq-mathcomp-algebra")
+        print(
+            "Coq is not installed: run apt-get install --no-install-recommends coq"
+            " libcoq-mathcomp-ssreflect libcoq-mathcomp-algebra"
+        )
         return 2
     sys.path.insert(0, str(HERE.parents[1]))
     from proofs.coq.bridge import bridge
+
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -140,8 +188,10 @@ def main() -> int:
     for failure in broken:
         print(failure)
     if not broken:
-        print(f"{printed.count(CLOSED)} theorems, each closed under the global context; "
-              f"{cases.count('Lemma ')} cases of the executable specification agree")
+        print(
+            f"{printed.count(CLOSED)} theorems, each closed under the global context; "
+            f"{cases.count('Lemma ')} cases of the executable specification agree"
+        )
     print(f"{'FAILED' if broken else 'ok'}, {time.perf_counter() - begin:.0f} s")
     return 1 if broken else 0
 

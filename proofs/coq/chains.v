@@ -1,6 +1,6 @@
 (* T4 and T7: chains. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics loops.
+From specref Require Import definitions statements basics loops.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

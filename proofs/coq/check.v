@@ -1,7 +1,7 @@
 (* Every main theorem has the statement it is named after, and rests on no axiom: build.py reads what this prints. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements loops one_token chains greedy blocks trees own_sampler typical.
-From specdec Require Import counterexamples rationals computing.
+From specref Require Import definitions statements loops one_token chains greedy blocks trees own_sampler typical.
+From specref Require Import counterexamples rationals computing.
 
 Check loop_lossless : forall R V, statement_loop_lossless R V.
 Print Assumptions loop_lossless.

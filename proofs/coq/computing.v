@@ -2,7 +2,7 @@
    as a list.  law_correct ties that list to E. *)
 From Coq Require Import ZArith QArith Qcanon.
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions basics rationals.
+From specref Require Import definitions basics rationals.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

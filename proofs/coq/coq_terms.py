@@ -1,4 +1,6 @@
-"""Calls of the executable specification, written as Coq terms: same name, same arguments, same order."""
+"""Calls of the executable specification, written as Coq terms: same name, same arguments, same
+order.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -47,7 +49,9 @@ class Written:
 
 
 class Asked:
-    """A function of texts that remembers its answers: the rows of a table for Coq's model, candidates or node_law."""
+    """A function of texts that remembers its answers: the rows of a table for Coq's model,
+    candidates or node_law.
+    """
 
     def __init__(self, function: Callable[..., Any], size: int, kind: str = "model") -> None:
         self.function, self.size, self.kind = function, size, kind
@@ -60,12 +64,17 @@ class Asked:
 
     def term(self) -> str:
         answer = weights if self.kind == "model" else optional
-        rows = (f"({', '.join(ids(c) for c in key)}, {answer(value)})" for key, value in self.answers.items())
+        rows = (
+            f"({', '.join(ids(c) for c in key)}, {answer(value)})"
+            for key, value in self.answers.items()
+        )
         return f"({self.kind} {self.size} {listed(rows)})"
 
 
 def term(argument: Any, size: int) -> str:
-    """An argument; a tuple of fractions is a law, another tuple a text over `size` tokens, None an empty shape."""
+    """An argument; a tuple of fractions is a law, another tuple a text over `size` tokens, None an
+    empty shape.
+    """
     match argument:
         case Written() as written:
             return written.term
@@ -86,7 +95,8 @@ def term(argument: Any, size: int) -> str:
     raise TypeError(f"no Coq term for {argument!r}: teach coq_terms.term this type")
 
 
-FIRST = ("argmax", "greedy_cycle", "greedy_text")  # the Coq definitions that also take a token for the empty vocabulary
+# the Coq definitions that also take a token for the empty vocabulary
+FIRST = ("argmax", "greedy_cycle", "greedy_text")
 
 
 def applied(function: Callable[..., Any], arguments: Iterable[Any], size: int) -> str:
@@ -98,6 +108,7 @@ def applied(function: Callable[..., Any], arguments: Iterable[Any], size: int) -
 
 def called(function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
     """The call's value."""
+
     def plain(argument: Any) -> Any:
         match argument:
             case Written() as written:
@@ -111,6 +122,7 @@ def called(function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
 
 def outcomes(law: Mapping[Any, Fraction]) -> str:
     """The law of a program: texts and pairs as lists, tokens as numbers."""
+
     def shown(value: Any) -> str:
         if isinstance(value, bool):
             return str(value).lower()

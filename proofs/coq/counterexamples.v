@@ -1,6 +1,6 @@
 (* C1 to C4: rules that are not lossless, by computation over the rationals on a vocabulary of two tokens. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics.
+From specref Require Import definitions statements basics.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

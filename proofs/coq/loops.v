@@ -1,6 +1,6 @@
 (* The loop theorem: a sound cycle, repeated, is lossless. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics.
+From specref Require Import definitions statements basics.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

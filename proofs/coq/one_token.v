@@ -1,6 +1,6 @@
 (* T1, T2, T3, T5: one token. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics.
+From specref Require Import definitions statements basics.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

@@ -1,7 +1,7 @@
 (* Statements: the theorems, as propositions.  No proof is in this file.  The theorem NAME of the proof files has the
    type statement_NAME R V, for every ordered field R and every finite vocabulary V. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions.
+From specref Require Import definitions.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

@@ -1,6 +1,6 @@
 (* T10: trees. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics loops chains.
+From specref Require Import definitions statements basics loops chains.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

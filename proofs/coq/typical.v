@@ -1,6 +1,6 @@
 (* C4, the bound: how far typical acceptance moves the law of one token. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specdec Require Import definitions statements basics one_token loops chains.
+From specref Require Import definitions statements basics one_token loops chains.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.

@@ -1,4 +1,6 @@
-"""python -m proofs.exact [CLAIM ...]: run the claims on their cases, one line each; exit 1 when one is refuted."""
+"""python -m proofs.exact [CLAIM ...]: run the claims on their cases, one line each; exit 1 when one
+is refuted.
+"""
 
 import sys
 import time
@@ -10,7 +12,10 @@ from .claims import Refuted
 def main(names: list[str]) -> int:
     unknown = set(names) - {claim.__name__ for claim in CASES}
     if unknown:
-        print(f"no claim is called {', '.join(sorted(unknown))}: give some of {', '.join(c.__name__ for c in CASES)}")
+        print(
+            f"no claim is called {', '.join(sorted(unknown))}: give some of"
+            f" {', '.join(c.__name__ for c in CASES)}"
+        )
         return 2
     refuted = 0
     for claim, cases in CASES.items():

@@ -1,4 +1,6 @@
-"""Small cases to run every claim on: grids of laws with zeros, ties, equal, disjoint and one-hot ones among them."""
+"""Small cases to run every claim on: grids of laws with zeros, ties, equal, disjoint and one-hot
+ones among them.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -19,6 +21,7 @@ Case = tuple[Any, ...]
 @cache
 def grid(size: int, n: int) -> tuple[Dist, ...]:
     """All laws on `size` tokens whose probabilities are multiples of 1/n."""
+
     def parts(left: int, places: int) -> Iterator[tuple[int, ...]]:
         if places == 1:
             yield (left,)
@@ -31,17 +34,23 @@ def grid(size: int, n: int) -> tuple[Dist, ...]:
 
 def table(rows: Sequence[Dist], salt: int = 0) -> Model:
     """A model whose law depends on the whole context: one of `rows`, by a checksum of it."""
-    return lambda c: rows[(salt + len(c) + sum((i + 1) * (x + 1) for i, x in enumerate(c))) % len(rows)]
+    return lambda c: rows[
+        (salt + len(c) + sum((i + 1) * (x + 1) for i, x in enumerate(c))) % len(rows)
+    ]
 
 
 def first_rows(rows: Sequence[Dist]) -> Model:
-    """A model over two tokens with a row of its own for (), (0,) and (1,); later the last token alone counts."""
+    """A model over two tokens with a row of its own for (), (0,) and (1,); later the last token
+    alone counts.
+    """
     return lambda c: rows[0] if not c else rows[1 + c[-1]]
 
 
 def rotated(d: Dist) -> Model:
-    """d, turned round by the context: rotating p and q alike keeps sum min(p, q) the same everywhere."""
-    return lambda c: d[(turn := (len(c) + sum(c)) % len(d)):] + d[:turn]
+    """d, turned round by the context: rotating p and q alike keeps sum min(p, q) the same
+    everywhere.
+    """
+    return lambda c: d[(turn := (len(c) + sum(c)) % len(d)) :] + d[:turn]
 
 
 def siblings_without_replacement(q: Model) -> NodeLaw:
@@ -54,7 +63,9 @@ def siblings_with_replacement(q: Model) -> NodeLaw:
 
 
 def siblings_with_certainty(p: Model) -> NodeLaw:
-    """The siblings are fixed tokens, the next one each time; p only says how many tokens there are."""
+    """The siblings are fixed tokens, the next one each time; p only says how many tokens there
+    are.
+    """
     return lambda c, siblings: point_mass((len(c) + len(siblings)) % len(p(c)), len(p(c)))
 
 
@@ -89,7 +100,9 @@ WIDE = (weights(1, 1, 2, 0), weights(0, 0, 0, 1), weights(1, 3, 2, 2))
 
 
 def models() -> Iterator[tuple[Model, Model]]:
-    """Pairs (p, q) of models over 2, 3 and 4 tokens; over 2 tokens, all of a grid at three contexts."""
+    """Pairs (p, q) of models over 2, 3 and 4 tokens; over 2 tokens, all of a grid at three
+    contexts.
+    """
     for rows in product(grid(2, 2), repeat=4):
         yield first_rows(rows[:3]), first_rows((rows[3], rows[1], rows[0]))
     for salt in range(3):
@@ -109,33 +122,57 @@ def chains() -> Iterator[Case]:
 
 
 def cycles() -> Iterator[Case]:
-    """A drafter and a gamma that the context of each cycle chooses, and texts of 3 or 4 tokens in all."""
+    """A drafter and a gamma that the context of each cycle chooses, and texts of 3 or 4 tokens in
+    all.
+    """
     for p, q, gamma, c in chains():
-        yield p, (lambda root, q=q: q), (lambda root, n=gamma: n), len(c) + (3 if len(p(())) < 4 else 2), c
+        yield (
+            p,
+            (lambda root, q=q: q),
+            (lambda root, n=gamma: n),
+            len(c) + (3 if len(p(())) < 4 else 2),
+            c,
+        )
     for salt in range(2):
-        yield table(HARD, salt), lambda root: table(HARD[::-1], sum(root)), lambda root: (len(root) + 1) % 3, 4, (0,)
+        yield (
+            table(HARD, salt),
+            lambda root: table(HARD[::-1], sum(root)),
+            lambda root: (len(root) + 1) % 3,
+            4,
+            (0,),
+        )
 
 
 def fixed(xs: Context) -> Drafter:
-    """A drafter that proposes xs with certainty after any context, but shorter where the context is longer."""
-    return lambda c: Ret(xs[:max(0, len(xs) - len(c) // 2)])
+    """A drafter that proposes xs with certainty after any context, but shorter where the context is
+    longer.
+    """
+    return lambda c: Ret(xs[: max(0, len(xs) - len(c) // 2)])
 
 
 def drafters() -> Iterator[Case]:
     for p, q in models():
         for gamma in range(3):
-            yield p, (lambda c, q=q, gamma=gamma: draft(q, gamma, c)), 3 if len(p(())) * gamma < 6 else 2, ()
+            yield (
+                p,
+                (lambda c, q=q, gamma=gamma: draft(q, gamma, c)),
+                3 if len(p(())) * gamma < 6 else 2,
+                (),
+            )
     for p, xs in product((table(HARD), table(HARD, 2)), product(range(3), repeat=2)):
         yield p, fixed(xs), 4, (2,)
 
 
 ONE: Shape = Fork(Tip, Tip)
-BUSHY: Shape = Fork(Fork(Tip, ONE), Fork(ONE, Tip))  # two children: the first has two, the second has one
+# two children: the first has two, the second has one
+BUSHY: Shape = Fork(Fork(Tip, ONE), Fork(ONE, Tip))
 SHAPES: tuple[Shape, ...] = (Tip, ONE, Fork(Tip, ONE), Fork(ONE, ONE), BUSHY)
 
 
 def trees() -> Iterator[Case]:
-    wide = [(table(HARD, salt), table(HARD[2:], salt)) for salt in range(4)] + [(table(WIDE), table(WIDE[::2]))]
+    wide = [(table(HARD, salt), table(HARD[2:], salt)) for salt in range(4)] + [
+        (table(WIDE), table(WIDE[::2]))
+    ]
     for (p, q), s in product(wide, SHAPES[:4]):
         yield p, siblings_without_replacement(q), s, 2, ()
         yield p, siblings_with_replacement(q), s, 2, ()
@@ -145,6 +182,7 @@ def trees() -> Iterator[Case]:
 
 def tree_drafters() -> Iterator[Case]:
     for p, q, s, n, c in trees():
+
         def drafter(here: Context, q: NodeLaw = q, s: Shape = s) -> Prog[Tree]:
             return tree_draft(q, s, here)
 

@@ -1,8 +1,10 @@
-"""Cycles over a drafted chain: `cycle`, `greedy_cycle`, `block_cycle`, `matching_cycle`, `target_only_cycle`.
+"""Cycles over a drafted chain: `cycle`, `greedy_cycle`, `block_cycle`, `matching_cycle`,
+`target_only_cycle`.
 
-q is a function of the whole context, so "any drafter" is meant: a model, a look-up table or a bad joke.
-Block verification: Sun et al. 2024 (arXiv:2403.10444), Algorithm 2; why it must look like this stands in
-proofs/written/T9_block_lossless.md.
+q is a function of the whole context, so "any drafter" is meant: a model, a look-up table or a bad
+joke.
+Block verification: Sun et al. 2024 (arXiv:2403.10444), Algorithm 2; why it must look like this
+stands in proofs/written/T9_block_lossless.md.
 """
 
 from collections.abc import Callable
@@ -26,13 +28,17 @@ def draft(q: Model, gamma: int, c: Context) -> Prog[Context]:
 def verify(p: Model, q: Model, c: Context, xs: Context) -> Prog[Context]:
     """Judge the drafted xs from left to right: the text after the cycle.
 
-    The first rejected token is replaced by a draw from the residual, and the rest is dropped. After the last accepted
+    The first rejected token is replaced by a draw from the residual, and the rest is dropped. After
+    the last accepted
     token one more comes from the target: the bonus.
     """
     if not xs:
         return emit(c, p(c))
-    return coin(accept(p(c), q(c), xs[0]), lambda: verify(p, q, (*c, xs[0]), xs[1:]),
-                lambda: emit(c, residual(p(c), q(c))))
+    return coin(
+        accept(p(c), q(c), xs[0]),
+        lambda: verify(p, q, (*c, xs[0]), xs[1:]),
+        lambda: emit(c, residual(p(c), q(c))),
+    )
 
 
 def cycle(p: Model, q: Model, gamma: int, c: Context) -> Prog[Context]:
@@ -63,6 +69,7 @@ def greedy_text(p: Model, n: int, c: Context) -> Context:
 
 def matching_verify(p: Model, c: Context, xs: Context) -> Prog[Context]:
     """Sampler match: draw y from the target, emit it, and go on while y equals the draft."""
+
     def after(y: int) -> Prog[Context]:
         return matching_verify(p, (*c, y), xs[1:]) if xs and xs[0] == y else Ret((*c, y))
 
@@ -74,13 +81,16 @@ def matching_cycle(p: Model, q: Model, gamma: int, c: Context) -> Prog[Context]:
 
 
 def target_only_verify(p: Model, c: Context, xs: Context) -> Prog[Context]:
-    """Verify as if each drafted token had been proposed with certainty, whatever law it was drawn from: accept x with
-    probability p(x), else draw from p without x."""
+    """Verify as if each drafted token had been proposed with certainty, whatever law it was drawn
+    from: accept x with probability p(x), else draw from p without x."""
     if not xs:
         return emit(c, p(c))
     sure = point_mass(xs[0], len(p(c)))
-    return coin(accept(p(c), sure, xs[0]), lambda: target_only_verify(p, (*c, xs[0]), xs[1:]),
-                lambda: emit(c, residual(p(c), sure)))
+    return coin(
+        accept(p(c), sure, xs[0]),
+        lambda: target_only_verify(p, (*c, xs[0]), xs[1:]),
+        lambda: emit(c, residual(p(c), sure)),
+    )
 
 
 def target_only_cycle(p: Model, q: Model, gamma: int, c: Context) -> Prog[Context]:
@@ -103,15 +113,16 @@ def block_residual(w: Fraction, p: Dist, q: Dist) -> Dist:
 
 
 def block_stop(w: Fraction, p: Dist, q: Dist) -> Fraction:
-    """h = R/(R + 1 - w) with R the sum of the rest: the probability of stopping here when no longer prefix was kept.
-    1 where that is 0/0, and never asked there."""
+    """h = R/(R + 1 - w) with R the sum of the rest: the probability of stopping here when no longer
+    prefix was kept. 1 where that is 0/0, and never asked there."""
     rest = sum(block_rest(w, p, q), Fraction(0))
     return capped(rest, rest + 1 - w)
 
 
 def block_ask(p: Model, q: Model, w: Fraction, c: Context, xs: Context) -> Prog[Context | None]:
-    """The longest kept prefix wins, so it is asked from the longest down. w is the running product at c; None: neither
-    this prefix nor a longer one is kept."""
+    """The longest kept prefix wins, so it is asked from the longest down. w is the running product
+    at c; None: neither this prefix nor a longer one is kept."""
+
     def stop(d: Dist) -> Callable[[], Prog[Context | None]]:
         return lambda: bind(emit(c, d), lambda longer: Ret(longer))
 
@@ -121,14 +132,18 @@ def block_ask(p: Model, q: Model, w: Fraction, c: Context, xs: Context) -> Prog[
     def after(found: Context | None) -> Prog[Context | None]:
         if found is not None:
             return Ret(found)
-        return coin(block_stop(w, p(c), q(c)), stop(block_residual(w, p(c), q(c))), lambda: Ret(None))
+        return coin(
+            block_stop(w, p(c), q(c)), stop(block_residual(w, p(c), q(c))), lambda: Ret(None)
+        )
 
     return bind(block_ask(p, q, block_weight(w, p(c), q(c), xs[0]), (*c, xs[0]), xs[1:]), after)
 
 
 def block_verify(p: Model, q: Model, c: Context, xs: Context) -> Prog[Context]:
     """Judge xs by its longest kept prefix. With w = 1 at the start, None has probability 0."""
-    return bind(block_ask(p, q, Fraction(1), c, xs), lambda found: Ret(c if found is None else found))
+    return bind(
+        block_ask(p, q, Fraction(1), c, xs), lambda found: Ret(c if found is None else found)
+    )
 
 
 def block_cycle(p: Model, q: Model, gamma: int, c: Context) -> Prog[Context]:

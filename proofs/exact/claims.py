@@ -1,5 +1,6 @@
 # ruff: noqa: N802, N818 - the claims' own names
-"""The claims, one function each: it checks the claim with == on the case that it is given, and raises Refuted.
+"""The claims, one function each: it checks the claim with == on the case that it is given, and
+raises Refuted.
 
 Names are those of proofs/written and proofs/coq. Cases to run them on: cases.py, tests/proofs.
 """
@@ -38,7 +39,17 @@ from .step import (
     without_replacement,
 )
 from .text import Cycle, expected_growth, loop, lossless, sound
-from .tree import NodeLaw, Shape, Tree, certain, chain_shape, eager_tree_cycle, fan_shape, tree_cycle, tree_verify
+from .tree import (
+    NodeLaw,
+    Shape,
+    Tree,
+    certain,
+    chain_shape,
+    eager_tree_cycle,
+    fan_shape,
+    tree_cycle,
+    tree_verify,
+)
 
 
 class Refuted(AssertionError):
@@ -55,7 +66,10 @@ def nonzero(d: Dist) -> dict[int, Fraction]:
 
 
 def _lossless_cycle(p: Model, one: Cycle, n: int, c: Context) -> None:
-    holds(sound(p, one, c), "the cycle changes the expectation of a harmonic function, or does not emit")
+    holds(
+        sound(p, one, c),
+        "the cycle changes the expectation of a harmonic function, or does not emit",
+    )
     holds(lossless(p, one, n, c), "the loop's text does not have the target's law")
 
 
@@ -73,10 +87,18 @@ def T2_acceptance(p: Dist, q: Dist) -> None:
 
 
 def T3_no_coupling_accepts_more(p: Dist, q: Dist) -> None:
-    """No joint law of (drafted ~ q, emitted ~ p) has the two equal more often; the step attains the bound."""
+    """No joint law of (drafted ~ q, emitted ~ p) has the two equal more often; the step attains the
+    bound.
+    """
     pair = coupled_step(p, q)
-    holds(law(bind(pair, lambda xy: Ret(xy[0]))) == nonzero(q), "the drafted token does not have law q")
-    holds(law(bind(pair, lambda xy: Ret(xy[1]))) == nonzero(p), "the emitted token does not have law p")
+    holds(
+        law(bind(pair, lambda xy: Ret(xy[0]))) == nonzero(q),
+        "the drafted token does not have law q",
+    )
+    holds(
+        law(bind(pair, lambda xy: Ret(xy[1]))) == nonzero(p),
+        "the emitted token does not have law p",
+    )
     kept = E(pair, lambda xy: Fraction(xy[0] == xy[1]))
     holds(kept == max(map(agreement, extreme_couplings(q, p))), "some coupling agrees more often")
     rest = [tuple(x for x in range(len(p)) if x not in A) for A in events(len(p))]
@@ -84,14 +106,18 @@ def T3_no_coupling_accepts_more(p: Dist, q: Dist) -> None:
     holds(kept == min(bounds), "P(X = Y) <= p(A) + q(not A) is not attained")
 
 
-def T4_chain(p: Model, q: Callable[[Context], Model], gamma: Callable[[Context], int], n: int, c: Context) -> None:
-    """Draft gamma tokens, verify, repeat: the text has the target's law, at any length. Drafter and gamma may be chosen
-    anew from the context of each cycle."""
+def T4_chain(
+    p: Model, q: Callable[[Context], Model], gamma: Callable[[Context], int], n: int, c: Context
+) -> None:
+    """Draft gamma tokens, verify, repeat: the text has the target's law, at any length. Drafter and
+    gamma may be chosen anew from the context of each cycle."""
     _lossless_cycle(p, lambda here: cycle(p, q(here), gamma(here), here), n, c)
 
 
 def T5_recursive_rejection(p: Dist, q: Siblings, k: int) -> None:
-    """k candidates, each judged against what the rejections before it have left: the emitted token has law p."""
+    """k candidates, each judged against what the rejections before it have left: the emitted token
+    has law p.
+    """
     holds(law(recursive_rejection(p, q, k)) == nonzero(p), "the law is not p")
 
 
@@ -104,19 +130,28 @@ def T5_without_replacement(p: Dist, q: Dist, k: int) -> None:
 
 
 def T6_greedy(p: Model, drafter: Drafter, n: int, c: Context) -> None:
-    """Greedy verification emits the target's greedy text for any drafter, and keeps a draft that agrees whole."""
+    """Greedy verification emits the target's greedy text for any drafter, and keeps a draft that
+    agrees whole.
+    """
+
     def one(here: Context) -> Prog[Context]:
         return bind(drafter(here), lambda xs: greedy_cycle(p, xs, here))
 
     text = greedy_text(p, n, c)
-    holds(always(loop(one, n, c), lambda got: got == text), "the text is not the target's greedy text")
+    holds(
+        always(loop(one, n, c), lambda got: got == text), "the text is not the target's greedy text"
+    )
     holds(max(p(c)) == p(c)[argmax(p(c))], "argmax is not a likeliest token")
-    holds(greedy_cycle(p, text[len(c):], c) == Ret(greedy_text(p, n + 1, c)), "a draft that agrees is cut")
+    holds(
+        greedy_cycle(p, text[len(c) :], c) == Ret(greedy_text(p, n + 1, c)),
+        "a draft that agrees is cut",
+    )
 
 
 def T7_tokens_per_cycle(p: Model, q: Model, gamma: int, c: Context) -> None:
-    """A cycle emits 1 + sum over drafts xs of 1..gamma tokens of prod min(p, q), on average; with the same acceptance
-    alpha in every context that is 1 + alpha + ... + alpha^gamma = (1 - alpha^(gamma+1)) / (1 - alpha)."""
+    """A cycle emits 1 + sum over drafts xs of 1..gamma tokens of prod min(p, q), on average; with
+    the same acceptance alpha in every context that is 1 + alpha + ... + alpha^gamma = (1 -
+    alpha^(gamma+1)) / (1 - alpha)."""
     got = expected_growth(lambda here: cycle(p, q, gamma, here), c)
     want, alphas = Fraction(0), set()
     for i in range(gamma + 1):
@@ -130,48 +165,67 @@ def T7_tokens_per_cycle(p: Model, q: Model, gamma: int, c: Context) -> None:
     holds(got == want, "the expected number of tokens is not the sum over kept prefixes")
     if len(alphas) == 1:
         a = alphas.pop()
-        holds(got == tokens_per_cycle(a, gamma), "the expected number of tokens is not 1 + alpha + ... + alpha^gamma")
+        holds(
+            got == tokens_per_cycle(a, gamma),
+            "the expected number of tokens is not 1 + alpha + ... + alpha^gamma",
+        )
         holds(a == 1 or got == (1 - a ** (gamma + 1)) / (1 - a), "the closed form is wrong")
 
 
 def T8_speed_model(a: Fraction, c: Fraction, b: Fraction, longest: int) -> None:
-    """Acceptance a < 1, draft cost c, verification cost 1 + gamma b, b + c > 0: some gamma pays iff a > b + c, and then
-    gamma = 1 does; best_gamma is the best."""
+    """Acceptance a < 1, draft cost c, verification cost 1 + gamma b, b + c > 0: some gamma pays iff
+    a > b + c, and then gamma = 1 does; best_gamma is the best."""
     times = [speedup(a, gamma, c, linear(b)) for gamma in range(longest + 1)]
     for gamma, s in enumerate(times):
         gain, cost = tokens_per_cycle(a, gamma) - 1, gamma * c + linear(b)(gamma) - 1
         holds((s > 1) == (gain > cost), "the break-even is not: extra tokens > extra cost")
-    holds(times[0] == 1 and times[1] == (1 + a) / (1 + b + c), "the speedup of gamma = 0 or 1 is wrong")
-    holds((max(times) > 1) == (a > b + c) == (times[1] > 1), "speculation does not pay exactly when a > b + c")
+    holds(
+        times[0] == 1 and times[1] == (1 + a) / (1 + b + c),
+        "the speedup of gamma = 0 or 1 is wrong",
+    )
+    holds(
+        (max(times) > 1) == (a > b + c) == (times[1] > 1),
+        "speculation does not pay exactly when a > b + c",
+    )
     best = best_gamma(a, c, b)
     holds(speedup(a, best, c, linear(b)) >= max(times), "best_gamma is not the best")
     holds(best > longest or times.index(max(times)) == best, "best_gamma is not the smallest best")
 
 
-def T9_block_lossless(p: Model, q: Callable[[Context], Model], gamma: Callable[[Context], int], n: int,
-                      c: Context) -> None:
+def T9_block_lossless(
+    p: Model, q: Callable[[Context], Model], gamma: Callable[[Context], int], n: int, c: Context
+) -> None:
     """T4 with block verification."""
     _lossless_cycle(p, lambda here: block_cycle(p, q(here), gamma(here), here), n, c)
 
 
 def T9_block_accepts_more(p: Model, q: Model, gamma: int, c: Context) -> None:
-    """Block verification keeps each drafted prefix with probability w, at least that of token-wise verification; so it
-    emits at least as many tokens on average."""
+    """Block verification keeps each drafted prefix with probability w, at least that of token-wise
+    verification; so it emits at least as many tokens on average."""
     blocks = kept_prefixes(lambda xs: block_verify(p, q, c, xs), q, gamma, c)
     tokens = kept_prefixes(lambda xs: verify(p, q, c, xs), q, gamma, c)
     for xs, (drafted, w, product_of_accepts) in prefixes(p, q, gamma, c).items():
         holds(blocks.get(xs, Fraction(0)) == drafted * w, "a prefix is not kept with probability w")
-        holds(tokens.get(xs, Fraction(0)) == drafted * product_of_accepts, "token-wise: not the product of accepts")
+        holds(
+            tokens.get(xs, Fraction(0)) == drafted * product_of_accepts,
+            "token-wise: not the product of accepts",
+        )
         holds(w >= product_of_accepts, "block verification keeps a prefix less often")
     grown = expected_growth(lambda here: block_cycle(p, q, gamma, here), c)
-    holds(grown >= expected_growth(lambda here: cycle(p, q, gamma, here), c), "fewer tokens on average")
+    holds(
+        grown >= expected_growth(lambda here: cycle(p, q, gamma, here), c),
+        "fewer tokens on average",
+    )
 
 
 def T10_trees(p: Model, q: NodeLaw, s: Shape, n: int, c: Context) -> None:
     """Trees are lossless, whether their nodes are drawn when they are needed or all before."""
     _lossless_cycle(p, lambda here: tree_cycle(p, q, s, here), n, c)
     _lossless_cycle(p, lambda here: eager_tree_cycle(p, q, s, here), n, c)
-    holds(law(tree_cycle(p, q, s, c)) == law(eager_tree_cycle(p, q, s, c)), "lazy and eager drawing differ")
+    holds(
+        law(tree_cycle(p, q, s, c)) == law(eager_tree_cycle(p, q, s, c)),
+        "lazy and eager drawing differ",
+    )
 
 
 def T10_chain_is_a_tree(p: Model, q: Model, gamma: int, c: Context) -> None:
@@ -181,24 +235,39 @@ def T10_chain_is_a_tree(p: Model, q: Model, gamma: int, c: Context) -> None:
 
 def T10_candidates_are_a_tree(p: Model, q: Siblings, k: int, c: Context) -> None:
     """The first token after c; where a candidate is kept, a bonus token follows it."""
-    first = bind(tree_cycle(p, lambda here, siblings: q(siblings), fan_shape(k), c), lambda text: Ret(text[len(c)]))
-    holds(law(first) == law(recursive_rejection(p(c), q, k)), "a tree of depth one is not recursive rejection")
+    first = bind(
+        tree_cycle(p, lambda here, siblings: q(siblings), fan_shape(k), c),
+        lambda text: Ret(text[len(c)]),
+    )
+    holds(
+        law(first) == law(recursive_rejection(p(c), q, k)),
+        "a tree of depth one is not recursive rejection",
+    )
 
 
 def T11_matching(p: Model, drafter: Drafter, n: int, c: Context) -> None:
     """Sampler match is lossless, however the draft was made."""
-    _lossless_cycle(p, lambda here: bind(drafter(here), lambda xs: matching_verify(p, here, xs)), n, c)
+    _lossless_cycle(
+        p, lambda here: bind(drafter(here), lambda xs: matching_verify(p, here, xs)), n, c
+    )
 
 
 def T11_target_only(p: Model, drafter: Drafter, n: int, c: Context) -> None:
     """Target-only verification is lossless, however the draft was made."""
-    _lossless_cycle(p, lambda here: bind(drafter(here), lambda xs: target_only_verify(p, here, xs)), n, c)
+    _lossless_cycle(
+        p, lambda here: bind(drafter(here), lambda xs: target_only_verify(p, here, xs)), n, c
+    )
 
 
-def T11_target_only_trees(p: Model, drafter: Callable[[Context], Prog[Tree]], n: int, c: Context) -> None:
+def T11_target_only_trees(
+    p: Model, drafter: Callable[[Context], Prog[Tree]], n: int, c: Context
+) -> None:
     """The same for a tree."""
+
     def judged(here: Context) -> Prog[Context]:
-        return bind(drafter(here), lambda t: tree_verify(p, certain(t, len(p(here))), here, p(here)))
+        return bind(
+            drafter(here), lambda t: tree_verify(p, certain(t, len(p(here))), here, p(here))
+        )
 
     _lossless_cycle(p, judged, n, c)
 

@@ -7,15 +7,18 @@ from typing import TypeAlias
 
 from .program import Dist
 
-Coupling: TypeAlias = tuple[tuple[int, int, Fraction], ...]  # (x, y, probability), x drafted and y emitted
+# (x, y, probability), x drafted and y emitted
+Coupling: TypeAlias = tuple[tuple[int, int, Fraction], ...]
 
 
 def extreme_couplings(q: Dist, p: Dist) -> set[Coupling]:
     """The extreme points of the couplings of q and p; every coupling is a mixture of them.
 
-    The cells of an extreme point form a forest, and a forest has a leaf: a cell that is alone in its row or column, so
-    that it holds all that is left of the one or of the other. Taking leaves away one by one gives every extreme point.
+    The cells of an extreme point form a forest, and a forest has a leaf: a cell that is alone in
+    its row or column, so that it holds all that is left of the one or of the other. Taking leaves
+    away one by one gives every extreme point.
     """
+
     @cache
     def fill(rows: Dist, columns: Dist) -> frozenset[Coupling]:
         if not any(rows):
@@ -31,7 +34,7 @@ def extreme_couplings(q: Dist, p: Dist) -> set[Coupling]:
 
 
 def _less(d: Dist, x: int, take: Fraction) -> Dist:
-    return (*d[:x], d[x] - take, *d[x + 1:])
+    return (*d[:x], d[x] - take, *d[x + 1 :])
 
 
 def agreement(coupling: Coupling) -> Fraction:

@@ -1,4 +1,6 @@
-"""Rules that are not lossless: three mistakes that real engines have made, and one choice (typical acceptance)."""
+"""Rules that are not lossless: three mistakes that real engines have made, and one choice (typical
+acceptance).
+"""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,8 +21,12 @@ def resample_from_p(p: Dist, q: Dist) -> Prog[int]:
 
 
 def unnormalised_residual(p: Dist, q: Dist) -> Prog[int]:
-    """After a rejection, use max(p - q, 0) as it stands. Its mass falls short of 1, and so does the law's."""
-    return bind(draw(q), lambda x: coin(accept(p, q, x), lambda: Ret(x), lambda: draw(positive_part(p, q))))
+    """After a rejection, use max(p - q, 0) as it stands. Its mass falls short of 1, and so does the
+    law's.
+    """
+    return bind(
+        draw(q), lambda x: coin(accept(p, q, x), lambda: Ret(x), lambda: draw(positive_part(p, q)))
+    )
 
 
 def wrong_q(p: Dist, q: Dist, r: Dist) -> Prog[int]:
@@ -29,7 +35,9 @@ def wrong_q(p: Dist, q: Dist, r: Dist) -> Prog[int]:
 
 
 def typical_verify(typical: Criterion, p: Model, c: Context, xs: Context) -> Prog[Context]:
-    """Keep xs while each token is typical of the target (any criterion), then draw from the target."""
+    """Keep xs while each token is typical of the target (any criterion), then draw from the
+    target.
+    """
     if xs and typical(p(c), xs[0]):
         return typical_verify(typical, p, (*c, xs[0]), xs[1:])
     return emit(c, p(c))
@@ -45,11 +53,13 @@ def at_least(tau: Fraction) -> Criterion:
 
 
 def medusa(epsilon: Fraction, delta: Fraction) -> Criterion:
-    """Medusa's criterion (Cai et al. 2024, arXiv:2401.10774, section 2.3.1): p(x) > min(epsilon, delta exp(-H(p))).
+    """Medusa's criterion (Cai et al. 2024, arXiv:2401.10774, section 2.3.1): p(x) > min(epsilon,
+    delta exp(-H(p))).
 
-    exp(-H(p)) = prod_y p(y)^p(y) is in general no fraction, but with n the common denominator of p its n-th power is
-    one, and comparing n-th powers compares the numbers.
+    exp(-H(p)) = prod_y p(y)^p(y) is in general no fraction, but with n the common denominator of p
+    its n-th power is one, and comparing n-th powers compares the numbers.
     """
+
     def typical(p: Dist, x: int) -> bool:
         n = lcm(*(weight.denominator for weight in p))
         power = prod((weight ** int(weight * n) for weight in p if weight), start=Fraction(1))

@@ -1,8 +1,9 @@
 # ruff: noqa: N802 - the claims' own names
 """Programs that draw at random, and what they yield: `Ret`, `Draw`, `bind`, `E`, `law`.
 
-A program is done (`Ret`), or it draws t with probability d(t) and goes on with k(t) (`Draw`). Nothing else is random,
-so every expectation is a finite sum of fractions. proofs/coq/definitions.v has the same names over any ordered field.
+A program is done (`Ret`), or it draws t with probability d(t) and goes on with k(t) (`Draw`).
+Nothing else is random, so every expectation is a finite sum of fractions. proofs/coq/definitions.v
+has the same names over any ordered field.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -13,7 +14,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 A = TypeVar("A", bound=Hashable)
 B = TypeVar("B", bound=Hashable)
 
-Dist: TypeAlias = tuple[Fraction, ...]  # Dist[x] is the probability of token x; its length is the vocabulary's size
+# Dist[x] is the probability of token x; its length is the vocabulary's size
+Dist: TypeAlias = tuple[Fraction, ...]
 Context: TypeAlias = tuple[int, ...]  # the text so far
 Model: TypeAlias = Callable[[Context], Dist]  # the law of the next token
 

@@ -1,7 +1,9 @@
-"""Tokens per cycle and the speed model. Leviathan et al. 2023 (arXiv:2211.17192), equation 1 and Theorem 3.8.
+"""Tokens per cycle and the speed model. Leviathan et al. 2023 (arXiv:2211.17192), equation 1 and
+Theorem 3.8.
 
-Costs are in plain decoding steps of the target: c one draft step, v(gamma) one target forward over gamma + 1 tokens,
-v(0) = 1. The paper has v = 1; on a CPU, and in large batches, verification is not free.
+Costs are in plain decoding steps of the target: c one draft step, v(gamma) one target forward over
+gamma + 1 tokens, v(0) = 1. The paper has v = 1; on a CPU, and in large batches, verification is not
+free.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,9 @@ Cost: TypeAlias = Callable[[int], Fraction]
 
 
 def tokens_per_cycle(alpha: Fraction, gamma: int) -> Fraction:
-    """1 + alpha + ... + alpha^gamma: expected tokens of a cycle when every context accepts with probability alpha."""
+    """1 + alpha + ... + alpha^gamma: expected tokens of a cycle when every context accepts with
+    probability alpha.
+    """
     return sum((alpha**i for i in range(gamma + 1)), Fraction(0))
 
 
@@ -27,8 +31,8 @@ def linear(b: Fraction) -> Cost:
 
 
 def best_gamma(alpha: Fraction, c: Fraction, b: Fraction) -> int:
-    """The smallest best gamma under v(gamma) = 1 + gamma b, b + c > 0: go on while one more token pays for itself,
-    alpha^(gamma+1) / (b + c) > speedup(gamma). Needs alpha < 1."""
+    """The smallest best gamma under v(gamma) = 1 + gamma b, b + c > 0: go on while one more token
+    pays for itself, alpha^(gamma+1) / (b + c) > speedup(gamma). Needs alpha < 1."""
     gamma = 0
     while alpha ** (gamma + 1) > (b + c) * speedup(alpha, gamma, c, linear(b)):
         gamma += 1

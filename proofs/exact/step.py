@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from .program import Context, Dist, Prog, Ret, bind, coin, draw
 
-Siblings: TypeAlias = Callable[[Context], Dist | None]  # law of the next candidate after those rejected; None: no more
+# law of the next candidate after those rejected; None: no more
+Siblings: TypeAlias = Callable[[Context], Dist | None]
 
 
 def point_mass(x: int, size: int) -> Dist:
@@ -39,7 +40,9 @@ def accept(p: Dist, q: Dist, x: int) -> Fraction:
 
 
 def residual(p: Dist, q: Dist) -> Dist:
-    """The law after a rejection: max(p - q, 0) normalised; p itself where nothing is left, which is p = q."""
+    """The law after a rejection: max(p - q, 0) normalised; p itself where nothing is left, which is
+    p = q.
+    """
     return normalised(positive_part(p, q), p)
 
 
@@ -80,8 +83,11 @@ def recursive_rejection(p: Dist, q: Siblings, k: int, rejected: Context = ()) ->
         return draw(p)
 
     def after(x: int) -> Prog[int]:
-        return coin(accept(p, row, x), lambda: Ret(x),
-                    lambda: recursive_rejection(residual(p, row), q, k - 1, (*rejected, x)))
+        return coin(
+            accept(p, row, x),
+            lambda: Ret(x),
+            lambda: recursive_rejection(residual(p, row), q, k - 1, (*rejected, x)),
+        )
 
     return bind(draw(row), after)
 
@@ -92,6 +98,7 @@ def with_replacement(q: Dist) -> Siblings:
 
 def without_replacement(q: Dist) -> Siblings:
     """q restricted to the tokens not drawn yet, normalised; None when q has no other token."""
+
     def law(earlier: Context) -> Dist | None:
         left = tuple(Fraction(0) if x in earlier else weight for x, weight in enumerate(q))
         return normalised(left, left) if any(left) else None

@@ -1,7 +1,9 @@
-"""Texts: `harmonic`, `sound`, `loop`, and what a loop must equal: `text_probability`, `plain_cycle`.
+"""Texts: `harmonic`, `sound`, `loop`, and what a loop must equal: `text_probability`,
+`plain_cycle`.
 
-The one idea of the proofs: a cycle takes the text c to a longer text, and it is lossless when it keeps the expectation
-of every harmonic function. A harmonic function is a fair bet on the target's text.
+The one idea of the proofs: a cycle takes the text c to a longer text, and it is lossless when it
+keeps the expectation of every harmonic function. A harmonic function is a fair bet on the target's
+text.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,16 +23,19 @@ def text_probability(p: Model, c: Context, xs: Context) -> Fraction:
 
 
 def harmonic(p: Model, h: Bet, contexts: Iterable[Context]) -> bool:
-    """sum_x p(c)(x) h(c x) = h(c): what h promises at c is what it pays on average one token later."""
+    """sum_x p(c)(x) h(c x) = h(c): what h promises at c is what it pays on average one token
+    later.
+    """
     return all(sum(weight * h((*c, x)) for x, weight in enumerate(p(c))) == h(c) for c in contexts)
 
 
 def begins_with(p: Model, s: Context) -> Bet:
     """The harmonic function "the text begins with s": its probability, seen from c.
 
-    Up to a depth n, every harmonic function is a sum of these over the texts s of length n, with the weights h(s).
-    So a cycle that keeps these keeps all.
+    Up to a depth n, every harmonic function is a sum of these over the texts s of length n, with
+    the weights h(s). So a cycle that keeps these keeps all.
     """
+
     def bet(c: Context) -> Fraction:
         m = min(len(c), len(s))
         return text_probability(p, c, s[m:]) if c[:m] == s[:m] else Fraction(0)
@@ -39,17 +44,22 @@ def begins_with(p: Model, s: Context) -> Bet:
 
 
 def extends(c: Context, longer: Context) -> bool:
-    return len(c) < len(longer) and longer[:len(c)] == c
+    return len(c) < len(longer) and longer[: len(c)] == c
 
 
 def sound(p: Model, cycle: Cycle, c: Context) -> bool:
-    """From c, the cycle keeps the expectation of every harmonic function, and always takes c to a longer text."""
+    """From c, the cycle keeps the expectation of every harmonic function, and always takes c to a
+    longer text.
+    """
     if not always(cycle(c), lambda longer: extends(c, longer)):
         return False
     after = law(cycle(c))
     depth = max(len(longer) for longer in after)
     bets = [begins_with(p, c + xs) for xs in product(range(len(p(c))), repeat=depth - len(c))]
-    return all(sum((weight * h(longer) for longer, weight in after.items()), Fraction(0)) == h(c) for h in bets)
+    return all(
+        sum((weight * h(longer) for longer, weight in after.items()), Fraction(0)) == h(c)
+        for h in bets
+    )
 
 
 def repeat_cycle(cycle: Cycle, fuel: int, n: int, c: Context) -> Prog[Context]:
@@ -60,7 +70,9 @@ def repeat_cycle(cycle: Cycle, fuel: int, n: int, c: Context) -> Prog[Context]:
 
 
 def loop(cycle: Cycle, n: int, c: Context) -> Prog[Context]:
-    """Repeat the cycle until the text has n tokens, and keep the first n. Each cycle emits: n - len(c) are enough."""
+    """Repeat the cycle until the text has n tokens, and keep the first n. Each cycle emits: n -
+    len(c) are enough.
+    """
     return repeat_cycle(cycle, max(0, n - len(c)), n, c)
 
 
@@ -75,7 +87,9 @@ def plain_cycle(p: Model, c: Context) -> Prog[Context]:
 
 
 def lossless(p: Model, cycle: Cycle, n: int, c: Context) -> bool:
-    """Texts of n tokens made by repeating the cycle have the target's law: the chain rule's, and plain decoding's."""
+    """Texts of n tokens made by repeating the cycle have the target's law: the chain rule's, and
+    plain decoding's.
+    """
     got = law(loop(cycle, n, c))
     tails = product(range(len(p(c))), repeat=n - len(c))
     rule = {c + xs: weight for xs in tails if (weight := text_probability(p, c, xs))}

@@ -1,7 +1,8 @@
-"""Trees of candidates: `tree_cycle` draws nodes when they are needed, `eager_tree_cycle` draws the whole tree first.
+"""Trees of candidates: `tree_cycle` draws nodes when they are needed, `eager_tree_cycle` draws the
+whole tree first.
 
-A node's law may depend on its earlier siblings, all rejected by the time it is judged. So one rule serves drawing with
-replacement, without it, and proposals made with certainty.
+A node's law may depend on its earlier siblings, all rejected by the time it is judged. So one rule
+serves drawing with replacement, without it, and proposals made with certainty.
 """
 
 from collections.abc import Callable
@@ -35,10 +36,13 @@ Shape: TypeAlias = Fork | None
 Tree: TypeAlias = Node | None
 Tip: Shape = None
 Leaf: Tree = None
-NodeLaw: TypeAlias = Callable[[Context, Context], Dist | None]  # at a text, given the earlier siblings; None: no more
+# at a text, given the earlier siblings; None: no more
+NodeLaw: TypeAlias = Callable[[Context, Context], Dist | None]
 
 
-def tree_ask(p: Model, q: NodeLaw, s: Shape, c: Context, rejected: Context, left: Dist) -> Prog[Context]:
+def tree_ask(
+    p: Model, q: NodeLaw, s: Shape, c: Context, rejected: Context, left: Dist
+) -> Prog[Context]:
     """left is what the rejected siblings have left of p(c), p(c) itself at first."""
     row = None if s is None else q(c, rejected)
     if s is None or row is None:
@@ -46,8 +50,11 @@ def tree_ask(p: Model, q: NodeLaw, s: Shape, c: Context, rejected: Context, left
 
     def after(x: int) -> Prog[Context]:
         inside = (*c, x)
-        return coin(accept(left, row, x), lambda: tree_ask(p, q, s.below, inside, (), p(inside)),
-                    lambda: tree_ask(p, q, s.next, c, (*rejected, x), residual(left, row)))
+        return coin(
+            accept(left, row, x),
+            lambda: tree_ask(p, q, s.below, inside, (), p(inside)),
+            lambda: tree_ask(p, q, s.next, c, (*rejected, x), residual(left, row)),
+        )
 
     return bind(draw(row), after)
 
@@ -62,9 +69,16 @@ def tree_draft(q: NodeLaw, s: Shape, c: Context, earlier: Context = ()) -> Prog[
     row = None if s is None else q(c, earlier)
     if s is None or row is None:
         return Ret(Leaf)
-    return bind(draw(row), lambda x: bind(
-        tree_draft(q, s.below, (*c, x)), lambda below: bind(
-            tree_draft(q, s.next, c, (*earlier, x)), lambda later: Ret(Node(x, row, below, later)))))
+    return bind(
+        draw(row),
+        lambda x: bind(
+            tree_draft(q, s.below, (*c, x)),
+            lambda below: bind(
+                tree_draft(q, s.next, c, (*earlier, x)),
+                lambda later: Ret(Node(x, row, below, later)),
+            ),
+        ),
+    )
 
 
 def tree_verify(p: Model, t: Tree, c: Context, left: Dist) -> Prog[Context]:
@@ -72,8 +86,11 @@ def tree_verify(p: Model, t: Tree, c: Context, left: Dist) -> Prog[Context]:
     if t is None:
         return emit(c, left)
     inside = (*c, t.x)
-    return coin(accept(left, t.row, t.x), lambda: tree_verify(p, t.below, inside, p(inside)),
-                lambda: tree_verify(p, t.next, c, residual(left, t.row)))
+    return coin(
+        accept(left, t.row, t.x),
+        lambda: tree_verify(p, t.below, inside, p(inside)),
+        lambda: tree_verify(p, t.next, c, residual(left, t.row)),
+    )
 
 
 def eager_tree_cycle(p: Model, q: NodeLaw, s: Shape, c: Context) -> Prog[Context]:
@@ -91,5 +108,11 @@ def fan_shape(k: int) -> Shape:
 
 
 def certain(t: Tree, size: int) -> Tree:
-    """The same tokens, as if each had been proposed with certainty: for target-only verification of a tree."""
-    return Node(t.x, point_mass(t.x, size), certain(t.below, size), certain(t.next, size)) if t else Leaf
+    """The same tokens, as if each had been proposed with certainty: for target-only verification of
+    a tree.
+    """
+    return (
+        Node(t.x, point_mass(t.x, size), certain(t.below, size), certain(t.next, size))
+        if t
+        else Leaf
+    )

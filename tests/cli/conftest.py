@@ -4,32 +4,46 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from reference.draft.medusa import MedusaHeads
-from reference.draft.mtp import MTPModule
-from reference.model.addon import save_addon
-from reference.model.checkpoint import save
-from reference.model.transformer import Config, Transformer
+from specref.draft.medusa import MedusaHeads
+from specref.draft.mtp import MTPModule
+from specref.model.auxiliary import save_addon
+from specref.model.checkpoint import save
+from specref.model.transformer import Config, Transformer
 
 
 def tiny(seed: int, vocabulary: int = 256, layers: int = 2, context: int = 160) -> Transformer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Transformer(Config(vocabulary, 16, 24, layers, 4, 2, 4, context, tie_word_embeddings=False,
-                                   eos_token_id=(0,)))
+        model = Transformer(
+            Config(
+                vocabulary,
+                16,
+                24,
+                layers,
+                4,
+                2,
+                4,
+                context,
+                tie_word_embeddings=False,
+                eos_token_id=(0,),
+            )
+        )
         model.head.weight.data.mul_(2.0)
     return model.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with target, draft, other: a draft of another vocabulary; and, for the target, medusa and mtp."""
+    """A folder with target, draft, other: a draft of another vocabulary; and, for the target,
+    medusa and mtp.
+    """
     root = tmp_path_factory.mktemp("models")
     save(tiny(0), root / "target")
     save(tiny(1, layers=1), root / "draft")
     save(tiny(2, vocabulary=64, layers=1), root / "other")
     target = tiny(0)
-    heads = MedusaHeads.of(target, 2)  # untrained ones guess the target's own next token: right often enough
+    # untrained ones guess the target's own next token: right often enough
+    heads = MedusaHeads.of(target, 2)
     heads.block.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
     save_addon(heads, root / "medusa", "medusa", heads.settings)
     with torch.random.fork_rng(devices=[]):

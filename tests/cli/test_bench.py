@@ -1,42 +1,70 @@
-"""`specdec bench` on tiny models: what the result file holds, and that its parts add up. No test looks at a time."""
+"""`specref bench` on tiny models: what the result file holds, and that its parts add up. No test
+looks at a time.
+"""
 
 import json
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main
-from reference.measure import hugging_face
+from specref.cli import main
+from specref.measure import hugging_face
 
 from .test_common import failed
 
 SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8", "--gamma", "2"]
-WAYS = {"sampled", "sampled_tokenwise", "greedy", "draft_model", "ngram", "sampled_bf16", "sampled_bf16_arithmetic"}
+WAYS = {
+    "sampled",
+    "sampled_tokenwise",
+    "greedy",
+    "draft_model",
+    "ngram",
+    "sampled_bf16",
+    "sampled_bf16_arithmetic",
+}
 
 
-def test_the_result_of_a_bench(pair: list[str], addons: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_result_of_a_bench(
+    pair: list[str],
+    addons: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(hugging_face, "available", lambda: False)
     out = tmp_path / "bench.json"
     assert main(["bench", *pair, *addons[2:], "--drafter", "mtp", *SMALL, "--json", str(out)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr()
     assert said.err == ""
     assert {"command", "commit", "machine", "versions"} <= set(result)
-    assert set(result["speedup"]) == set(result["interval"]) == set(result["tokens_per_step"]) == WAYS
+    assert (
+        set(result["speedup"]) == set(result["interval"]) == set(result["tokens_per_step"]) == WAYS
+    )
     assert (result["drafter"], result["gamma"]) == ("mtp", 2)
     costs = result["microseconds"]
     assert result["verify_curve"]["3"] == costs["verify 3"] / costs["verify 1"]
     assert len(result["verify_curve_bf16"]) == len(result["verify_curve"]) == 16
     several = str(1 + round(result["drafters"]["mtp"]["nodes"]))
-    for way, guess in (("sampled", "mtp"), ("sampled_bf16", result["bf16"]),
-                       ("sampled_bf16_arithmetic", "bf16 arithmetic")):
+    for way, guess in (
+        ("sampled", "mtp"),
+        ("sampled_bf16", result["bf16"]),
+        ("sampled_bf16_arithmetic", "bf16 arithmetic"),
+    ):
         limit = result["tokens_per_step"][way] / result["drafters"][guess]["verify"]
         assert result["at_most"][way] == pytest.approx(limit)
-    of_both = {name: result["drafters"][name]["predicted"] for name in ("bf16 weights", "bf16 arithmetic")}
+    of_both = {
+        name: result["drafters"][name]["predicted"] for name in ("bf16 weights", "bf16 arithmetic")
+    }
     assert of_both[result["bf16"]] == max(of_both.values())
-    assert list(result["block"]) == ["float32 1", f"float32 {several}", "bfloat16 1", f"bfloat16 {several}"]
+    assert list(result["block"]) == [
+        "float32 1",
+        f"float32 {several}",
+        "bfloat16 1",
+        f"bfloat16 {several}",
+    ]
     for row in result["block"].values():
-        assert sum(cost for piece, cost in row.items() if piece != "all") == pytest.approx(row["all"])
+        assert sum(cost for piece, cost in row.items() if piece != "all") == pytest.approx(
+            row["all"]
+        )
     assert result["block"]["float32 1"]["all"] == pytest.approx(1)
     assert len(result["widths"]) == 4
     assert all(set(row) == set(result["block"]) for row in result["widths"].values())
@@ -51,7 +79,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_line(case: str, pair: list[str], monkeypatch: pytest.MonkeyPatch,
-                                 capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_line(
+    case: str, pair: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     words, mend = BAD[case]
     assert mend in failed(["bench", *pair, *SMALL[:6], *words], capsys)

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from reference.cli import COMMANDS, main
+from specref.cli import COMMANDS, main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -15,7 +14,7 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
         main([command, "--help"])
     assert stopped.value.code == 0
     example = capsys.readouterr().out.partition("Example:")[2]
-    assert f"specdec {command}" in example
+    assert f"specref {command}" in example
 
 
 def failed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -27,7 +26,7 @@ def failed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     said = capsys.readouterr()
     assert code == 2, said
     assert said.err.splitlines(keepends=True) == [said.err.strip() + "\n"], said.err
-    assert said.err.startswith(f"specdec {words[0]}: ")
+    assert said.err.startswith(f"specref {words[0]}: ")
     assert said.out == ""
     return said.err
 
@@ -43,7 +42,10 @@ BAD = {
     "dtype": (["generate", "--prompt", "a", "--dtype", "int8"], "float32"),
     "device": (["generate", "--prompt", "a", "--device", "tpu"], "cpu or cuda"),
     "rule": (["generate", "--prompt", "a", "--rule", "guess"], "rejection"),
-    "greedy and temperature": (["generate", "--prompt", "a", "--rule", "greedy", "--temperature", "1"], "leave it out"),
+    "greedy and temperature": (
+        ["generate", "--prompt", "a", "--rule", "greedy", "--temperature", "1"],
+        "leave it out",
+    ),
     "temperature": (["generate", "--prompt", "a", "--temperature", "-1"], "0 (greedy) or more"),
     "top-p": (["generate", "--prompt", "a", "--top-p", "0"], "above 0"),
     "gamma": (["generate", "--prompt", "a", "--gamma", "-1"], "0 (no draft) or more"),
@@ -59,27 +61,41 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_line(case: str, pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_line(
+    case: str, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     words, mend = BAD[case]
     models = pair if "--threads" not in words and words[0] != "demo" else pair[:4]
     assert mend in failed([words[0], *models, *words[1:]], capsys)
 
 
-def test_bad_checkpoints_get_one_line(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_checkpoints_get_one_line(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target, ask = str(models / "target"), ["--prompt", "a", "--threads", "1"]
     assert "does not exist" in failed(["generate", "--target", str(tmp_path), *ask], capsys)
     assert "give --draft DIR" in failed(["generate", "--target", target, *ask], capsys)
-    assert "does not exist" in failed(["generate", "--target", target, "--draft", str(tmp_path), *ask], capsys)
+    assert "does not exist" in failed(
+        ["generate", "--target", target, "--draft", str(tmp_path), *ask], capsys
+    )
     mixed = failed(["generate", "--target", target, "--draft", str(models / "other"), *ask], capsys)
     assert "64 tokens and the target 256" in mixed
     assert "share one vocabulary" in mixed
-    assert "tokenizer.json" in failed(["generate", "--target", str(models / "other"), "--drafter", "ngram", *ask], capsys)
-    assert "256" in failed(["demo", "--target", str(models / "other"), "--draft", str(models / "other")], capsys)
+    assert "tokenizer.json" in failed(
+        ["generate", "--target", str(models / "other"), "--drafter", "ngram", *ask], capsys
+    )
+    assert "256" in failed(
+        ["demo", "--target", str(models / "other"), "--draft", str(models / "other")], capsys
+    )
 
 
 def test_the_process_itself_ends_with_2_and_no_traceback(models: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "reference", "generate", "--target", str(models), "--prompt", "a"],
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "specref", "generate", "--target", str(models), "--prompt", "a"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,6 @@
-"""`specdec demo`, in parts and, on tiny models, as a whole; and that its verdict falls when the law is broken."""
+"""`specref demo`, in parts and, on tiny models, as a whole; and that its verdict falls when the
+distribution is broken.
+"""
 
 import json
 from pathlib import Path
@@ -6,34 +8,45 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-
-from reference.cli import main
-from reference.cli.demo import show
-from reference.cli.record import Watched
-from reference.cli.ways import distinct, measured, ways
-from reference.decode import generate
-from reference.draft.model import ModelDrafter
-from reference.draft.none import NoDrafter
-from reference.measure import timing
-from reference.measure.verdict import exact_small_case, greedy_parity, sampled_law
-from reference.types import SamplingParams, SpecdecError, Verdict, rows_at
-from reference.verify import RULES
+from specref.cli import main
+from specref.cli.demo import show
+from specref.cli.record import Watched
+from specref.cli.ways import distinct, measured, ways
+from specref.data import SamplingParams, SpecrefError, Verdict, rows_at
+from specref.decode import generate
+from specref.draft.model import ModelDrafter
+from specref.draft.none import NoDrafter
+from specref.measure import timing
+from specref.measure.verdict import exact_small_case, greedy_parity, sampled_distribution
+from specref.verify import RULES
 
 from .conftest import tiny
 
 PROMPTS = [list(b"abcabcab"), list(b"hello"), list(b"def f(")]
-ROW = {"tokens_per_target_forward", "acceptance", "interval", "judged", "speedup_total", "speedup_decode_only",
-       "distinct_8grams", "baseline"}
+ROW = {
+    "tokens_per_target_forward",
+    "acceptance",
+    "interval",
+    "judged",
+    "speedup_total",
+    "speedup_decode_only",
+    "distinct_8grams",
+    "baseline",
+}
 
 
 def careless(draft, p, chance):
-    """Rejection with a planted mistake: after a rejection it draws from p, not from what is left of it."""
+    """Rejection with a planted mistake: after a rejection it draws from p, not from what is left of
+    it.
+    """
     x, count = draft.tokens[..., None], draft.tokens.shape[1]
     ratio = p[:, :count].gather(2, x)[..., 0]
     if draft.q is not None:
         ratio = ratio / draft.q.gather(2, x)[..., 0]
     accepted = chance.accept(ratio.clamp(max=1), draft.valid).cumprod(1).sum(1)
-    return Verdict(torch.arange(count).expand(len(p), count), accepted, chance.draw(rows_at(p, accepted)))
+    return Verdict(
+        torch.arange(count).expand(len(p), count), accepted, chance.draw(rows_at(p, accepted))
+    )
 
 
 def test_distinct_counts_within_each_text() -> None:
@@ -48,11 +61,21 @@ def test_every_way_writes_and_is_measured() -> None:
     found = ways(target, draft, PROMPTS, 16, 3, 1)
     timed = timing.in_turn(found, len(PROMPTS))
     rows = measured(found, timed)
-    assert list(rows) == ["target alone", "greedy speculation", "sampled speculation", "block verification", "n-gram",
-                          "early exit after 1"]
+    assert list(rows) == [
+        "target alone",
+        "greedy speculation",
+        "sampled speculation",
+        "block verification",
+        "n-gram",
+        "early exit after 1",
+    ]
     assert all(set(row) == ROW for row in rows.values())
     assert all(len(text) == 16 for way in found.values() for text in way.texts.values())
-    assert rows["target alone"]["speedup_total"] == rows["target alone"]["tokens_per_target_forward"] == 1
+    assert (
+        rows["target alone"]["speedup_total"]
+        == rows["target alone"]["tokens_per_target_forward"]
+        == 1
+    )
     assert rows["target alone"]["acceptance"] is None
     assert rows["greedy speculation"]["baseline"] == "target alone, greedy"
     for name in ("greedy speculation", "sampled speculation", "block verification"):
@@ -61,10 +84,15 @@ def test_every_way_writes_and_is_measured() -> None:
         assert row["judged"] <= sum(one.drafted for one in done)
         assert row["judged"] == sum(judged for _, judged in found[name].counts.values())
         assert row["tokens_per_target_forward"] == 48 / sum(one.target_steps for one in done) >= 1
-    for number, prompt in enumerate(PROMPTS):  # the greedy baseline is the target's own text, by another loop
+    # the greedy baseline is the target's own text, by another loop
+    for number, prompt in enumerate(PROMPTS):
         params = SamplingParams(temperature=0, max_new_tokens=16)
         alone = generate(target, NoDrafter(), RULES["greedy"], [prompt], params)[0].tokens
-        assert found["target alone, greedy"].texts[number] == alone == found["greedy speculation"].texts[number]
+        assert (
+            found["target alone, greedy"].texts[number]
+            == alone
+            == found["greedy speculation"].texts[number]
+        )
 
 
 def test_watched_counts_what_was_judged() -> None:
@@ -72,11 +100,20 @@ def test_watched_counts_what_was_judged() -> None:
 
     def watch(cycle) -> None:
         nonlocal judged, accepted
-        for length, count in zip(cycle.draft.lengths.tolist(), cycle.verdict.accepted.tolist(), strict=True):
+        for length, count in zip(
+            cycle.draft.lengths.tolist(), cycle.verdict.accepted.tolist(), strict=True
+        ):
             judged += count + (count < length)
             accepted += count
 
-    generate(target, ModelDrafter(tiny(1, layers=1)), rule, PROMPTS, SamplingParams(max_new_tokens=20, seed=1), watch=watch)
+    generate(
+        target,
+        ModelDrafter(tiny(1, layers=1)),
+        rule,
+        PROMPTS,
+        SamplingParams(max_new_tokens=20, seed=1),
+        watch=watch,
+    )
     assert (rule.judged, rule.accepted) == (judged, accepted)
     assert 0 < accepted < judged
 
@@ -84,7 +121,8 @@ def test_watched_counts_what_was_judged() -> None:
 def test_greedy_parity_tells_ties_from_mistakes() -> None:
     target = tiny(3)
     target.head.weight.data[:, 9] = target.head.weight.data[:, 7]  # 7 and 9 always tie
-    target.head.weight.data[:, 11] = target.head.weight.data[:, 7] * (1 + 3e-7)  # closer to them than float32 can tell
+    # closer to them than float32 can tell
+    target.head.weight.data[:, 11] = target.head.weight.data[:, 7] * (1 + 3e-7)
     prompt = PROMPTS[0]
     logits = target(torch.tensor([prompt])).logits[0, -1]
     if logits[7] < logits.max():  # bring the tie to the top
@@ -97,13 +135,15 @@ def test_greedy_parity_tells_ties_from_mistakes() -> None:
     tied = greedy_parity(target, [prompt] * 2, [[7, 1], [7]], [[9, 2], [11]], 3)
     assert (tied.mismatches, tied.ties) == (0, 2)
     assert tied.tokens == 0
-    assert all(margin <= error < 1e-2 for margin, error in zip(tied.margins, tied.errors, strict=True))
+    assert all(
+        margin <= error < 1e-2 for margin, error in zip(tied.margins, tied.errors, strict=True)
+    )
     wrong = greedy_parity(target, [prompt] * 3, [[7], [9], [7, 9]], [[other], [other], [7]], 3)
     assert (wrong.mismatches, wrong.ties) == (3, 0)
 
 
 @pytest.mark.parametrize("rule", ["rejection", "block", "matching"])
-def test_the_small_case_has_the_target_s_law(rule: str) -> None:
+def test_the_small_case_has_the_target_s_distribution(rule: str) -> None:
     found = exact_small_case(RULES[rule], tokens=3)
     assert found.equal
     assert found.tv < 1e-14
@@ -117,41 +157,82 @@ def test_the_small_case_sees_a_planted_mistake() -> None:
     assert found.tv > 0.01
 
 
-def test_sampled_law_passes_the_target_and_fails_a_planted_mistake() -> None:
+def test_sampled_distribution_passes_the_target_and_fails_a_planted_mistake() -> None:
     target, draft = tiny(0), tiny(1, layers=1)
     params = SamplingParams(max_new_tokens=24)
     for rule in ("rejection", "block"):
-        found = sampled_law(target, ModelDrafter(draft), draft, RULES[rule], PROMPTS, params, 3000, 5e-7, 3)
+        found = sampled_distribution(
+            target, ModelDrafter(draft), draft, RULES[rule], PROMPTS, params, 3000, 5e-7, 3
+        )
         assert not found.rejected
         assert found.n == 2 * 63 * 24  # every written token, once
         assert 0 < found.mde < 0.2
-    wrong = sampled_law(target, ModelDrafter(draft), draft, careless, PROMPTS, params, 20_000, 5e-7, 3)
+    wrong = sampled_distribution(
+        target, ModelDrafter(draft), draft, careless, PROMPTS, params, 20_000, 5e-7, 3
+    )
     assert wrong.rejected
     assert wrong.n < 20_000
-    with pytest.raises(SpecdecError, match="without filters"):
-        sampled_law(target, ModelDrafter(draft), draft, RULES["block"], PROMPTS,
-                    SamplingParams(max_new_tokens=24, top_k=5), 3000, 5e-7, 3)
+    with pytest.raises(SpecrefError, match="without filters"):
+        sampled_distribution(
+            target,
+            ModelDrafter(draft),
+            draft,
+            RULES["block"],
+            PROMPTS,
+            SamplingParams(max_new_tokens=24, top_k=5),
+            3000,
+            5e-7,
+            3,
+        )
 
 
 def demo(models: Path, out: Path) -> int:
-    return main(["demo", "--target", str(models / "target"), "--draft", str(models / "draft"), "--prompts", "3",
-                 "--new-tokens", "12", "--draws", "300", "--json", str(out)])
+    return main(
+        [
+            "demo",
+            "--target",
+            str(models / "target"),
+            "--draft",
+            str(models / "draft"),
+            "--prompts",
+            "3",
+            "--new-tokens",
+            "12",
+            "--draws",
+            "300",
+            "--json",
+            str(out),
+        ]
+    )
 
 
 def test_the_whole_demo(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo(models, tmp_path / "d.json") == 0
     said, result = capsys.readouterr(), json.loads((tmp_path / "d.json").read_text())
     assert said.err == ""  # no progress where nobody looks
-    assert {"command", "commit", "machine", "versions", "ways", "held_out_distinct_8grams", "law", "settings"} <= set(result)
-    assert list(result["ways"]) == ["target alone", "greedy speculation", "sampled speculation", "block verification",
-                                    "n-gram"]
-    law = result["law"]
-    assert law["holds"]
-    assert law["greedy"]["tokens"] == 36
-    assert set(law["exact"]) == set(law["sequential"]) == {
-        "rejection", "block"}
-    assert sum(one["alpha"] for one in law["sequential"].values()) <= 1e-6
-    assert "the law holds" in said.out
+    assert {
+        "command",
+        "commit",
+        "machine",
+        "versions",
+        "ways",
+        "held_out_distinct_8grams",
+        "distribution",
+        "settings",
+    } <= set(result)
+    assert list(result["ways"]) == [
+        "target alone",
+        "greedy speculation",
+        "sampled speculation",
+        "block verification",
+        "n-gram",
+    ]
+    distribution = result["distribution"]
+    assert distribution["holds"]
+    assert distribution["greedy"]["tokens"] == 36
+    assert set(distribution["exact"]) == set(distribution["sequential"]) == {"rejection", "block"}
+    assert sum(one["alpha"] for one in distribution["sequential"].values()) <= 1e-6
+    assert "the distribution holds" in said.out
     assert "what to try next" in said.out
     for width in (80, 100, 120):
         console = Console(width=width, record=True, highlight=False, file=open("/dev/null", "w"))  # noqa: SIM115
@@ -160,15 +241,22 @@ def test_the_whole_demo(models: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert "…" not in text
         assert max(len(line.rstrip()) for line in text.splitlines()) <= width
         for name, row in result["ways"].items():
-            assert any(name in line and f"{row['speedup_total']:.2f}x" in line for line in text.splitlines())
+            assert any(
+                name in line and f"{row['speedup_total']:.2f}x" in line
+                for line in text.splitlines()
+            )
 
 
-def test_the_demo_s_verdict_falls_with_the_law(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_s_verdict_falls_with_the_distribution(
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setitem(RULES, "rejection", careless)
     assert demo(models, tmp_path / "d.json") == 1
-    assert "THE LAW IS BROKEN" in capsys.readouterr().out
-    law = json.loads((tmp_path / "d.json").read_text())["law"]
-    assert not law["holds"]
-    assert not law["exact"]["rejection"]["equal"]
-    assert law["exact"]["block"]["equal"]
+    assert "THE DISTRIBUTION IS BROKEN" in capsys.readouterr().out
+    distribution = json.loads((tmp_path / "d.json").read_text())["distribution"]
+    assert not distribution["holds"]
+    assert not distribution["exact"]["rejection"]["equal"]
+    assert distribution["exact"]["block"]["equal"]

@@ -1,15 +1,14 @@
-"""specdec engines: the matrix, the findings, the result file, and engines that are not here."""
+"""specref engines: the matrix, the findings, the result file, and engines that are not here."""
 
 import json
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main
+from specref.cli import main
 
 ADAPTER = """
 import torch
-from reference.conformance.contract import Kernel
+from specref.judge.contract import Kernel
 
 class Certain(Kernel):
     name = "always the first token"
@@ -21,16 +20,27 @@ class Certain(Kernel):
 """
 
 
-def test_a_matrix_with_findings_and_what_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two engines judged, a third that can't be loaded; each finding with the command that shows it again."""
+def test_a_matrix_with_findings_and_what_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two engines judged, a third that can't be loaded; each finding with the command that shows it
+    again.
+    """
     (tmp_path / "mine.py").write_text(ADAPTER)
     (tmp_path / "broken.py").write_text("import no_such_package")
-    mine, broken, file = f"{tmp_path}/mine.py:Certain", f"{tmp_path}/broken.py:Engine", tmp_path / "engines.json"
-    assert main(["engines", "reference:kernel", mine, broken, "--budget", "1", "--json", str(file)]) == 0
+    mine, broken, file = (
+        f"{tmp_path}/mine.py:Certain",
+        f"{tmp_path}/broken.py:Engine",
+        tmp_path / "engines.json",
+    )
+    assert (
+        main(["engines", "reference:kernel", mine, broken, "--budget", "1", "--json", str(file)])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "A reference: reference: rejection" in printed
     assert f"not here: {broken}" in " ".join(printed.split())
-    assert f"specdec validate {mine} --level kernel --only" in printed
+    assert f"specref validate {mine} --level kernel --only" in printed
     result = json.loads(file.read_text())
     assert {"command", "commit", "machine", "versions"} <= result.keys()
     ours, theirs, absent = result["engines"]

@@ -1,13 +1,12 @@
-"""`specdec plan`: the numbers are the speed model's, and the sentence says what won."""
+"""`specref plan`: the numbers are the speed model's, and the sentence says what won."""
 
 import json
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main, plan
-from reference.measure.acceptance import sample_size
-from reference.measure.cost import best_gamma, break_even_alpha, predicted_speedup
+from specref.cli import main, plan
+from specref.measure.acceptance import sample_size
+from specref.measure.cost import best_gamma, break_even_alpha, predicted_speedup
 
 from .test_common import failed
 
@@ -19,8 +18,14 @@ def run(words: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> tupl
     return json.loads(out.read_text()), said.out
 
 
-def test_a_length_from_an_acceptance_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, said = run(["--alpha", "0.8", "--draft-cost", "0.08", "--half-width", "0.01"], tmp_path / "p.json", capsys)
+def test_a_length_from_an_acceptance_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, said = run(
+        ["--alpha", "0.8", "--draft-cost", "0.08", "--half-width", "0.01"],
+        tmp_path / "p.json",
+        capsys,
+    )
     gamma = best_gamma(0.8, c=0.08)
     assert result["gamma"] == gamma > 1
     assert result["predicted"] == predicted_speedup(0.8, gamma, c=0.08)
@@ -38,17 +43,37 @@ def test_no_length_pays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def curve(monkeypatch: pytest.MonkeyPatch, cost: float, work: float) -> None:
     """Each further token costs `cost` plain steps, and the heads' own work `work`."""
-    def costs(target: object, draft: object, params: object, context: int, widths: range, heads: object) -> dict[str, float]:
-        return {"plain": 1.0, "draft": 0.1, "heads": work} | {f"verify {k}": 1 + cost * (k - 1) for k in widths}
+
+    def costs(
+        target: object, draft: object, params: object, context: int, widths: range, heads: object
+    ) -> dict[str, float]:
+        return {"plain": 1.0, "draft": 0.1, "heads": work} | {
+            f"verify {k}": 1 + cost * (k - 1) for k in widths
+        }
+
     monkeypatch.setattr(plan, "step_costs", costs)
 
 
-@pytest.mark.parametrize(("cost", "work", "guesses", "said"), [
-    (0.0, 0.1, [0.3, 0.2], "best tree of 32 wins"), (1.0, 0.1, [0.3, 0.2], "no tree wins"),
-    (0.25, 0.1, [0.6, 0.02], "a chain wins"), (0.25, 0.9, [0.6, 0.02], "no tree wins")])
-def test_a_tree_from_the_verify_curve(cost: float, work: float, guesses: list[float], said: str, pair: list[str],
-                                      addons: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                      capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("cost", "work", "guesses", "said"),
+    [
+        (0.0, 0.1, [0.3, 0.2], "best tree of 32 wins"),
+        (1.0, 0.1, [0.3, 0.2], "no tree wins"),
+        (0.25, 0.1, [0.6, 0.02], "a chain wins"),
+        (0.25, 0.9, [0.6, 0.02], "no tree wins"),
+    ],
+)
+def test_a_tree_from_the_verify_curve(
+    cost: float,
+    work: float,
+    guesses: list[float],
+    said: str,
+    pair: list[str],
+    addons: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     curve(monkeypatch, cost, work)
     monkeypatch.setattr(plan, "head_accuracy", lambda *words: [guesses + [0.01] * 8] * 2)
     result, out = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
@@ -62,8 +87,9 @@ def test_a_tree_from_the_verify_curve(cost: float, work: float, guesses: list[fl
         assert row["predicted"] == pytest.approx(row["tokens_per_cycle"] / row["cost"])
 
 
-def test_a_tree_from_measurements(pair: list[str], addons: list[str], tmp_path: Path,
-                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tree_from_measurements(
+    pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     result, _ = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
     assert {"command", "commit", "machine", "versions"} <= set(result)
     assert len(result["accuracy"]) == 2
@@ -85,6 +111,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_line(case: str, pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_line(
+    case: str, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     words, mend = BAD[case]
     assert mend in failed(["plan", *pair[:4], *words], capsys)

@@ -1,12 +1,13 @@
-"""`specdec profile` on tiny models: what the result files hold, and one line for what the user can mend."""
+"""`specref profile` on tiny models: what the result files hold, and one line for what the user can
+mend.
+"""
 
 import json
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main
-from reference.cli.thresholds import SETTINGS
+from specref.cli import main
+from specref.cli.thresholds import SETTINGS
 
 from .test_common import failed
 
@@ -14,8 +15,9 @@ SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8"]
 METHODS = ["draft", "ngram", "medusa_chain", "medusa_tree", "mtp"]
 
 
-def test_the_profile_of_the_heads(pair: list[str], addons: list[str], tmp_path: Path,
-                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_profile_of_the_heads(
+    pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "medusa.json"
     assert main(["profile", "medusa", *pair, *addons, *SMALL, "--json", str(out)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr()
@@ -27,9 +29,13 @@ def test_the_profile_of_the_heads(pair: list[str], addons: list[str], tmp_path: 
         assert min(row["speedup"], row["speedup_decode_only"], row["predicted"]) > 0
         assert 1 <= row["tokens_per_cycle"] <= row["gamma"] + 1
         assert len(row["acceptance_by_depth"]) <= min(row["gamma"], row["nodes"])
-        assert row["nodes"] >= 1  # how many pay is timed, so a tree may be smaller than the heads are deep
+        # how many pay is timed, so a tree may be smaller than the heads are deep
+        assert row["nodes"] >= 1
         assert all(0 <= rate <= 1 for rate in row["acceptance_by_depth"])
-    assert [row["rule"] for row in result["methods"].values()] == ["rejection"] * 3 + ["tree", "rejection"]
+    assert [row["rule"] for row in result["methods"].values()] == ["rejection"] * 3 + [
+        "tree",
+        "rejection",
+    ]
     assert len(result["heads"]) == 2
     for head in result["heads"]:
         tops = [head[f"top{k}"] for k in range(1, 6)]
@@ -37,15 +43,22 @@ def test_the_profile_of_the_heads(pair: list[str], addons: list[str], tmp_path: 
         assert head["interval"] == head["intervals"][0]
         assert head["interval"][0] <= head["top1"] <= head["interval"][1]
     assert result["head_parameters"] == 2 * (16 * 16 + 16 + 16 * 256)
-    assert result["head_bytes"] == 2 * result["head_parameters"], "float16, whatever the type it ran in"
+    assert result["head_bytes"] == 2 * result["head_parameters"], (
+        "float16, whatever the type it ran in"
+    )
     assert result["verify_curve"]["1"] == 1
     for method in METHODS:
         assert method in said.out
 
 
-def test_the_frontier_of_the_thresholds(pair: list[str], addons: list[str], tmp_path: Path,
-                                        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("reference.cli.thresholds.SETTINGS", SETTINGS[4:6])
+def test_the_frontier_of_the_thresholds(
+    pair: list[str],
+    addons: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("specref.cli.thresholds.SETTINGS", SETTINGS[4:6])
     out, plot = tmp_path / "thresholds.json", tmp_path / "frontier.svg"
     words = ["profile", "thresholds", *pair, *addons, *SMALL]
     assert main([*words, "--json", str(out), "--plot", str(plot)]) == 0
@@ -74,19 +87,30 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_line(case: str, pair: list[str], addons: list[str],
-                                 capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_line(
+    case: str, pair: list[str], addons: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     words, mend = BAD[case]
     assert mend in failed(["profile", "medusa", *pair, *addons, *words], capsys)
 
 
-def test_what_does_not_fit_gets_one_line(models: Path, pair: list[str], addons: list[str], tmp_path: Path,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_gets_one_line(
+    models: Path,
+    pair: list[str],
+    addons: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     other = ["--target", str(models / "other"), "--draft", str(models / "other")]
-    assert "this target has 64 tokens: give one of 256" in failed(["profile", "medusa", *other, *addons], capsys)
+    assert "this target has 64 tokens: give one of 256" in failed(
+        ["profile", "medusa", *other, *addons], capsys
+    )
     assert "for a width of 128" in failed(["profile", "medusa", *pair], capsys)  # the bundled heads
-    assert "for a width of 128" in failed(["profile", "medusa", *pair, *addons[:2]], capsys)  # the bundled module
-    assert "specdec train medusa" in failed(["profile", "medusa", *pair, "--medusa", addons[3]], capsys)
+    # the bundled module
+    assert "for a width of 128" in failed(["profile", "medusa", *pair, *addons[:2]], capsys)
+    assert "specref train medusa" in failed(
+        ["profile", "medusa", *pair, "--medusa", addons[3]], capsys
+    )
     assert "give --draft DIR" in failed(["profile", "medusa", *pair[:2], *addons], capsys)
     odd = ["profile", "thresholds", *pair, *addons, "--plot", str(tmp_path / "x.txt")]
     assert "ends in .png or .svg" in failed(odd, capsys)

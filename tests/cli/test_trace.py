@@ -1,20 +1,19 @@
-"""`specdec trace`: what it writes can be replayed into the text, and watching changes nothing."""
+"""`specref trace`: what it writes can be replayed into the text, and watching changes nothing."""
 
 import json
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main
-from reference.decode import generate
-from reference.draft.early_exit import EarlyExitDrafter
-from reference.draft.model import ModelDrafter
-from reference.draft.ngram import NGramDrafter
-from reference.draft.none import NoDrafter
-from reference.model.checkpoint import load
-from reference.model.text import Bytes
-from reference.types import SamplingParams
-from reference.verify import RULES
+from specref.cli import main
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.draft.early_exit import EarlyExitDrafter
+from specref.draft.model import ModelDrafter
+from specref.draft.ngram import NGramDrafter
+from specref.draft.none import NoDrafter
+from specref.model.checkpoint import load
+from specref.model.tokenizer import Bytes
+from specref.verify import RULES
 
 
 def run(words: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
@@ -35,10 +34,23 @@ def decided(rule: str, cycle: dict) -> int:
 
 @pytest.mark.parametrize("drafter", ["model", "ngram", "early-exit", "none"])
 @pytest.mark.parametrize("rule", RULES)
-def test_the_coins_replay_into_the_text(rule: str, drafter: str, pair: list[str], tmp_path: Path,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*pair, "--prompt", "abcabcab", "--rule", rule, "--drafter", drafter, "--max-new-tokens", "24",
-             "--ignore-eos", "--seed", "5"]
+def test_the_coins_replay_into_the_text(
+    rule: str, drafter: str, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        *pair,
+        "--prompt",
+        "abcabcab",
+        "--rule",
+        rule,
+        "--drafter",
+        drafter,
+        "--max-new-tokens",
+        "24",
+        "--ignore-eos",
+        "--seed",
+        "5",
+    ]
     result, _ = run([*words, "--cycles", "99"], tmp_path / "t.json", capsys)
     text: list[int] = []
     for cycle in result["cycles"]:
@@ -46,7 +58,13 @@ def test_the_coins_replay_into_the_text(rule: str, drafter: str, pair: list[str]
         assert accepted == cycle["accepted"]
         fates = ["accepted"] * accepted + ["rejected"] + ["dropped"] * len(cycle["draft"])
         assert [token["fate"] for token in cycle["draft"]] == fates[: len(cycle["draft"])]
-        kind = "plain" if not cycle["draft"] else "bonus" if accepted == len(cycle["draft"]) else "replacement"
+        kind = (
+            "plain"
+            if not cycle["draft"]
+            else "bonus"
+            if accepted == len(cycle["draft"])
+            else "replacement"
+        )
         assert cycle["next"]["kind"] == kind
         gained = [token["token"] for token in cycle["draft"][:accepted]] + [cycle["next"]["token"]]
         assert gained[: len(cycle["emitted"])] == cycle["emitted"]
@@ -55,19 +73,42 @@ def test_the_coins_replay_into_the_text(rule: str, drafter: str, pair: list[str]
     assert len(text) == 24
     assert result["finish_reason"] == "length"
     assert result["text"] == Bytes().decode(text)
-    params = SamplingParams(result["temperature"], seed=5, max_new_tokens=24)  # and the same with nobody watching
+    # and the same with nobody watching
+    params = SamplingParams(result["temperature"], seed=5, max_new_tokens=24)
     target, draft = load(pair[1]), load(pair[3])
-    drafters = {"model": ModelDrafter(draft), "ngram": NGramDrafter(), "early-exit": EarlyExitDrafter(target, 1),
-                "none": NoDrafter()}
-    assert generate(target, drafters[drafter], RULES[rule], [list(b"abcabcab")], params)[0].tokens == text
+    drafters = {
+        "model": ModelDrafter(draft),
+        "ngram": NGramDrafter(),
+        "early-exit": EarlyExitDrafter(target, 1),
+        "none": NoDrafter(),
+    }
+    assert (
+        generate(target, drafters[drafter], RULES[rule], [list(b"abcabcab")], params)[0].tokens
+        == text
+    )
 
 
 @pytest.mark.parametrize("rule", ["rejection", "tree", "matching"])
 @pytest.mark.parametrize("drafter", ["model", "ngram"])
-def test_the_coins_are_the_papers(rule: str, drafter: str, pair: list[str], tmp_path: Path,
-                                  capsys: pytest.CaptureFixture[str]) -> None:
-    result, _ = run([*pair, "--prompt", "abcabcab", "--rule", rule, "--drafter", drafter, "--ignore-eos", "--cycles", "12"],
-                    tmp_path / "t.json", capsys)
+def test_the_coins_are_the_papers(
+    rule: str, drafter: str, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = run(
+        [
+            *pair,
+            "--prompt",
+            "abcabcab",
+            "--rule",
+            rule,
+            "--drafter",
+            drafter,
+            "--ignore-eos",
+            "--cycles",
+            "12",
+        ],
+        tmp_path / "t.json",
+        capsys,
+    )
     tokens = [token for cycle in result["cycles"] for token in cycle["draft"] if token["coin"]]
     assert tokens
     for token in tokens:
@@ -82,7 +123,9 @@ def test_the_coins_are_the_papers(rule: str, drafter: str, pair: list[str], tmp_
             assert following["probability"] == pytest.approx(following["p"], rel=1e-5)
 
 
-def test_cycles_are_a_limit_and_stops_cut(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cycles_are_a_limit_and_stops_cut(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [*pair, "--prompt", "abc", "--ignore-eos", "--max-new-tokens", "40"]
     few, _ = run([*words, "--cycles", "2"], tmp_path / "t.json", capsys)
     every, _ = run([*words, "--cycles", "40"], tmp_path / "t.json", capsys)
@@ -101,9 +144,14 @@ def test_cycles_are_a_limit_and_stops_cut(pair: list[str], tmp_path: Path, capsy
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("rule", RULES)
-def test_what_is_shown_is_whole_and_clear_without_colour(rule: str, width: int, pair: list[str], tmp_path: Path,
-                                                         monkeypatch: pytest.MonkeyPatch,
-                                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_shown_is_whole_and_clear_without_colour(
+    rule: str,
+    width: int,
+    pair: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     words = [*pair, "--prompt", "abcabcab", "--rule", rule, "--ignore-eos", "--cycles", "5"]
@@ -113,16 +161,26 @@ def test_what_is_shown_is_whole_and_clear_without_colour(rule: str, width: int, 
     lines = out.splitlines()
     for number, cycle in enumerate(result["cycles"], 1):
         at = next(i for i, line in enumerate(lines) if line.startswith(f"cycle {number} "))
-        marks = [line.split()[0] for line in lines[at + 1: at + 2 + len(cycle["draft"])]]
-        wanted = {"accepted": "✓", "rejected": "✗", "dropped": "·", "replacement": "→", "bonus": "+", "plain": "+"}
-        assert marks == [wanted[token["fate"]] for token in cycle["draft"]] + [wanted[cycle["next"]["kind"]]]
-        for token, line in zip(cycle["draft"], lines[at + 1:], strict=False):
+        marks = [line.split()[0] for line in lines[at + 1 : at + 2 + len(cycle["draft"])]]
+        wanted = {
+            "accepted": "✓",
+            "rejected": "✗",
+            "dropped": "·",
+            "replacement": "→",
+            "bonus": "+",
+            "plain": "+",
+        }
+        assert marks == [wanted[token["fate"]] for token in cycle["draft"]] + [
+            wanted[cycle["next"]["kind"]]
+        ]
+        for token, line in zip(cycle["draft"], lines[at + 1 :], strict=False):
             assert token["text"] in line
             assert token["fate"] in line
 
 
-def test_without_a_prompt_held_out_text_is_continued(pair: list[str], tmp_path: Path,
-                                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_prompt_held_out_text_is_continued(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     result, out = run([*pair, "--cycles", "1"], tmp_path / "t.json", capsys)
     assert len(result["prompt"]) == 96
     assert "the prompt ends" in out

@@ -1,4 +1,4 @@
-"""`specdec train` goes on where it was stopped, and only with what it was begun with.
+"""`specref train` goes on where it was stopped, and only with what it was begun with.
 
 Protects: a resumed run never mixes two texts or two teachers.
 """
@@ -7,14 +7,20 @@ import json
 from dataclasses import replace
 
 import pytest
+from specref.cli import main
+from specref.model.checkpoint import save
+from specref.model.transformer import Transformer
+from specref.train import loop as train
 
-from reference.cli import main
-from reference.model import train
-from reference.model.checkpoint import save
-from reference.model.transformer import Transformer
-
-SMALL = replace(train.TARGET, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                num_key_value_heads=1, head_dim=8)
+SMALL = replace(
+    train.TARGET,
+    hidden_size=16,
+    intermediate_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    head_dim=8,
+)
 
 
 @pytest.fixture
@@ -31,8 +37,27 @@ def small(monkeypatch, tmp_path):
 
 
 def trained(small, what, *more):
-    return main(["train", what, "--out", str(small / "out"), "--steps", "2", "--batch", "2", "--context", "40",
-                 "--own-rows", "2", "--threads", "1", "--json", str(small / "result.json"), *map(str, more)])
+    return main(
+        [
+            "train",
+            what,
+            "--out",
+            str(small / "out"),
+            "--steps",
+            "2",
+            "--batch",
+            "2",
+            "--context",
+            "40",
+            "--own-rows",
+            "2",
+            "--threads",
+            "1",
+            "--json",
+            str(small / "result.json"),
+            *map(str, more),
+        ]
+    )
 
 
 @pytest.mark.parametrize("what", ["target", "draft", "medusa", "mtp"])

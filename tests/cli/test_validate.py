@@ -1,25 +1,27 @@
-"""specdec validate: what it writes to start from, what it refuses, what it leaves behind."""
+"""specref validate: what it writes to start from, what it refuses, what it leaves behind."""
 
 import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from specref.cli import main, validate
+from specref.cli.validate import known_failing
+from specref.judge.job import Job
 
-from reference.cli import main, validate
-from reference.cli.validate import known_failing
-from reference.conformance.job import Job
-from tests.conformance.told import here, verdicts
+from tests.judge.told import here, verdicts
 
 
 @pytest.mark.parametrize("level", ["kernel", "engine", "http"])
-def test_init_writes_an_adapter_that_imports_nothing_but_the_contract(level: str, tmp_path: Path) -> None:
+def test_init_writes_an_adapter_that_imports_nothing_but_the_contract(
+    level: str, tmp_path: Path
+) -> None:
     file = tmp_path / "mine.py"
     assert main(["validate", "--init", level, str(file)]) == 0
     text = file.read_text()
-    assert f"specdec validate {file}:Mine" in text
-    ours = [line for line in text.splitlines() if "import" in line and "reference" in line]
-    assert [line.split(" import ")[0] for line in ours] == ["from reference.conformance.contract"]
+    assert f"specref validate {file}:Mine" in text
+    ours = [line for line in text.splitlines() if "import" in line and "specref" in line]
+    assert [line.split(" import ")[0] for line in ours] == ["from specref.judge.contract"]
 
 
 @pytest.mark.parametrize("level", ["kernel", "engine"])
@@ -27,13 +29,30 @@ def test_what_init_writes_is_right(level: str, tmp_path: Path) -> None:
     """It passes the judge as it stands: nobody starts from a mistake of ours."""
     file = tmp_path / "mine.py"
     main(["validate", "--init", level, str(file)])
-    only = () if level == "kernel" else ("engine.plain", "engine.greedy", "engine.end-token", "engine.max-tokens",
-                                         "engine.context-end", "engine.metrics", "engine.joint", "engine.seeds",
-                                         "engine.stop-sequence", "engine.batch")
+    only = (
+        ()
+        if level == "kernel"
+        else (
+            "engine.plain",
+            "engine.greedy",
+            "engine.end-token",
+            "engine.max-tokens",
+            "engine.context-end",
+            "engine.metrics",
+            "engine.joint",
+            "engine.seeds",
+            "engine.stop-sequence",
+            "engine.batch",
+        )
+    )
     said = verdicts(here(Job(f"{file}:Mine", level, budget=2.0, only=only)))
     assert len(said) >= len(only)
-    assert not {name: one["what"] for name, one in said.items() if one["verdict"] in ("FAIL", "UNVERIFIED")}
-    assert not {"engine.stop-sequence", "engine.batch"} & {name for name, one in said.items() if one["verdict"] != "PASS"}
+    assert not {
+        name: one["what"] for name, one in said.items() if one["verdict"] in ("FAIL", "UNVERIFIED")
+    }
+    assert not {"engine.stop-sequence", "engine.batch"} & {
+        name for name, one in said.items() if one["verdict"] != "PASS"
+    }
     assert "PASS" in {one["verdict"] for one in said.values()}
 
 
@@ -45,22 +64,27 @@ def test_init_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture
     assert file.read_text() == "precious"
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    ([], "what is to be judged?"),
-    (["--init", "kernal", "x.py"], "there is no level 'kernal'"),
-    (["--init", "kernel", "x.txt"], "is no Python file"),
-    (["--init", "kernel", "no/such/x.py"], "cannot write no/such/x.py"),
-    (["x.py:X", "--budget", "0"], "a budget of 0 is no time"),
-    (["x.py:X", "--budget", "nan"], "a budget of nan is no time"),
-    (["x.py:X", "--mde", "2"], "an mde of 2 is no TV"),
-    (["x.py:X", "--call-timeout", "-3"], "a call timeout of -3 is no time"),
-    (["x.py:X", "--known-failing", "no-such-file"], "cannot read no-such-file"),
-    (["x.py:X", "--report", "/dev/null/x"], "cannot make the folder /dev/null/x"),
-    (["x.py:X", "--json", "no/such/x.json"], "the folder no/such does not exist"),
-    (["http://"], "http:// names no host"),
-    (["http://127.0.0.1:1", "--baseline", "http://"], "http:// names no host"),
-])
-def test_bad_use_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "what is to be judged?"),
+        (["--init", "kernal", "x.py"], "there is no level 'kernal'"),
+        (["--init", "kernel", "x.txt"], "is no Python file"),
+        (["--init", "kernel", "no/such/x.py"], "cannot write no/such/x.py"),
+        (["x.py:X", "--budget", "0"], "a budget of 0 is no time"),
+        (["x.py:X", "--budget", "nan"], "a budget of nan is no time"),
+        (["x.py:X", "--mde", "2"], "an mde of 2 is no TV"),
+        (["x.py:X", "--call-timeout", "-3"], "a call timeout of -3 is no time"),
+        (["x.py:X", "--known-failing", "no-such-file"], "cannot read no-such-file"),
+        (["x.py:X", "--report", "/dev/null/x"], "cannot make the folder /dev/null/x"),
+        (["x.py:X", "--json", "no/such/x.json"], "the folder no/such does not exist"),
+        (["http://"], "http:// names no host"),
+        (["http://127.0.0.1:1", "--baseline", "http://"], "http:// names no host"),
+    ],
+)
+def test_bad_use_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["validate", *words]) == 2
     printed = capsys.readouterr()
     assert said in printed.err
@@ -75,27 +99,62 @@ def test_known_failing_reads_ids_and_comments(tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["validate", "reference", "--level", "kernel", "--only", "kernel.shape", "--seed", "5",
-                 "--report", str(tmp_path / "out" / "deep"), "--json", str(tmp_path / "out.json")])
+    code = main(
+        [
+            "validate",
+            "reference",
+            "--level",
+            "kernel",
+            "--only",
+            "kernel.shape",
+            "--seed",
+            "5",
+            "--report",
+            str(tmp_path / "out" / "deep"),
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
+    )
     assert code == 0
     files = (tmp_path / "out" / "deep" / "report.json", tmp_path / "out.json")
     report, result = (json.loads(path.read_text()) for path in files)
     assert report == result
-    assert (result["command"], result["engine"], result["level"], result["complete"]) == \
-        ("validate", "reference", "kernel", True)
+    assert (result["command"], result["engine"], result["level"], result["complete"]) == (
+        "validate",
+        "reference",
+        "kernel",
+        True,
+    )
     (check,) = result["checks"]
-    assert check["repro"] == "specdec validate reference --level kernel --only kernel.shape --seed 5"
+    assert (
+        check["repro"] == "specref validate reference --level kernel --only kernel.shape --seed 5"
+    )
     assert capsys.readouterr().out.startswith("PASS: ")
 
 
-def test_a_reader_who_leaves_early_loses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `specdec validate ... --json FILE | head` does."""
+def test_a_reader_who_leaves_early_loses_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `specref validate ... --json FILE | head` does."""
+
     def leaves(*_: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(validate, "show", leaves)
     with contextlib.suppress(BrokenPipeError, SystemExit):
-        main(["validate", "reference", "--level", "kernel", "--only", "kernel.shape",
-              "--report", str(tmp_path / "out"), "--json", str(tmp_path / "out.json")])
+        main(
+            [
+                "validate",
+                "reference",
+                "--level",
+                "kernel",
+                "--only",
+                "kernel.shape",
+                "--report",
+                str(tmp_path / "out"),
+                "--json",
+                str(tmp_path / "out.json"),
+            ]
+        )
     assert json.loads((tmp_path / "out.json").read_text())["complete"]
     assert (tmp_path / "out" / "report.html").exists()

@@ -1,4 +1,4 @@
-"""specdec zoo: the table, the result file, the exit code."""
+"""specref zoo: the table, the result file, the exit code."""
 
 import json
 from collections import Counter
@@ -6,23 +6,30 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-from reference.cli import main, zoo
-from reference.conformance.subjects import Step
-from reference.conformance.suite import checks
-from reference.conformance.zoo import Bug, judged, run, tally
-from reference.verify.rejection import rejection
+from specref.cli import main, zoo
+from specref.judge.subjects import Step
+from specref.judge.suite import checks
+from specref.judge.zoo import Bug, judged, run, tally
+from specref.verify.rejection import rejection
 
 
 def test_two_bugs_and_a_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "zoo.json"
     names = ["residual-softmax", "bonus-by-argmax", "sampler match"]
-    assert main(["zoo", *[word for name in names for word in ("--only", name)], "--json", str(file)]) == 0
+    assert (
+        main(["zoo", *[word for name in names for word in ("--only", name)], "--json", str(file)])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "2 of 2 bugs caught, 0 false alarms on 1 controls in 1 runs" in printed
     result = json.loads(file.read_text())
     assert {"command", "commit", "machine", "versions"} <= result.keys()
-    assert (result["bugs"], result["killed"], result["controls"], result["false_alarms"]) == (2, 2, 1, 0)
+    assert (result["bugs"], result["killed"], result["controls"], result["false_alarms"]) == (
+        2,
+        2,
+        1,
+        0,
+    )
     assert result["survivors"] == []
     assert 0 < result["seconds"]["median"] <= result["seconds"]["p95"]
     assert result["bug_table"][0]["tv"] == pytest.approx(0.525, abs=1e-3)
@@ -41,23 +48,56 @@ def test_a_bug_that_is_none_survives(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert json.loads(file.read_text())["survivors"] == ["harmless"]
 
 
-def test_a_wrong_control_is_a_false_alarm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(run.CONTROLS, "wrong", run.Control("wrong", "", run.BUGS["resample-from-p"].subject))
+def test_a_wrong_control_is_a_false_alarm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(
+        run.CONTROLS, "wrong", run.Control("wrong", "", run.BUGS["resample-from-p"].subject)
+    )
     assert main(["zoo", "--level", "exact", "--only", "wrong"]) == 1
     assert "false alarm" in capsys.readouterr().out
 
 
 def test_controls_are_tried_with_many_seeds(tmp_path: Path) -> None:
     file = tmp_path / "zoo.json"
-    assert main(["zoo", "--level", "kernel", "--only", "exponential race", "--seeds", "3", "--budget", "0.3",
-                 "--json", str(file)]) == 0
+    assert (
+        main(
+            [
+                "zoo",
+                "--level",
+                "kernel",
+                "--only",
+                "exponential race",
+                "--seeds",
+                "3",
+                "--budget",
+                "0.3",
+                "--json",
+                str(file),
+            ]
+        )
+        == 0
+    )
     result = json.loads(file.read_text())
-    assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (0, 1, 3, 0)
+    assert (result["bugs"], result["controls"], result["control_runs"], result["false_alarms"]) == (
+        0,
+        1,
+        3,
+        0,
+    )
     assert result["command"] == "zoo --level kernel", "the pages tell the levels' files apart by it"
 
 
-@pytest.mark.parametrize("words", [["--seeds", "0"], ["--budget", "0"], ["--budget", "nan"], ["--budget", "inf"],
-                                   ["--jobs", "0"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--seeds", "0"],
+        ["--budget", "0"],
+        ["--budget", "nan"],
+        ["--budget", "inf"],
+        ["--jobs", "0"],
+    ],
+)
 def test_no_work_is_bad_use(words: list[str]) -> None:
     assert main(["zoo", *words]) == 2
 
@@ -65,8 +105,14 @@ def test_no_work_is_bad_use(words: list[str]) -> None:
 def test_every_statistical_check_meets_many_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     met: Counter[str] = Counter()
 
-    def trial(subject: object, level: str, seed: int = 0, budget: float | None = None, mde: float | None = None,
-              only: Sequence[str] = ()) -> judged.Trial:
+    def trial(
+        subject: object,
+        level: str,
+        seed: int = 0,
+        budget: float | None = None,
+        mde: float | None = None,
+        only: Sequence[str] = (),
+    ) -> judged.Trial:
         met.update(only)
         return judged.Trial(known, level, None, 0.0)  # type: ignore[arg-type]
 
@@ -87,22 +133,43 @@ def test_several_jobs_find_what_one_finds(tmp_path: Path) -> None:
         only = [word for name in names for word in ("--only", name)]
         assert main(["zoo", "--level", "exact", *only, "--jobs", jobs, "--json", str(file)]) == 0
         result = json.loads(file.read_text())
-        tables.append([{key: value for key, value in row.items() if key != "seconds"}
-                       for row in result["bug_table"] + result["control_table"]])
+        tables.append(
+            [
+                {key: value for key, value in row.items() if key != "seconds"}
+                for row in result["bug_table"] + result["control_table"]
+            ]
+        )
     assert tables[0] == tables[1]
 
 
 def test_kill_rates_are_told_by_distance() -> None:
     bug = Bug("b", 0, "", "", "", "rule.joint", Step(rejection))
-    caught = [tally.Caught(bug, "kernel", by, 1.0, tv, "") for by, tv in
-              (("x", None), ("", 0.0), ("x", 5e-4), ("x", 0.001), ("", 0.05), ("x", 0.5), ("x", 1.0))]
+    caught = [
+        tally.Caught(bug, "kernel", by, 1.0, tv, "")
+        for by, tv in (
+            ("x", None),
+            ("", 0.0),
+            ("x", 5e-4),
+            ("x", 0.001),
+            ("", 0.05),
+            ("x", 0.5),
+            ("x", 1.0),
+        )
+    ]
     rows = {row["tv"]: (row["killed"], row["bugs"]) for row in tally.bins(caught)}
-    assert rows == {"no law": (1, 1), "below .001": (1, 2), ".001 to .01": (1, 1), ".01 to .1": (0, 1),
-                    ".1 and more": (2, 2)}
+    assert rows == {
+        "no distribution": (1, 1),
+        "below .001": (1, 2),
+        ".001 to .01": (1, 1),
+        ".01 to .1": (0, 1),
+        ".1 and more": (2, 2),
+    }
     assert tally.summary(caught, [])["survivors"] == ["b", "b"]
 
 
-def test_a_campaign_that_dies_leaves_what_it_had_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_campaign_that_dies_leaves_what_it_had_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     first = tally.catch("exact", "residual-softmax")
 
     def dies(*_: object) -> Iterator[tally.Caught]:
@@ -117,8 +184,12 @@ def test_a_campaign_that_dies_leaves_what_it_had_found(monkeypatch: pytest.Monke
     assert not result["complete"]
 
 
-def test_an_interrupted_campaign_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What was tried under as many seeds is not tried again, and the file is as if nothing had happened."""
+def test_an_interrupted_campaign_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was tried under as many seeds is not tried again, and the file is as if nothing had
+    happened.
+    """
     names = ["residual-softmax", "target-only", "bonus-by-argmax"]
     words = ["zoo", "--level", "exact", *(word for name in names for word in ("--only", name))]
     whole, part, again = (tmp_path / name for name in ("whole.json", "part.json", "again.json"))
@@ -126,7 +197,9 @@ def test_an_interrupted_campaign_goes_on_where_it_was(monkeypatch: pytest.Monkey
     assert main([*words[:5], "--only", names[1], "--json", str(part)]) == 0
     met: list[str] = []
 
-    def counted(wanted: list[tuple[str, str]], *rest: object) -> Iterator[tally.Caught | tally.Tried]:
+    def counted(
+        wanted: list[tuple[str, str]], *rest: object
+    ) -> Iterator[tally.Caught | tally.Tried]:
         met.extend(name for _, name in wanted)
         return tally.run_zoo(wanted, *rest)  # type: ignore[arg-type]
 
@@ -142,7 +215,9 @@ def test_an_interrupted_campaign_goes_on_where_it_was(monkeypatch: pytest.Monkey
     assert met == ["target-only"], "a control needs as many seeds"
 
 
-def test_a_campaign_of_another_commit_is_not_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_campaign_of_another_commit_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """Its file would say that today's checks had said what others did."""
     words = ["zoo", "--level", "exact", "--only", "target-only"]
     file = tmp_path / "zoo.json"

@@ -1,16 +1,17 @@
-"""Drafters for the tests of the loop: the real ones, and adversaries. All are functions of the text, so a row's draft
-never depends on the rows beside it."""
+"""Drafters for the tests of the loop: the real ones, and adversaries. All are functions of the
+text, so a row's draft never depends on the rows beside it."""
 
 import torch
+from specref.chance import Chance
+from specref.checks import check
+from specref.data import Draft, Verdict
+from specref.draft.base import Drafter, Text
+from specref.draft.early_exit import EarlyExitDrafter
+from specref.draft.model import ModelDrafter
+from specref.draft.ngram import NGramDrafter
+from specref.draft.none import NoDrafter
 from torch import Tensor
 
-from reference.chance import Chance
-from reference.draft.base import Drafter, Text
-from reference.draft.early_exit import EarlyExitDrafter
-from reference.draft.model import ModelDrafter
-from reference.draft.ngram import NGramDrafter
-from reference.draft.none import NoDrafter
-from reference.types import Draft, Verdict, check
 from tests.stub import Drawn, Told, greedy_text, own_logits, scramble, tiny
 
 
@@ -34,7 +35,7 @@ def half_right(model, text: list[int], most: int, salt: int) -> list[int]:
 
 
 def lopsided(text: list[int], salt: int, vocabulary: int) -> list[float]:
-    """A law without relation to any model, with zeros in it."""
+    """A distribution without relation to any model, with zeros in it."""
     weights = [scramble(text, salt + token, 4) for token in range(vocabulary)]
     weights[scramble(text, salt, vocabulary)] += 1
     return [weight / sum(weights) for weight in weights]
@@ -45,7 +46,9 @@ def drafters(model, salt: int = 0, draft_seed: int = 7) -> dict:
     vocabulary = model.config.vocab_size
 
     def other():
-        return tiny(seed=draft_seed, vocabulary=vocabulary, layers=1, dtype=model.dtype, device=model.device)
+        return tiny(
+            seed=draft_seed, vocabulary=vocabulary, layers=1, dtype=model.dtype, device=model.device
+        )
 
     return {
         "nothing": NoDrafter,
@@ -54,15 +57,19 @@ def drafters(model, salt: int = 0, draft_seed: int = 7) -> dict:
         "the target itself": lambda: ModelDrafter(model),
         "early exit": lambda: EarlyExitDrafter(model, 1),
         "garbage": lambda: Told(lambda text, most: garbage(text, most, salt, vocabulary)),
-        "garbage drawn": lambda: Drawn(lambda text: lopsided(text, salt, vocabulary),
-                                       lambda text, most: scramble(text, salt, most + 1)),
+        "garbage drawn": lambda: Drawn(
+            lambda text: lopsided(text, salt, vocabulary),
+            lambda text, most: scramble(text, salt, most + 1),
+        ),
         "the worst": lambda: Told(lambda text, most: worst(model, text, most)),
         "half right": lambda: Told(lambda text, most: half_right(model, text, most, salt)),
     }
 
 
 class Bushy(Drafter):
-    """A tree of up to `size` nodes: at random places the target's greedy child, or garbage. Padding is nonsense."""
+    """A tree of up to `size` nodes: at random places the target's greedy child, or garbage. Padding
+    is nonsense.
+    """
 
     def __init__(self, model, salt: int = 0, size: int = 7):
         self.model, self.salt, self.size = model, salt, size
@@ -71,10 +78,15 @@ class Bushy(Drafter):
         return self.size
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        trees = [self._tree(tokens, most) for tokens, most in zip(text.tokens, budget.tolist(), strict=True)]
+        trees = [
+            self._tree(tokens, most)
+            for tokens, most in zip(text.tokens, budget.tolist(), strict=True)
+        ]
         width = max(len(tree) for tree in trees)
         padded = [tree + [(-1, 99)] * (width - len(tree)) for tree in trees]
-        tokens, parents = torch.tensor(padded, dtype=torch.int64).view(len(trees), width, 2).unbind(2)
+        tokens, parents = (
+            torch.tensor(padded, dtype=torch.int64).view(len(trees), width, 2).unbind(2)
+        )
         return Draft(tokens, parents, None, torch.tensor([len(tree) for tree in trees]))
 
     def _tree(self, text: list[int], most: int) -> list[tuple[int, int]]:
@@ -87,14 +99,20 @@ class Bushy(Drafter):
             if len(above) - len(text) >= most:
                 parent, above = -1, paths[0]
             right = scramble(text, self.salt + 77 * i, 3) > 0
-            token = greedy_text(self.model, above, 1)[0] if right else scramble(above, i, self.model.config.vocab_size)
+            token = (
+                greedy_text(self.model, above, 1)[0]
+                if right
+                else scramble(above, i, self.model.config.vocab_size)
+            )
             tree.append((token, parent))
             paths.append([*above, token])
         return tree
 
 
 def greedy_tree(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """Walk down the tree while a child is the target's choice; of equal children the last, so that paths are scattered."""
+    """Walk down the tree while a child is the target's choice; of equal children the last, so that
+    paths are scattered.
+    """
     check(draft, p, chain=False)
     batch, count = draft.tokens.shape
     path, accepted, following = torch.zeros(batch, count, dtype=torch.int64), [], []
@@ -102,8 +120,11 @@ def greedy_tree(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         node, depth = -1, 0
         while True:
             choice = int(p[row, node + 1].argmax())
-            children = [i for i in range(int(draft.lengths[row]))
-                        if draft.parents[row, i] == node and draft.tokens[row, i] == choice]
+            children = [
+                i
+                for i in range(int(draft.lengths[row]))
+                if draft.parents[row, i] == node and draft.tokens[row, i] == choice
+            ]
             if not children:
                 break
             node = children[-1]

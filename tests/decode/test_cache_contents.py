@@ -1,18 +1,19 @@
-"""After every commit the target's cache holds the text so far without its pending token, and nothing else counts.
+"""After every commit the target's cache holds the text so far without its pending token, and
+nothing else counts.
 
-Protects: the commit of accepted paths, of trees above all, and of rows that leave: a wrong entry may hide for many
-tokens before it changes an output.
+Protects: the commit of accepted paths, of trees above all, and of rows that leave: a wrong entry
+may hide for many tokens before it changes an output.
 """
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.model.cache import Cache
+from specref.verify import RULES
 
-from reference.decode import generate
-from reference.model.cache import Cache
-from reference.types import SamplingParams
-from reference.verify import RULES
 from tests.decode.players import Bushy, drafters, greedy_tree
 from tests.stub import DEVICES, Scripted, Told, scramble, tiny
 
@@ -20,7 +21,9 @@ MODELS = {device: tiny(seed=4, device=device) for device in DEVICES}
 
 
 def watched(model, drafter, rule, prompts, params, gamma, compare) -> int:
-    """Generate, and after every commit compare each row's cache with its text; returns how many were compared."""
+    """Generate, and after every commit compare each row's cache with its text; returns how many
+    were compared.
+    """
     committed: list[Cache] = []
     texts = [list(prompt) for prompt in prompts]
     seen = 0
@@ -34,10 +37,16 @@ def watched(model, drafter, rule, prompts, params, gamma, compare) -> int:
         nonlocal seen
         for row, number in enumerate(cycle.rows):
             count = int(cycle.verdict.accepted[row])
-            whole = texts[number] + cycle.draft.tokens[row][cycle.verdict.path[row, :count]].tolist()
+            whole = (
+                texts[number] + cycle.draft.tokens[row][cycle.verdict.path[row, :count]].tolist()
+            )
             length = int(committed[0].lengths[row])
             assert length == len(whole)
-            compare(whole, committed[0].keys[:, row, :, :length], committed[0].values[:, row, :, :length])
+            compare(
+                whole,
+                committed[0].keys[:, row, :, :length],
+                committed[0].values[:, row, :, :length],
+            )
             texts[number] += cycle.emitted[row]
             seen += 1
 
@@ -47,19 +56,28 @@ def watched(model, drafter, rule, prompts, params, gamma, compare) -> int:
     return seen
 
 
-prompts_and_lengths = st.lists(st.tuples(st.lists(st.integers(0, 10), min_size=1, max_size=5), st.integers(1, 8)),
-                               min_size=1, max_size=3)
+prompts_and_lengths = st.lists(
+    st.tuples(st.lists(st.integers(0, 10), min_size=1, max_size=5), st.integers(1, 8)),
+    min_size=1,
+    max_size=3,
+)
 
 
 def split(batch):
-    return [prompt for prompt, _ in batch], [SamplingParams(seed=row, max_new_tokens=count)
-                                             for row, (_, count) in enumerate(batch)]
+    return [prompt for prompt, _ in batch], [
+        SamplingParams(seed=row, max_new_tokens=count) for row, (_, count) in enumerate(batch)
+    ]
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @settings(max_examples=50)
-@given(batch=prompts_and_lengths, name=st.sampled_from([*drafters(MODELS["cpu"]), "tree"]), salt=st.integers(0, 99),
-       rule=st.sampled_from(["rejection", "block", "matching", "greedy"]), gamma=st.integers(1, 5))
+@given(
+    batch=prompts_and_lengths,
+    name=st.sampled_from([*drafters(MODELS["cpu"]), "tree"]),
+    salt=st.integers(0, 99),
+    rule=st.sampled_from(["rejection", "block", "matching", "greedy"]),
+    gamma=st.integers(1, 5),
+)
 def test_the_cache_is_one_built_from_scratch(device, batch, name, salt, rule, gamma):
     model, (prompts, params) = MODELS[device], split(batch)
 
@@ -76,10 +94,14 @@ def test_the_cache_is_one_built_from_scratch(device, batch, name, salt, rule, ga
 
 
 @settings(max_examples=50)
-@given(batch=prompts_and_lengths, salt=st.integers(0, 99), tree=st.booleans(), gamma=st.integers(1, 5))
+@given(
+    batch=prompts_and_lengths, salt=st.integers(0, 99), tree=st.booleans(), gamma=st.integers(1, 5)
+)
 def test_the_scripted_targets_cache_spells_the_text(batch, salt, tree, gamma):
     prompts, params = split(batch)
-    model = Scripted(11, lambda text: [float(scramble(text, salt + token, 9)) for token in range(11)])
+    model = Scripted(
+        11, lambda text: [float(scramble(text, salt + token, 9)) for token in range(11)]
+    )
 
     def compare(text, keys, values):
         assert keys[0, 0, :, 0].tolist() == text

@@ -1,16 +1,17 @@
-"""A text ends exactly where it must: at a stop inside an accepted run, at the last wished token, at the context's end.
+"""A text ends exactly where it must: at a stop inside an accepted run, at the last wished token, at
+the context's end.
 
-Protects: stops at every offset of a block, stop sequences that span cycles, max_new_tokens and min_tokens to the token,
-the reason given, and the rows beside the one that ends.
+Protects: stops at every offset of a block, stop sequences that span cycles, max_new_tokens and
+min_tokens to the token, the reason given, and the rows beside the one that ends.
 """
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.verify import RULES
 
-from reference.decode import generate
-from reference.types import SamplingParams
-from reference.verify import RULES
 from tests.decode.players import drafters
 from tests.stub import Scripted, Told, greedy_text, parrot, tiny
 
@@ -20,13 +21,20 @@ STOP = 5
 
 
 def decode(script: list[int], drafted: str, gamma: int, **settings):
-    """The scripted target writes `script`; the draft is right, wrong, right for one token, or not there."""
+    """The scripted target writes `script`; the draft is right, wrong, right for one token, or not
+    there.
+    """
     target = Scripted(10, parrot(10, script, len(PROMPT)))
 
     def tell(text: list[int], most: int) -> list[int]:
         start = len(text) - len(PROMPT)
-        right = (script + [script[-1]] * (start + most))[start: start + most]
-        return {"right": right, "wrong": [8] * most, "nothing": [], "one right": right[:1] + [8] * (len(right) - 1)}[drafted]
+        right = (script + [script[-1]] * (start + most))[start : start + most]
+        return {
+            "right": right,
+            "wrong": [8] * most,
+            "nothing": [],
+            "one right": right[:1] + [8] * (len(right) - 1),
+        }[drafted]
 
     params = SamplingParams(temperature=0, **({"max_new_tokens": 30} | settings))
     return generate(target, Told(tell), RULES["rejection"], [PROMPT], params, gamma=gamma)[0]
@@ -56,11 +64,22 @@ def test_what_stands_behind_a_stop_is_not_counted_as_accepted(offset):
 @pytest.mark.parametrize("gamma", [1, 2, 4])
 @pytest.mark.parametrize("length", [1, 2, 3, 6])
 @pytest.mark.parametrize("offset", range(7))
-def test_a_stop_sequence_ends_the_text_at_every_offset_within_and_across_cycles(offset, length, gamma, drafted):
+def test_a_stop_sequence_ends_the_text_at_every_offset_within_and_across_cycles(
+    offset, length, gamma, drafted
+):
     sequence = tuple(range(3, 3 + length))  # 3 4 5 ...: begins with a token that also stands alone
     script = [token if token != 4 else 2 for token in SCRIPT]
-    done = decode(script[:offset] + list(sequence) + script[offset:], drafted, gamma, stop_sequences=((0, 0), sequence))
-    first = next(end for end in range(99) if tuple((script[:offset] + list(sequence))[:end][-length:]) == sequence)
+    done = decode(
+        script[:offset] + list(sequence) + script[offset:],
+        drafted,
+        gamma,
+        stop_sequences=((0, 0), sequence),
+    )
+    first = next(
+        end
+        for end in range(99)
+        if tuple((script[:offset] + list(sequence))[:end][-length:]) == sequence
+    )
     assert done.tokens == (script[:offset] + list(sequence))[:first]
     assert done.finish_reason == "stop"
 
@@ -91,14 +110,28 @@ def test_max_new_tokens_is_met_to_the_token(count, gamma, drafted):
 def test_no_draft_reaches_beyond_what_is_left(count):
     seen = []
     target = Scripted(10, parrot(10, SCRIPT, 2))
-    generate(target, Told(lambda text, most: [8] * most), RULES["greedy"], [PROMPT],
-             SamplingParams(temperature=0, max_new_tokens=count), gamma=4, watch=lambda c: seen.append(int(c.draft.lengths)))
-    assert seen == [min(4, left - 1) for left in range(count, 0, -1)], "the target itself always gives one token"
+    generate(
+        target,
+        Told(lambda text, most: [8] * most),
+        RULES["greedy"],
+        [PROMPT],
+        SamplingParams(temperature=0, max_new_tokens=count),
+        gamma=4,
+        watch=lambda c: seen.append(int(c.draft.lengths)),
+    )
+    assert seen == [min(4, left - 1) for left in range(count, 0, -1)], (
+        "the target itself always gives one token"
+    )
 
 
 def test_a_stop_on_the_last_token_is_a_stop():
-    assert decode([1, 2, STOP], "right", 4, stop_ids=(STOP,), max_new_tokens=3).finish_reason == "stop"
-    assert decode([1, 2, STOP], "right", 4, stop_ids=(STOP,), max_new_tokens=2).finish_reason == "length"
+    assert (
+        decode([1, 2, STOP], "right", 4, stop_ids=(STOP,), max_new_tokens=3).finish_reason == "stop"
+    )
+    assert (
+        decode([1, 2, STOP], "right", 4, stop_ids=(STOP,), max_new_tokens=2).finish_reason
+        == "length"
+    )
 
 
 @DRAFTS
@@ -109,7 +142,9 @@ def test_no_stop_token_comes_before_min_tokens_and_none_later_than_it_wants(leas
     target = Scripted(10, lambda text: [0, 5, 0, 0, 0, 9, 0, 0, 0, 0])
     say = {"right": [1] * 4, "wrong": [8] * 4, "nothing": [], "one right": [1, 8, 8, 8]}[drafted]
     params = SamplingParams(temperature=0, min_tokens=least, max_new_tokens=20, stop_ids=(STOP,))
-    done = generate(target, Told(lambda text, most: say[:most]), RULES[rule], [PROMPT], params, gamma=4)[0]
+    done = generate(
+        target, Told(lambda text, most: say[:most]), RULES[rule], [PROMPT], params, gamma=4
+    )[0]
     assert done.tokens == [1] * least + [STOP]
     assert done.finish_reason == "stop"
 
@@ -126,12 +161,19 @@ MODEL = tiny(context=16)
 
 
 @settings(max_examples=50)
-@given(st.lists(st.integers(1, 15), min_size=1, max_size=3), st.integers(0, 6), st.sampled_from(list(drafters(MODEL))))
+@given(
+    st.lists(st.integers(1, 15), min_size=1, max_size=3),
+    st.integers(0, 6),
+    st.sampled_from(list(drafters(MODEL))),
+)
 def test_the_contexts_end_is_reached_and_never_passed(lengths, gamma, name):
     prompts = [[(7 * i + row) % 11 for i in range(length)] for row, length in enumerate(lengths)]
     params = SamplingParams(temperature=0, max_new_tokens=40)
-    for prompt, done in zip(prompts, generate(MODEL, drafters(MODEL)[name](), RULES["rejection"], prompts, params,
-                                              gamma=gamma), strict=True):
+    for prompt, done in zip(
+        prompts,
+        generate(MODEL, drafters(MODEL)[name](), RULES["rejection"], prompts, params, gamma=gamma),
+        strict=True,
+    ):
         assert done.tokens == greedy_text(MODEL, prompt, 16 - len(prompt))
         assert done.finish_reason == "length"
 
@@ -145,9 +187,20 @@ def test_rows_that_go_on_do_not_notice_those_that_stop(drafted):
 
     def tell(text: list[int], most: int) -> list[int]:
         start = len(text) - 2
-        return (scripts[text[0]][start:] + [STOP] * most)[:most] if drafted == "right" else [8] * most
+        return (
+            (scripts[text[0]][start:] + [STOP] * most)[:most] if drafted == "right" else [8] * most
+        )
 
-    params = [SamplingParams(temperature=0, stop_ids=(STOP,), max_new_tokens=n) for n in (30, 30, 9, 30)]
-    done = generate(Scripted(10, script), Told(tell), RULES["rejection"], [[row, 9] for row in range(4)], params, gamma=3)
+    params = [
+        SamplingParams(temperature=0, stop_ids=(STOP,), max_new_tokens=n) for n in (30, 30, 9, 30)
+    ]
+    done = generate(
+        Scripted(10, script),
+        Told(tell),
+        RULES["rejection"],
+        [[row, 9] for row in range(4)],
+        params,
+        gamma=3,
+    )
     assert [one.tokens for one in done] == [scripts[0], scripts[1], scripts[2][:9], scripts[3]]
     assert [one.finish_reason for one in done] == ["stop", "stop", "length", "stop"]

@@ -1,4 +1,6 @@
-"""docs/check.py on a tiny site: silent when all is well, and loud about each thing that can be wrong."""
+"""docs/check.py on a tiny site: silent when all is well, and loud about each thing that can be
+wrong.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,13 +31,19 @@ def site(tmp_path: Path) -> Path:
 
 def found(site: Path) -> list[str]:
     pages = read(site)
-    return [*check.other_hosts(site, pages), *check.dead_ends(site, pages), *check.drifted(pages, site.parent),
-            *check.unexpanded(pages)]
+    return [
+        *check.other_hosts(site, pages),
+        *check.dead_ends(site, pages),
+        *check.drifted(pages, site.parent),
+        *check.unexpanded(pages),
+    ]
 
 
 def test_a_good_site_is_silent(site: Path) -> None:
     assert found(site) == []
-    assert [text.strip() for _, _, text in read(site)["index.html"].code] == ["def f():\n    return 1"]
+    assert [text.strip() for _, _, text in read(site)["index.html"].code] == [
+        "def f():\n    return 1"
+    ]
 
 
 def swap(old: str, new: str, name: str = "index.html") -> Callable[[Path], None]:
@@ -43,26 +51,45 @@ def swap(old: str, new: str, name: str = "index.html") -> Callable[[Path], None]
         path = site / name
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
+
     return change
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (swap('src="a.js"', 'src="https://cdn.example/a.js"'), "loads https://cdn.example/a.js"),
-    (swap('src="a.js"', 'src="//cdn.example/a.js"'), "loads //cdn.example/a.js"),
-    (swap('href="site.css"', 'href="https://fonts.example/x"'), "loads https://fonts.example/x"),
-    (swap("<h1", '<img srcset="a.js 1x, https://e.example/i.png 2x"><h1'), "loads https://e.example/i.png"),
-    (swap("<h1", '<p style="background:url(https://e.example/i)"></p><h1'), "loads https://e.example/i"),
-    (swap("<h1", "<style>@import 'https://e.example/c';</style><h1"), "loads https://e.example/c"),
-    (swap("<h1", '<pre class="mermaid"></pre><h1'), "the theme would fetch diagrams"),
-    (swap("url(data:image/png;base64,AA)", "url('https://e.example/f.woff2')", "site.css"), "loads https://e.example/f"),
-    (swap("let a = 1", 'fetch("https://e.example/d")', "a.js"), "imports https://e.example/d"),
-    (swap('src="a.js"', 'src="b.js"'), "b.js does not exist"),
-    (swap("other.html#there", "gone.html"), "gone.html does not exist"),
-    (swap("other.html#there", "other.html#nowhere"), "no such anchor"),
-    (swap("return 1", "return 2"), "shows code.py f as it is not"),
-    (swap(">T<", ">{{ code(1) }}<"), "still has {{ code(1) }}"),
-    (swap(">T<", ">\\(p\\)<"), "still has \\(p"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (swap('src="a.js"', 'src="https://cdn.example/a.js"'), "loads https://cdn.example/a.js"),
+        (swap('src="a.js"', 'src="//cdn.example/a.js"'), "loads //cdn.example/a.js"),
+        (
+            swap('href="site.css"', 'href="https://fonts.example/x"'),
+            "loads https://fonts.example/x",
+        ),
+        (
+            swap("<h1", '<img srcset="a.js 1x, https://e.example/i.png 2x"><h1'),
+            "loads https://e.example/i.png",
+        ),
+        (
+            swap("<h1", '<p style="background:url(https://e.example/i)"></p><h1'),
+            "loads https://e.example/i",
+        ),
+        (
+            swap("<h1", "<style>@import 'https://e.example/c';</style><h1"),
+            "loads https://e.example/c",
+        ),
+        (swap("<h1", '<pre class="mermaid"></pre><h1'), "the theme would fetch diagrams"),
+        (
+            swap("url(data:image/png;base64,AA)", "url('https://e.example/f.woff2')", "site.css"),
+            "loads https://e.example/f",
+        ),
+        (swap("let a = 1", 'fetch("https://e.example/d")', "a.js"), "imports https://e.example/d"),
+        (swap('src="a.js"', 'src="b.js"'), "b.js does not exist"),
+        (swap("other.html#there", "gone.html"), "gone.html does not exist"),
+        (swap("other.html#there", "other.html#nowhere"), "no such anchor"),
+        (swap("return 1", "return 2"), "shows code.py f as it is not"),
+        (swap(">T<", ">{{ code(1) }}<"), "still has {{ code(1) }}"),
+        (swap(">T<", ">\\(p\\)<"), "still has \\(p"),
+    ],
+)
 def test_each_fault_is_found(site: Path, change: Callable[[Path], None], said: str) -> None:
     change(site)
     assert [line for line in found(site) if said in line], found(site)
@@ -70,7 +97,11 @@ def test_each_fault_is_found(site: Path, change: Callable[[Path], None], said: s
 
 @pytest.mark.parametrize("gone", ["def g():\n    return 1\n", None])
 def test_shown_code_that_is_gone_has_drifted(site: Path, gone: str | None) -> None:
-    (site.parent / "code.py").unlink() if gone is None else (site.parent / "code.py").write_text(gone)
+    (
+        (site.parent / "code.py").unlink()
+        if gone is None
+        else (site.parent / "code.py").write_text(gone)
+    )
     assert found(site) == ["index.html: shows code.py f as it is not"]
 
 
@@ -81,17 +112,19 @@ def room(name: str, path: str) -> Shown:
 
 
 def test_missing_rooms_and_files_are_named(tmp_path: Path) -> None:
-    (tmp_path / "reference" / "verify").mkdir(parents=True)
-    (tmp_path / "reference" / "verify" / "__init__.py").write_text("")
-    (tmp_path / "reference" / "verify" / "greedy.py").write_text('"""Greedy."""\n')
-    path = "reference/verify/greedy.py"
+    (tmp_path / "reference" / "specref" / "verify").mkdir(parents=True)
+    (tmp_path / "reference" / "specref" / "verify" / "__init__.py").write_text("")
+    (tmp_path / "reference" / "specref" / "verify" / "greedy.py").write_text('"""Greedy."""\n')
+    path = "reference/specref/verify/greedy.py"
     source = Shown(f"source/{path}.html")
     good = {page.page: page for page in (room("verify", path), source)}
     assert list(check.missing(good, tmp_path)) == []
-    assert "has no page" in " ".join(check.missing({"rooms/verify.html": room("verify", path)}, tmp_path))
+    assert "has no page" in " ".join(
+        check.missing({"rooms/verify.html": room("verify", path)}, tmp_path)
+    )
     assert "is missing" in " ".join(check.missing({source.page: source}, tmp_path))
-    foreign = good | {"rooms/verify.html": room("verify", "reference/probs.py")}
-    assert "shows no code of reference/verify" in " ".join(check.missing(foreign, tmp_path))
+    foreign = good | {"rooms/verify.html": room("verify", "reference/specref/probs.py")}
+    assert "shows no code of reference/specref/verify" in " ".join(check.missing(foreign, tmp_path))
 
 
 def test_an_empty_folder_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +135,8 @@ def test_an_empty_folder_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_search_needs_its_index_and_its_shim(site: Path) -> None:
     assert len(list(check.searchable(site))) == 2
     (site / "search").mkdir()
-    (site / "search" / "search_index.js").write_text('var __index = {"docs": [{"location": "rooms/verify.html"}]}')
+    (site / "search" / "search_index.js").write_text(
+        'var __index = {"docs": [{"location": "rooms/verify.html"}]}'
+    )
     swap('src="a.js"', 'src="assets/iframe-worker.js"')(site)
     assert list(check.searchable(site)) == []

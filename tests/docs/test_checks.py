@@ -1,7 +1,8 @@
 """The page of checks has all of them, each under its id, and each asks something."""
 
+from specref.judge.suite import CHECKS
+
 from docs.hooks import checks
-from reference.conformance.suite import CHECKS
 
 
 def test_every_check_has_its_place() -> None:

@@ -24,8 +24,10 @@ def test_other_calls_are_refused(call: str) -> None:
 
 
 def test_formulas_are_converted_with_their_display() -> None:
-    page = ('<p><span class="arithmatex">\\(a &lt; b\\)</span></p>'
-            '<div class="arithmatex">\\[\n\\frac{p}{q}\n\\]</div>')
+    page = (
+        '<p><span class="arithmatex">\\(a &lt; b\\)</span></p>'
+        '<div class="arithmatex">\\[\n\\frac{p}{q}\n\\]</div>'
+    )
     asked: list[tuple[str, str]] = []
 
     def convert(tex: str, display: str) -> str:
@@ -65,33 +67,94 @@ def test_a_bad_glossary_is_refused(tmp_path: Path, text: str) -> None:
 
 
 BENCH: dict[str, Any] = {
-    "command": "bench", "commit": "0123456789abcdef", "machine": {"cpu": "a cpu", "gpu": None, "threads": 1},
-    "versions": {"python": "3.11"}, "speedup": {"sampled": 1.25, "sampled_bf16": 1.5, "greedy": 1.75},
-    "interval": {"sampled": [1.0, 1.5]}, "share_of_prediction": 0.875, "verify_curve": {"1": 1.0, "2": 1.125},
-    "vs_transformers": {"plain": 1.5, "speculative": 1.25}, "drafter": "mtp", "gamma": 1,
-    "drafters": {"mtp": {"cost": 0.25, "nodes": 1.0}, "bf16 weights": {"cost": 0.25, "nodes": 2.0}}, "bf16": "bf16 weights",
+    "command": "bench",
+    "commit": "0123456789abcdef",
+    "machine": {"cpu": "a cpu", "gpu": None, "threads": 1},
+    "versions": {"python": "3.11"},
+    "speedup": {"sampled": 1.25, "sampled_bf16": 1.5, "greedy": 1.75},
+    "interval": {"sampled": [1.0, 1.5]},
+    "share_of_prediction": 0.875,
+    "verify_curve": {"1": 1.0, "2": 1.125},
+    "vs_transformers": {"plain": 1.5, "speculative": 1.25},
+    "drafter": "mtp",
+    "gamma": 1,
+    "drafters": {"mtp": {"cost": 0.25, "nodes": 1.0}, "bf16 weights": {"cost": 0.25, "nodes": 2.0}},
+    "bf16": "bf16 weights",
     "tokens_per_step": {"sampled": 1.75, "sampled_bf16": 1.5},
-    "verify_curve_bf16": {"1": 1.25, "2": 1.375}, "at_most": {"sampled": 1.625, "sampled_bf16": 1.0},
+    "verify_curve_bf16": {"1": 1.25, "2": 1.375},
+    "at_most": {"sampled": 1.625, "sampled_bf16": 1.0},
     "block": {"float32 1": {"norms": 1.0, "all": 1.0}, "bfloat16 1": {"norms": 1.5, "all": 1.5}},
-    "widths": {"128": {"float32 1": 1.0, "bfloat16 1": 1.5}, "256": {"float32 1": 1.0, "bfloat16 1": 1.25}}}
+    "widths": {
+        "128": {"float32 1": 1.0, "bfloat16 1": 1.5},
+        "256": {"float32 1": 1.0, "bfloat16 1": 1.25},
+    },
+}
 ZOO: dict[str, Any] = {
-    "command": "zoo", "commit": None, "machine": {"cpu": "a cpu", "gpu": None}, "versions": {}, "bugs": 3, "killed": 2,
-    "controls": 4, "false_alarms": 1, "control_runs": 4000, "complete": False,
-    "by_tv": [{"tv": ".1 and more", "bugs": 3, "killed": 2}, {"tv": "no law", "bugs": 0, "killed": 0}],
-    "seconds": {"median": 0.5, "p95": 2.0}, "survivors": ["always-accept"],
-    "bug_table": [{"name": "tiny", "symptom": "a|b <c>", "source": "x #1", "caught_by": "rule.joint", "caught": True,
-                   "tv": 0.00001, "seconds": 0.5},
-                  {"name": "loose", "symptom": "s", "source": "y", "caught_by": "rule.joint", "caught": False, "tv": 0.25,
-                   "seconds": 30.04}],
-    "control_table": [{"name": "sampler match", "why": "draws from p", "convicted_by": {}, "seeds": 4000}]}
+    "command": "zoo",
+    "commit": None,
+    "machine": {"cpu": "a cpu", "gpu": None},
+    "versions": {},
+    "bugs": 3,
+    "killed": 2,
+    "controls": 4,
+    "false_alarms": 1,
+    "control_runs": 4000,
+    "complete": False,
+    "by_tv": [
+        {"tv": ".1 and more", "bugs": 3, "killed": 2},
+        {"tv": "no distribution", "bugs": 0, "killed": 0},
+    ],
+    "seconds": {"median": 0.5, "p95": 2.0},
+    "survivors": ["always-accept"],
+    "bug_table": [
+        {
+            "name": "tiny",
+            "symptom": "a|b <c>",
+            "source": "x #1",
+            "caught_by": "rule.joint",
+            "caught": True,
+            "tv": 0.00001,
+            "seconds": 0.5,
+        },
+        {
+            "name": "loose",
+            "symptom": "s",
+            "source": "y",
+            "caught_by": "rule.joint",
+            "caught": False,
+            "tv": 0.25,
+            "seconds": 30.04,
+        },
+    ],
+    "control_table": [
+        {"name": "sampler match", "why": "draws from p", "convicted_by": {}, "seeds": 4000}
+    ],
+}
 
 
 MUTATION: dict[str, Any] = {
-    "command": "mutation", "commit": None, "machine": {"cpu": "a cpu"}, "versions": {}, "possible": 1200, "tried": 60,
-    "killed": 57, "files": [{"file": "law/a.py", "possible": 1100, "tried": 40, "killed": 39},
-                            {"file": "law/b.py", "possible": 100, "tried": 20, "killed": 18}],
-    "survivors": [{"file": "law/b.py", "line": 7, "was": "x = a | b", "becomes": "x = a & b", "why": "a is b"},
-                  {"file": "law/a.py", "line": 9, "was": "n > 0", "becomes": "n >= 0", "why": ""}]}
+    "command": "mutation",
+    "commit": None,
+    "machine": {"cpu": "a cpu"},
+    "versions": {},
+    "possible": 1200,
+    "tried": 60,
+    "killed": 57,
+    "files": [
+        {"file": "distribution/a.py", "possible": 1100, "tried": 40, "killed": 39},
+        {"file": "distribution/b.py", "possible": 100, "tried": 20, "killed": 18},
+    ],
+    "survivors": [
+        {
+            "file": "distribution/b.py",
+            "line": 7,
+            "was": "x = a | b",
+            "becomes": "x = a & b",
+            "why": "a is b",
+        },
+        {"file": "distribution/a.py", "line": 9, "was": "n > 0", "becomes": "n >= 0", "why": ""},
+    ],
+}
 
 
 def put(root: Path, command: str, content: str) -> None:
@@ -104,8 +167,14 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     put(tmp_path, "bench", json.dumps(BENCH))
     put(tmp_path, "zoo", json.dumps(ZOO))
     page = results.table(tmp_path, "bench")
-    for shown in ("| sampled | 1.25× | 1.00 to 1.50 |", "| sampled bf16 | 1.50× |", "88 %", "1.12", "0123456789ab",
-                  "a cpu"):
+    for shown in (
+        "| sampled | 1.25× | 1.00 to 1.50 |",
+        "| sampled bf16 | 1.50× |",
+        "88 %",
+        "1.12",
+        "0123456789ab",
+        "a cpu",
+    ):
         assert shown in page
     limits = results.table(tmp_path, "bench", "limits")
     assert "| float32 | 1.75 | 1.08 | 1.0 | 0.25 | 1.62× | 1.25× |" in limits
@@ -118,12 +187,16 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
     assert "| `loose` | s | y | **nothing** | 0.250 |" in bugs
     kills = results.table(tmp_path, "zoo", "by_tv")
     assert "| .1 and more | 3 | 2 |" in kills
-    assert "no law" not in kills
+    assert "no distribution" not in kills
     assert "median 0.50, 95 % within 2.00. 1 false alarms in 4,000 runs" in kills
-    assert "| sampler match | draws from p | nothing |" in results.table(tmp_path, "zoo", "controls")
+    assert "| sampler match | draws from p | nothing |" in results.table(
+        tmp_path, "zoo", "controls"
+    )
     put(tmp_path, "zoo --level engine", json.dumps(ZOO | {"command": "zoo --level engine"}))
     assert (tmp_path / "docs" / "results" / "zoo-engine.json").exists()
-    assert "| `loose` | s | **nothing** | 0.250 | 30.0 |" in results.table(tmp_path, "zoo --level engine", "seconds")
+    assert "| `loose` | s | **nothing** | 0.250 | 30.0 |" in results.table(
+        tmp_path, "zoo --level engine", "seconds"
+    )
     put(tmp_path, "zoo --level kernel", json.dumps(ZOO | {"command": "zoo --level kernel"}))
     runs = results.table(tmp_path, "zoo --level kernel", "runs")
     assert "| sampler match | 4,000 | 0 |" in runs
@@ -134,10 +207,12 @@ def test_results_come_from_the_file(tmp_path: Path) -> None:
 
 
 def test_mutants_are_counted_by_file_and_those_that_live_are_listed(tmp_path: Path) -> None:
-    assert "`python -m tests.mutation --json docs/results/mutation.json`" in results.table(tmp_path, "mutation")
+    assert "`python -m tests.mutation --json docs/results/mutation.json`" in results.table(
+        tmp_path, "mutation"
+    )
     put(tmp_path, "mutation", json.dumps(MUTATION))
     page = results.table(tmp_path, "mutation")
-    assert "| `law/a.py` | 1,100 | 40 | 39 | 97.5 % |" in page
+    assert "| `distribution/a.py` | 1,100 | 40 | 39 | 97.5 % |" in page
     assert "| **together** | 1,200 | 60 | 57 | 95.0 % |" in page
     assert "Written by `python -m tests.mutation`" in page
     left = results.table(tmp_path, "mutation", "left")
@@ -145,20 +220,26 @@ def test_mutants_are_counted_by_file_and_those_that_live_are_listed(tmp_path: Pa
     assert left.index("| `a.py` | `n > 0` → `n >= 0` | **none** |") < left.index("`b.py`")
 
 
-@pytest.mark.parametrize(("was", "becomes", "shown"), [
-    ("x = 1", "x = 2", "`x = 1` → `x = 2`"), ("n > 0", "n >= 0", "`n > 0` → `n >= 0`"),
-    ("while True:", "while False:", "`…ile True:` → `…ile False:`"), ("a + aa", "a + aaa", "`…+ aa` → `…+ aaa`"),
-    ("abcdefghij + klmnopqrst", "abcdefghij - klmnopqrst", "`…hij + klm…` → `…hij - klm…`"),
-    ("a <= bcdef", "a < bcdef", "`a <= bcd…` → `a < bcd…`")])
+@pytest.mark.parametrize(
+    ("was", "becomes", "shown"),
+    [
+        ("x = 1", "x = 2", "`x = 1` → `x = 2`"),
+        ("n > 0", "n >= 0", "`n > 0` → `n >= 0`"),
+        ("while True:", "while False:", "`…ile True:` → `…ile False:`"),
+        ("a + aa", "a + aaa", "`…+ aa` → `…+ aaa`"),
+        ("abcdefghij + klmnopqrst", "abcdefghij - klmnopqrst", "`…hij + klm…` → `…hij - klm…`"),
+        ("a <= bcdef", "a < bcdef", "`a <= bcd…` → `a < bcd…`"),
+    ],
+)
 def test_an_edit_is_shown_by_what_differs(was: str, becomes: str, shown: str) -> None:
     assert results.edit(was, becomes, 4) == shown
 
 
 def test_a_missing_result_names_its_command(tmp_path: Path) -> None:
     line = results.table(tmp_path, "bench")
-    assert "specdec bench --json docs/results/bench.json" in line
+    assert "specref bench --json docs/results/bench.json" in line
     assert "\n" not in line
-    assert "specdec zoo" in results.number(tmp_path, "zoo", "bugs")
+    assert "specref zoo" in results.number(tmp_path, "zoo", "bugs")
 
 
 @pytest.mark.parametrize("content", ["{", json.dumps({"command": "zoo"})])
@@ -197,8 +278,13 @@ def test_every_example_of_the_pages_and_the_readme_runs() -> None:
 
 def test_commands_that_nobody_could_give(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text("demo: x\n\techo\n")
-    page = ("```sh\nmake demo  # fine\nmake cake\nspecdec train target --out x\nspecdec train target\n"
-            "specdec bench --no-such-option 1\n```\n")
+    page = (
+        "```sh\nmake demo  # fine\nmake cake\nspecref train target --out x\nspecref train target\n"
+        "specref bench --no-such-option 1\n```\n"
+    )
     wrong = fences.impossible(page, tmp_path / "Makefile")
-    assert [line.split(":")[0] for line in wrong] == ["make cake", "specdec train target",
-                                                       "specdec bench --no-such-option 1"]
+    assert [line.split(":")[0] for line in wrong] == [
+        "make cake",
+        "specref train target",
+        "specref bench --no-such-option 1",
+    ]

@@ -37,12 +37,15 @@ class Thing:
 '''
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    ("LIMIT", "# why the limit\nLIMIT: int = 3\n"),
-    ("NAMES", 'NAMES = ("a",)\n'),
-    ("twice", "@decorated\n# a comment between\ndef twice(x):\n    return 2 * x\n"),
-    ("Thing.half", '# above the method\n@property\ndef half(self):\n    return "```"\n'),
-])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("LIMIT", "# why the limit\nLIMIT: int = 3\n"),
+        ("NAMES", 'NAMES = ("a",)\n'),
+        ("twice", "@decorated\n# a comment between\ndef twice(x):\n    return 2 * x\n"),
+        ("Thing.half", '# above the method\n@property\ndef half(self):\n    return "```"\n'),
+    ],
+)
 def test_extract(name: str, expected: str) -> None:
     assert source.extract(TEXT, name) == expected
 
@@ -69,7 +72,10 @@ def test_block_holds_the_real_code_and_survives_backticks(tmp_path: Path) -> Non
 
 def test_summary_is_the_first_sentence() -> None:
     assert source.summary(TEXT) == "Says what it is."
-    assert source.summary('"""As in Stern et al. 2018, at first."""') == "As in Stern et al. 2018, at first."
+    assert (
+        source.summary('"""As in Stern et al. 2018, at first."""')
+        == "As in Stern et al. 2018, at first."
+    )
     assert source.summary('"""The order:\n\n    a -> b\n"""') == "The order."
 
 
@@ -96,19 +102,43 @@ def test_every_included_name_is_in_the_source_now() -> None:
 
 def test_rooms_and_pages_cover_the_reference() -> None:
     rooms = generated.rooms(ROOT)
-    assert {"types", "probs", "chance", "decode", "verify", "draft", "model", "law", "measure", "cli"} <= rooms.keys()
+    assert {
+        "data",
+        "probs",
+        "chance",
+        "decode",
+        "verify",
+        "draft",
+        "model",
+        "exact",
+        "stats",
+        "measure",
+        "cli",
+    } <= rooms.keys()
     api = generated.api_pages(ROOT)
     for path in (path for paths in rooms.values() for path in paths):
         assert f"source/{path}.md" in generated.source_pages(ROOT)
         assert any(f"::: {generated.module(path)}\n" in page + "\n" for page in api.values()), path
-        assert (ROOT / "docs" / "pages" / "rooms" / f"{Path(path).parts[1].removesuffix('.py')}.md").exists(), path
+        assert (
+            ROOT / "docs" / "pages" / "rooms" / f"{Path(path).parts[2].removesuffix('.py')}.md"
+        ).exists(), path
 
 
 def test_links_of_the_proofs_lead_to_pages_or_nowhere() -> None:
-    text = "[a](../exact/step.py) [b](../coq/gone.v#x) [c](other.md#t1) [d](https://example.org/x) ![e](p.svg)"
-    page, sources, known = "proofs/written/one.md", {"proofs/exact/step.py"}, {"proofs/written/other.md"}
-    assert generated.relink(text, page, sources, known) == (
-        "[a](../../source/proofs/exact/step.py.md) b [c](other.md#t1) [d](https://example.org/x) ![e](p.svg)")
+    text = (
+        "[a](../exact/step.py) [b](../coq/gone.v#x) [c](other.md#t1) [d](https://example.org/x)"
+        " ![e](p.svg)"
+    )
+    page, sources, known = (
+        "proofs/written/one.md",
+        {"proofs/exact/step.py"},
+        {"proofs/written/other.md"},
+    )
+    assert (
+        generated.relink(text, page, sources, known)
+        == "[a](../../source/proofs/exact/step.py.md) b [c](other.md#t1) [d](https://example.org/x)"
+        " ![e](p.svg)"
+    )
 
 
 def test_proofs_are_listed_as_they_are(tmp_path: Path) -> None:
@@ -117,7 +147,15 @@ def test_proofs_are_listed_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "proofs" / "written" / "t1.md").write_text("# One step is lossless\n\nText.\n")
     (tmp_path / "proofs" / "written" / "t2.md").write_text("# Two\n")
     (tmp_path / "proofs" / "written" / "a.md").write_text("# Not named\n")
-    (tmp_path / "proofs" / "README.md").write_text("# All proofs\n[two](written/t2.md) before [one](written/t1.md)\n")
+    (tmp_path / "proofs" / "README.md").write_text(
+        "# All proofs\n[two](written/t2.md) before [one](written/t1.md)\n"
+    )
     written = ["proofs/written/t2.md", "proofs/written/t1.md", "proofs/written/a.md"]
-    assert generated.proof_files(tmp_path) == ["proofs/README.md", *written], "in the order of the README"
-    assert generated.proofs(tmp_path).splitlines()[1] == "- [One step is lossless](proofs/written/t1.md)"
+    assert generated.proof_files(tmp_path) == [
+        "proofs/README.md",
+        *written,
+    ], "in the order of the README"
+    assert (
+        generated.proofs(tmp_path).splitlines()[1]
+        == "- [One step is lossless](proofs/written/t1.md)"
+    )

@@ -1,24 +1,26 @@
-"""A model that drafts says the law it drew from, and its cache is right after whatever became of its draft.
+"""A model that drafts says the distribution it drew from, and its cache is right after whatever
+became of its draft.
 
-Protects: q (temperature, filters and penalties included), the catch-up of the cache after acceptance, rejection and
-cycles without a draft, ragged budgets, rows that leave, the end of the draft's own context, one shared vocabulary.
+Protects: q (temperature, filters and penalties included), the catch-up of the cache after
+acceptance, rejection and cycles without a draft, ragged budgets, rows that leave, the end of the
+draft's own context, one shared vocabulary.
 """
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from specref.chance import Streams
+from specref.data import SamplingParams, SpecrefError, Verdict
+from specref.decode import generate
+from specref.draft.base import Text
+from specref.draft.early_exit import EarlyExitDrafter
+from specref.draft.model import ModelDrafter
+from specref.exact.enumerate import distributions
+from specref.model.transformer import Transformer
+from specref.probs import history, probs
+from specref.verify import RULES
 
-from reference.chance import Streams
-from reference.decode import generate
-from reference.draft.base import Text
-from reference.draft.early_exit import EarlyExitDrafter
-from reference.draft.model import ModelDrafter
-from reference.law.enumerate import laws
-from reference.model.transformer import Transformer
-from reference.probs import history, probs
-from reference.types import SamplingParams, SpecdecError, Verdict
-from reference.verify import RULES
 from tests.stub import DEVICES, own_logits, tiny
 
 SMALL = tiny(vocabulary=4, layers=2)
@@ -31,14 +33,18 @@ PARAMS = {
     "top-k": SamplingParams(top_k=2),
     "top-p": SamplingParams(top_p=0.7),
     "min-p": SamplingParams(min_p=0.3),
-    "penalties": SamplingParams(repetition_penalty=1.7, presence_penalty=0.4, frequency_penalty=0.3),
+    "penalties": SamplingParams(
+        repetition_penalty=1.7, presence_penalty=0.4, frequency_penalty=0.3
+    ),
     "bias": SamplingParams(logit_bias={0: -torch.inf, 2: 1.0}),
     "late stop": SamplingParams(min_tokens=3, stop_ids=(1,)),
 }
 
 
-def own_law(model: Transformer, text: list[int], prompt: int, params: SamplingParams) -> torch.Tensor:
-    """[V]: the law after `text`, from scratch."""
+def own_distribution(
+    model: Transformer, text: list[int], prompt: int, params: SamplingParams
+) -> torch.Tensor:
+    """[V]: the distribution after `text`, from scratch."""
     vocabulary = model.config.vocab_size
     past = history([text], [prompt], vocabulary, device=model.device)
     return probs(own_logits(model, text)[None, None], [params], past)[0, 0]
@@ -46,12 +52,17 @@ def own_law(model: Transformer, text: list[int], prompt: int, params: SamplingPa
 
 @pytest.mark.parametrize("params", PARAMS)
 @pytest.mark.parametrize("drafter", DRAFTERS)
-def test_the_reported_q_is_the_law_that_the_tokens_were_drawn_from(drafter, params):
+def test_the_reported_q_is_the_distribution_that_the_tokens_were_drawn_from(drafter, params):
     texts, prompts, budget = [[3, 1, 0, 2], [2], [1, 1, 3]], [2, 1, 3], torch.tensor([3, 2, 0])
     reported: list[dict[tuple[int, ...], float]] = [{}, {}, {}]
 
     def program(chance, root):
-        text = Text([list(texts[i]) for i in root], [prompts[i] for i in root], [PARAMS[params]] * len(root), 4)
+        text = Text(
+            [list(texts[i]) for i in root],
+            [prompts[i] for i in root],
+            [PARAMS[params]] * len(root),
+            4,
+        )
         player = DRAFTERS[drafter]()
         player.begin(text, 16)
         draft = player.propose(text, budget[root], chance)
@@ -63,17 +74,21 @@ def test_the_reported_q_is_the_law_that_the_tokens_were_drawn_from(drafter, para
             outcomes.append(tokens)
         return outcomes
 
-    for row, drawn in enumerate(laws(program, 3)):
+    for row, drawn in enumerate(distributions(program, 3)):
         assert drawn == pytest.approx(reported[row], abs=1e-12)
         assert sum(drawn.values()) == pytest.approx(1, abs=1e-12)
 
 
 @st.composite
 def lives(draw):
-    """What may become of three rows over several cycles: budgets, tokens kept, the next token, who leaves."""
+    """What may become of three rows over several cycles: budgets, tokens kept, the next token, who
+    leaves.
+    """
     number = st.integers(0, 4)
     cycle = st.tuples(*[st.tuples(number, number, st.integers(0, 10), st.integers(0, 9))] * 3)
-    return draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)), draw(st.lists(cycle, min_size=1, max_size=5))
+    return draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)), draw(
+        st.lists(cycle, min_size=1, max_size=5)
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -82,9 +97,17 @@ def lives(draw):
 def test_q_is_that_of_the_text_whatever_became_of_the_drafts_before(device, life):
     starts, story = life
     params = SamplingParams(temperature=0.8, repetition_penalty=1.3)
-    text = Text([[(3 * i + row) % 11 for i in range(length)] for row, length in enumerate(starts)], starts, [params] * 3, 11)
+    text = Text(
+        [[(3 * i + row) % 11 for i in range(length)] for row, length in enumerate(starts)],
+        starts,
+        [params] * 3,
+        11,
+    )
     drafter, chance, alive = ModelDrafter(MODELS[device]), Streams([1, 2, 3]), [0, 1, 2]
-    ends = [length + sum(min(cycle[row][:2]) + 1 for cycle in story) for row, length in enumerate(starts)]
+    ends = [
+        length + sum(min(cycle[row][:2]) + 1 for cycle in story)
+        for row, length in enumerate(starts)
+    ]
     drafter.begin(text, max(ends) + 5)
     for cycle in story:
         budget = torch.tensor([cycle[row][0] for row in alive])
@@ -93,12 +116,16 @@ def test_q_is_that_of_the_text_whatever_became_of_the_drafts_before(device, life
         for row, count in enumerate(budget.tolist()):
             drafted = draft.tokens[row].tolist()
             for i in range(count):
-                wanted = own_law(MODELS[device], text.tokens[row] + drafted[:i], text.prompts[row], params)
+                wanted = own_distribution(
+                    MODELS[device], text.tokens[row] + drafted[:i], text.prompts[row], params
+                )
                 torch.testing.assert_close(draft.q[row, i], wanted, rtol=0, atol=1e-10)
-        kept = torch.tensor([min(cycle[row][1], count) for row, count in zip(alive, budget.tolist(), strict=True)])
+        kept = torch.tensor(
+            [min(cycle[row][1], count) for row, count in zip(alive, budget.tolist(), strict=True)]
+        )
         drafter.commit(kept)
         for row, number in enumerate(alive):
-            text.tokens[row] += [*draft.tokens[row, :kept[row]].tolist(), cycle[number][2]]
+            text.tokens[row] += [*draft.tokens[row, : kept[row]].tolist(), cycle[number][2]]
         going = [row for row, number in enumerate(alive) if cycle[number][3] or row == 0]
         if len(going) < len(alive):
             alive = [alive[row] for row in going]
@@ -119,11 +146,13 @@ def test_a_row_that_fell_far_behind_catches_up_beside_one_that_did_not():
         for tokens in text.tokens:
             tokens.append(7)
     for row in range(2):
-        wanted = own_law(model, before[row], text.prompts[row], SamplingParams())
+        wanted = own_distribution(model, before[row], text.prompts[row], SamplingParams())
         torch.testing.assert_close(draft.q[row, 0], wanted, rtol=0, atol=1e-10)
 
 
-@given(st.lists(st.sampled_from(["all", "empty", 0, 1, 2]), min_size=1, max_size=5), st.integers(0, 9))
+@given(
+    st.lists(st.sampled_from(["all", "empty", 0, 1, 2]), min_size=1, max_size=5), st.integers(0, 9)
+)
 def test_a_target_that_drafts_for_itself_is_always_accepted(schedule, seed):
     """Also right after a cycle that was cut at 0, 1 or 2 tokens, or that had no draft."""
     target, turn = MODELS["cpu"], []
@@ -150,15 +179,17 @@ def test_a_target_that_drafts_for_itself_is_always_accepted(schedule, seed):
 @pytest.mark.parametrize("rule", ["rejection", "block", "greedy"])
 def test_a_draft_that_is_the_target_is_accepted_to_the_last_token(rule):
     params = SamplingParams(temperature=0 if rule == "greedy" else 1, seed=3, max_new_tokens=25)
-    for done in generate(MODELS["cpu"], ModelDrafter(MODELS["cpu"]), RULES[rule], [[1, 2], [3]], params, gamma=4):
+    for done in generate(
+        MODELS["cpu"], ModelDrafter(MODELS["cpu"]), RULES[rule], [[1, 2], [3]], params, gamma=4
+    ):
         assert done.accepted == done.drafted == 20
         assert done.target_steps == 5
 
 
 def test_a_draft_with_another_vocabulary_is_refused():
-    with pytest.raises(SpecdecError, match="the draft has 4 tokens and the target 11"):
+    with pytest.raises(SpecrefError, match="the draft has 4 tokens and the target 11"):
         generate(MODELS["cpu"], ModelDrafter(SMALL), RULES["rejection"], [[1]], SamplingParams())
-    with pytest.raises(SpecdecError, match="the draft has 11 tokens and the target 4"):
+    with pytest.raises(SpecrefError, match="the draft has 11 tokens and the target 4"):
         generate(SMALL, ModelDrafter(MODELS["cpu"]), RULES["rejection"], [[1]], SamplingParams())
 
 
@@ -171,11 +202,21 @@ def test_where_the_drafts_own_context_ends_the_target_goes_on_alone():
             lengths[number].append(int(cycle.draft.lengths[row]))
 
     params = SamplingParams(temperature=0, max_new_tokens=30)
-    with_draft = generate(target, ModelDrafter(draft), RULES["greedy"], [[1] * 9, [2] * 20], params, gamma=5, watch=watch)
+    with_draft = generate(
+        target,
+        ModelDrafter(draft),
+        RULES["greedy"],
+        [[1] * 9, [2] * 20],
+        params,
+        gamma=5,
+        watch=watch,
+    )
     assert lengths[0][0] == 3, "9 tokens of 12 are taken"
     assert lengths[0][-1] == 0
     assert set(lengths[1]) == {0}
     for prompt, done in zip([[1] * 9, [2] * 20], with_draft, strict=True):
-        alone = generate(target, ModelDrafter(target), RULES["greedy"], [prompt], params, gamma=0)[0]
+        alone = generate(target, ModelDrafter(target), RULES["greedy"], [prompt], params, gamma=0)[
+            0
+        ]
         assert done.tokens == alone.tokens
         assert len(done.tokens) == 30

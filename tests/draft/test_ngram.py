@@ -1,17 +1,18 @@
-"""The n-gram drafter proposes what followed the latest earlier occurrence of the last tokens, the longest n-gram first.
+"""The n-gram drafter proposes what followed the latest earlier occurrence of the last tokens, the
+longest n-gram first.
 
-Protects: the index that grows with the text against a search of the whole text, budgets, rows that leave.
+Protects: the index that grows with the text against a search of the whole text, budgets, rows that
+leave.
 """
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from reference.chance import Injected
-from reference.draft.base import Text
-from reference.draft.ngram import NGramDrafter
-from reference.types import SamplingParams, SpecdecError
+from specref.chance import Injected
+from specref.data import SamplingParams, SpecrefError
+from specref.draft.base import Text
+from specref.draft.ngram import NGramDrafter
 
 NONE = Injected(torch.zeros(3, 0))  # a chance that has nothing to give: n-grams ask no questions
 
@@ -23,15 +24,18 @@ def text_of(rows: list[list[int]]) -> Text:
 def proposed(drafter: NGramDrafter, text: Text, budget: list[int]) -> list[list[int]]:
     draft = drafter.propose(text, torch.tensor(budget), NONE)
     assert draft.q is None
-    return [row[:count] for row, count in zip(draft.tokens.tolist(), draft.lengths.tolist(), strict=True)]
+    return [
+        row[:count]
+        for row, count in zip(draft.tokens.tolist(), draft.lengths.tolist(), strict=True)
+    ]
 
 
 def searched(text: list[int], longest: int, shortest: int, budget: int) -> list[int]:
     """The same by search: compare the last n tokens with every earlier place, latest first."""
     for n in range(longest, shortest - 1, -1):
         for end in range(len(text) - 1, n - 1, -1):
-            if text[end - n: end] == text[len(text) - n:]:
-                return text[end: end + max(0, budget)]
+            if text[end - n : end] == text[len(text) - n :]:
+                return text[end : end + max(0, budget)]
     return []
 
 
@@ -57,9 +61,12 @@ def test_nothing_is_proposed_without_a_match_or_a_budget():
     assert proposed(drafter, text, [4, 1, -1, 4]) == [[], [0], [], []]
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=3, max_size=3),
-       st.lists(st.tuples(*[st.lists(st.integers(0, 2), min_size=1, max_size=4)] * 3), max_size=5),
-       st.tuples(st.integers(1, 4), st.integers(1, 4)).map(sorted), st.integers(0, 6))
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=3, max_size=3),
+    st.lists(st.tuples(*[st.lists(st.integers(0, 2), min_size=1, max_size=4)] * 3), max_size=5),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)).map(sorted),
+    st.integers(0, 6),
+)
 def test_the_index_finds_what_a_search_finds_while_the_text_grows(rows, growth, sizes, leaving):
     (shortest, longest), alive = sizes, [0, 1, 2]
     text = text_of([list(row) for row in rows])
@@ -69,8 +76,10 @@ def test_the_index_finds_what_a_search_finds_while_the_text_grows(rows, growth, 
         for row, number in enumerate(alive):
             text.tokens[row] += more[number]
         budget = [3, 0, 5][: len(alive)]
-        assert proposed(drafter, text, budget) == [searched(tokens, longest, shortest, most)
-                                                   for tokens, most in zip(text.tokens, budget, strict=True)]
+        assert proposed(drafter, text, budget) == [
+            searched(tokens, longest, shortest, most)
+            for tokens, most in zip(text.tokens, budget, strict=True)
+        ]
         drafter.commit(torch.zeros(len(alive), dtype=torch.int64))
         if turn == leaving and len(alive) == 3:
             alive = [2, 0]
@@ -80,5 +89,5 @@ def test_the_index_finds_what_a_search_finds_while_the_text_grows(rows, growth, 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (2, 0), (0, 0)])
 def test_sizes_that_make_no_sense_are_refused(sizes):
-    with pytest.raises(SpecdecError, match="give 1 <= shortest <= longest"):
+    with pytest.raises(SpecrefError, match="give 1 <= shortest <= longest"):
         NGramDrafter(*sizes)

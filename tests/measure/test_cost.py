@@ -1,13 +1,15 @@
-"""The speed model is Leviathan et al.'s where its assumptions hold, and the rule's own law where they do not.
+"""The speed model is Leviathan et al.'s where its assumptions hold, and the rule's own distribution
+where they do not.
 
-Protects: tokens per cycle, the cost of a cycle with a measured verify curve, the best draft length and break-even.
+Protects: tokens per cycle, the cost of a cycle with a measured verify curve, the best draft length
+and break-even.
 """
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from reference.measure.cost import (
+from specref.data import SpecrefError
+from specref.measure.cost import (
     best_gamma,
     break_even_alpha,
     cycle_cost,
@@ -16,9 +18,9 @@ from reference.measure.cost import (
     verify_steps,
     with_prefill,
 )
-from reference.types import SpecdecError
-from reference.verify import RULES
-from tests.laws import World, outcomes
+from specref.verify import RULES
+
+from tests.distributions import World, outcomes
 
 ALPHA, GAMMA = st.floats(0, 0.999), st.integers(0, 12)
 
@@ -29,17 +31,30 @@ def test_theorem_3_8_is_the_case_of_free_verification(alpha: float, gamma: int, 
     tokens = (1 - alpha ** (gamma + 1)) / (1 - alpha)
     assert expected_tokens(alpha, gamma) == pytest.approx(tokens)
     assert predicted_speedup(alpha, gamma, None, c) == pytest.approx(tokens / (gamma * c + 1))
-    assert predicted_speedup(alpha, gamma, [1.0] * (gamma + 1), c) == pytest.approx(tokens / (gamma * c + 1))
+    assert predicted_speedup(alpha, gamma, [1.0] * (gamma + 1), c) == pytest.approx(
+        tokens / (gamma * c + 1)
+    )
     assert expected_tokens([alpha] * (gamma + 2), gamma) == pytest.approx(tokens)
     assert expected_tokens(1.0, gamma) == gamma + 1
 
 
 def test_tokens_by_place_are_those_of_the_rule() -> None:
-    """A draft whose laws differ from place to place: the exact mean of emitted tokens, by enumeration of `rejection`."""
-    pools = [[([0.5, 0.5], [0.5, 0.5]), ([0.9, 0.1], [0.4, 0.6]), ([0.9, 0.1], [0.4, 0.6]),
-              *[([0.2, 0.8], [0.7, 0.3])] * 4]]
+    """A draft whose distributions differ from place to place: the exact mean of emitted tokens, by
+    enumeration of `rejection`.
+    """
+    pools = [
+        [
+            ([0.5, 0.5], [0.5, 0.5]),
+            ([0.9, 0.1], [0.4, 0.6]),
+            ([0.9, 0.1], [0.4, 0.6]),
+            *[([0.2, 0.8], [0.7, 0.3])] * 4,
+        ]
+    ]
     world = World(2, 2, [2], False, pools)
-    mean = sum(weight * len(emitted) for (emitted, _), weight in outcomes(world, RULES["rejection"])[0].items())  # type: ignore[misc]
+    mean = sum(
+        weight * len(emitted)
+        for (emitted, _), weight in outcomes(world, RULES["rejection"])[0].items()
+    )  # type: ignore[misc]
     assert mean == pytest.approx(expected_tokens([1.0, 0.5], 2), abs=1e-12)
 
 
@@ -47,7 +62,9 @@ def test_a_cycle_is_drafts_plus_one_forward_plus_overhead() -> None:
     steps = [1.0, 1.1, 1.2, 1.5]
     assert cycle_cost(3, steps, 0.1, 0.05) == pytest.approx(3 * 0.1 + 1.5 + 0.05)
     assert cycle_cost(0, steps) == 1.0
-    assert predicted_speedup([0.8, 0.5, 0.5], 3, steps, 0.1, 0.05) == pytest.approx((1 + 0.8 + 0.4 + 0.2) / 1.85)
+    assert predicted_speedup([0.8, 0.5, 0.5], 3, steps, 0.1, 0.05) == pytest.approx(
+        (1 + 0.8 + 0.4 + 0.2) / 1.85
+    )
 
 
 @given(alpha=ALPHA, c=st.floats(0.001, 0.5), slope=st.floats(0, 0.3))
@@ -84,7 +101,7 @@ def test_break_even_separates_gain_from_loss(gamma: int, c: float) -> None:
 def test_verify_steps_fill_a_measured_curve_with_straight_lines() -> None:
     assert verify_steps({1: 2.0, 5: 4.0, 3: 2.0}) == pytest.approx([1.0, 1.0, 1.0, 1.5, 2.0])
     for bad in ({}, {2: 1.0}, {1: 0.0}, {1: float("nan")}):
-        with pytest.raises(SpecdecError, match="verify curve is measured at"):
+        with pytest.raises(SpecrefError, match="verify curve is measured at"):
             verify_steps(bad)
 
 
@@ -92,14 +109,22 @@ def test_prefill_dilutes_the_speedup() -> None:
     assert with_prefill(2.0, 0.0) == 2.0
     assert with_prefill(2.0, 1.0) == 1.0
     assert with_prefill(2.0, 0.2, 1.5) == pytest.approx(1 / (0.3 + 0.4))
-    with pytest.raises(SpecdecError):
+    with pytest.raises(SpecrefError):
         with_prefill(2.0, 1.2)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: expected_tokens(0.5, -1), lambda: expected_tokens(1.5, 2), lambda: expected_tokens([0.5], 2),
-    lambda: expected_tokens(float("nan"), 1), lambda: cycle_cost(1, [1.0]), lambda: cycle_cost(1, c=-0.1),
-    lambda: cycle_cost(1, overhead=float("nan"))])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: expected_tokens(0.5, -1),
+        lambda: expected_tokens(1.5, 2),
+        lambda: expected_tokens([0.5], 2),
+        lambda: expected_tokens(float("nan"), 1),
+        lambda: cycle_cost(1, [1.0]),
+        lambda: cycle_cost(1, c=-0.1),
+        lambda: cycle_cost(1, overhead=float("nan")),
+    ],
+)
 def test_impossible_inputs_are_refused(call: object) -> None:
-    with pytest.raises(SpecdecError):
+    with pytest.raises(SpecrefError):
         call()  # type: ignore[operator]

@@ -1,4 +1,5 @@
-"""The frontier of typical acceptance: lossless at distance 0, lossy at a distance that two methods agree on.
+"""The frontier of typical acceptance: lossless at distance 0, lossy at a distance that two methods
+agree on.
 
 Protects: the exact TV of the toy, the closed form behind the estimate, the tokens a cycle.
 """
@@ -6,18 +7,17 @@ Protects: the exact TV of the toy, the closed form behind the estimate, the toke
 from itertools import pairwise
 
 import pytest
-
-from reference.decode import generate
-from reference.draft.medusa import MedusaDrafter, best_first
-from reference.draft.none import NoDrafter
-from reference.law.enumerate import laws, total_variation
-from reference.measure.frontier import contexts, exact_laws, exact_tv, point, toy
-from reference.types import SamplingParams
-from reference.verify import RULES, LossyTypical
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.draft.medusa import MedusaDrafter, best_first
+from specref.draft.none import NoDrafter
+from specref.exact.enumerate import distributions, total_variation
+from specref.measure.frontier import contexts, exact_distributions, exact_tv, point, toy
+from specref.verify import RULES, LossyTypical
 
 TARGET, HEADS = toy()
 PLACES = contexts(6, count=8)
-ALONE = exact_laws(RULES["rejection"], TARGET, NoDrafter(), PLACES)
+ALONE = exact_distributions(RULES["rejection"], TARGET, NoDrafter(), PLACES)
 
 
 def distance(rule):
@@ -28,8 +28,10 @@ def test_the_lossless_tree_rule_is_at_distance_0():
     assert distance(RULES["tree"]) < 1e-12
 
 
-def test_accepting_more_moves_the_law_further():
-    """From many contexts every step of the threshold shows: one context has only so many probabilities to cross."""
+def test_accepting_more_moves_the_distribution_further():
+    """From many contexts every step of the threshold shows: one context has only so many
+    probabilities to cross.
+    """
     distances = [distance(LossyTypical(epsilon, 10.0)) for epsilon in (0.6, 0.4, 0.2, 0.1, 0.02)]
     assert distances[0] > 0
     assert all(strict < loose for strict, loose in pairwise(distances))
@@ -37,36 +39,56 @@ def test_accepting_more_moves_the_law_further():
 
 def test_the_distance_is_the_mean_over_the_contexts():
     rule = LossyTypical(0.2, 1.0)
-    each = [exact_tv(rule, TARGET, HEADS, [place], [law]) for place, law in zip(PLACES, ALONE, strict=True)]
+    each = [
+        exact_tv(rule, TARGET, HEADS, [place], [distribution])
+        for place, distribution in zip(PLACES, ALONE, strict=True)
+    ]
     assert distance(rule) == pytest.approx(sum(each) / len(each), abs=1e-12)
     assert len({round(tv, 6) for tv in each}) > 2
 
 
 def test_the_estimate_of_the_first_token_is_the_enumerated_distance():
-    """From one context the estimate has no noise: its mean over first cycles is the exact TV of one token."""
+    """From one context the estimate has no noise: its mean over first cycles is the exact TV of one
+    token.
+    """
     rule = LossyTypical(0.3, 10.0)
     drafter = MedusaDrafter(HEADS, best_first(2, 2))
     seen = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]] * 5, 3, 0.0)
     assert seen.tokens_per_cycle >= 1
     first = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]], 1, 0.0)
     assert first.tv == 0, "with one token to go nothing is drafted, and nothing is lost"
-    # Two tokens: one guess is judged in the first cycle, from this one context. Its law is a point or p itself.
+    # Two tokens: one guess is judged in the first cycle, from this one context. Its distribution is
+    # a point or p itself.
     once = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]], 2, 0.0)
     cycles = round(2 / once.tokens_per_cycle)
     assert once.tv * cycles == pytest.approx(first_token_tv(rule, drafter), abs=1e-12)
 
 
 def first_token_tv(rule, drafter) -> float:
-    """TV between p and the law of the first of two tokens, enumerated."""
-    def law(rule, drafter):
+    """TV between p and the distribution of the first of two tokens, enumerated."""
+
+    def distribution(rule, drafter):
         def program(chance, root):
-            done = generate(TARGET, drafter, rule, [[1, 2, 3]] * len(root), SamplingParams(max_new_tokens=2), gamma=2,
-                            chance=chance)
+            done = generate(
+                TARGET,
+                drafter,
+                rule,
+                [[1, 2, 3]] * len(root),
+                SamplingParams(max_new_tokens=2),
+                gamma=2,
+                chance=chance,
+            )
             return [one.tokens[0] for one in done]
-        return laws(program, 1)[0]
-    return total_variation(law(rule, drafter), law(RULES["rejection"], NoDrafter()))
+
+        return distributions(program, 1)[0]
+
+    return total_variation(
+        distribution(rule, drafter), distribution(RULES["rejection"], NoDrafter())
+    )
 
 
 def test_the_tree_rule_is_reported_without_distance():
-    seen = point(RULES["tree"], 0, 0, TARGET, MedusaDrafter(HEADS, best_first(2, 2)), 2, [[1, 2, 3]], 8, 0.0)
+    seen = point(
+        RULES["tree"], 0, 0, TARGET, MedusaDrafter(HEADS, best_first(2, 2)), 2, [[1, 2, 3]], 8, 0.0
+    )
     assert seen.tv == seen.error == 0

@@ -1,15 +1,17 @@
-"""A forward over a cache is the forward from scratch, however the text is cut and however long its neighbours are.
+"""A forward over a cache is the forward from scratch, however the text is cut and however long its
+neighbours are.
 
-Protects: positions, slots and masks of ragged rows, the copy of rows, trim, and the error when the room ends.
+Protects: positions, slots and masks of ragged rows, the copy of rows, trim, and the error when the
+room ends.
 """
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from specref.data import SpecrefError
+from specref.model.cache import Cache
 
-from reference.model.cache import Cache
-from reference.types import SpecdecError
 from tests.stub import DEVICES, own_logits, tiny
 
 MODELS = {device: tiny(device=device) for device in DEVICES}
@@ -23,7 +25,13 @@ def tokens_of(seed: int, count: int) -> list[int]:
 def feedings(draw):
     """Several forwards: how many tokens each row gains in each; 0 is a row that only looks on."""
     rows = draw(st.integers(1, 4))
-    return draw(st.lists(st.lists(st.integers(0, 4), min_size=rows, max_size=rows).filter(any), min_size=1, max_size=5))
+    return draw(
+        st.lists(
+            st.lists(st.integers(0, 4), min_size=rows, max_size=rows).filter(any),
+            min_size=1,
+            max_size=5,
+        )
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -31,12 +39,16 @@ def feedings(draw):
 @torch.inference_mode()
 def test_a_text_fed_in_pieces_gives_the_logits_of_the_whole(device, counts, seed):
     model = MODELS[device]
-    texts = [tokens_of(seed + row, sum(step[row] for step in counts)) for row in range(len(counts[0]))]
+    texts = [
+        tokens_of(seed + row, sum(step[row] for step in counts)) for row in range(len(counts[0]))
+    ]
     cache = model.new_cache(len(texts), 24)
     for step in counts:
         had = cache.lengths.tolist()
-        pieces = [text[at: at + n] for text, at, n in zip(texts, had, step, strict=True)]
-        padded = torch.tensor([piece + [7] * (max(step) - len(piece)) for piece in pieces], device=device)
+        pieces = [text[at : at + n] for text, at, n in zip(texts, had, step, strict=True)]
+        padded = torch.tensor(
+            [piece + [7] * (max(step) - len(piece)) for piece in pieces], device=device
+        )
         logits = model(padded, cache).logits
         cache.lengths += torch.tensor(step)
         for row, (text, at, n) in enumerate(zip(texts, had, step, strict=True)):
@@ -82,7 +94,9 @@ def test_the_last_slot_can_be_used_and_one_more_is_an_error():
     cache = model.new_cache(2, 8)
     cache.lengths = torch.tensor([3, 6])
     model(torch.zeros(2, 2, dtype=torch.int64), cache)
-    with pytest.raises(SpecdecError, match="the cache holds 8 tokens and this step needs 9: make it larger"):
+    with pytest.raises(
+        SpecrefError, match="the cache holds 8 tokens and this step needs 9: make it larger"
+    ):
         model(torch.zeros(2, 3, dtype=torch.int64), cache)
 
 

@@ -1,6 +1,8 @@
-"""The toy models learn from the standard library's sources, never from the held-out files, and are measured on those.
+"""The toy models learn from the standard library's sources, never from the held-out files, and are
+measured on those.
 
-Protects: the held-out files, the bytes between documents, and every figure that is quoted for a trained model.
+Protects: the held-out files, the bytes between documents, and every figure that is quoted for a
+trained model.
 """
 
 import math
@@ -9,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from specref.data import SpecrefError
+from specref.train import distillation as distil
+from specref.train import loop as train
+from specref.train.corpus import HELD_OUT, corpus, held_out, held_out_rows, standard_library
 
-from reference.model import distil, train
-from reference.model.corpus import HELD_OUT, corpus, held_out, held_out_rows, standard_library
-from reference.types import SpecdecError
 from tests.stub import tiny
 
 
@@ -29,7 +32,7 @@ def test_the_standard_library_has_every_held_out_file_and_none_is_learned(source
     for name, content in held.items():
         assert content == (standard_library() / name).read_bytes()
         assert content not in learned, name
-        assert content[len(content) // 2:][:400] not in learned, name
+        assert content[len(content) // 2 :][:400] not in learned, name
 
 
 def test_documents_are_set_apart_by_the_end_byte(tmp_path):
@@ -42,12 +45,12 @@ def test_documents_are_set_apart_by_the_end_byte(tmp_path):
 
 
 def test_a_folder_without_text_is_refused(tmp_path):
-    with pytest.raises(SpecdecError, match="at least two are needed"):
+    with pytest.raises(SpecrefError, match="at least two are needed"):
         corpus(tmp_path)
 
 
 TEXT = bytes(torch.randint(1, 256, (900,), generator=torch.Generator().manual_seed(0)).tolist())
-TEXTS = {str(n): TEXT[n: 2 * n] for n in (1, 15, 16, 17, 100, 400)}
+TEXTS = {str(n): TEXT[n : 2 * n] for n in (1, 15, 16, 17, 100, 400)}
 
 
 def test_held_out_rows_are_pieces_of_the_texts_spread_over_all_of_them():
@@ -64,18 +67,22 @@ def test_held_out_rows_are_pieces_of_the_texts_spread_over_all_of_them():
 def test_a_uniform_model_costs_eight_bits_a_byte():
     def uniform(rows):
         return SimpleNamespace(logits=torch.zeros(*rows.shape, 256))
+
     assert train.bits_per_byte(uniform, TEXTS, context=16) == pytest.approx(8, abs=1e-6)
 
 
 def test_bits_per_byte_is_the_mean_cost_of_the_later_half_of_each_row():
-    law = torch.randn(256, generator=torch.Generator().manual_seed(1)).log_softmax(0)
+    distribution = torch.randn(256, generator=torch.Generator().manual_seed(1)).log_softmax(0)
 
     def unigram(rows):
         assert rows.shape[1] == 16
-        return SimpleNamespace(logits=law.expand(*rows.shape, 256) + 3.0)  # a shift of all logits changes nothing
+        # a shift of all logits changes nothing
+        return SimpleNamespace(logits=distribution.expand(*rows.shape, 256) + 3.0)
 
     predicted = held_out_rows(TEXTS, 16, 1000)[:, 9:]
-    assert train.bits_per_byte(unigram, TEXTS, context=16) == pytest.approx(float(-law[predicted].mean()) / math.log(2))
+    assert train.bits_per_byte(unigram, TEXTS, context=16) == pytest.approx(
+        float(-distribution[predicted].mean()) / math.log(2)
+    )
 
 
 def test_a_model_that_knows_the_next_byte_costs_nothing():
@@ -93,7 +100,9 @@ def test_expected_acceptance_is_the_mean_of_the_smaller_probabilities():
     rows = held_out_rows(TEXTS, 16, 1000)[:, :-1]
     p, q = (F.softmax(model(rows).logits, -1) for model in (target, draft))
     by_hand = float(torch.minimum(p, q).sum(-1).mean())
-    assert distil.expected_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(by_hand, rel=1e-5)
+    assert distil.expected_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(
+        by_hand, rel=1e-5
+    )
     assert distil.expected_acceptance(target, target, TEXTS, 16) == pytest.approx(1, abs=1e-6)
 
 
@@ -107,7 +116,11 @@ def test_a_targets_own_text_is_what_it_writes_after_true_prompts():
     rows = own.view(5, 13).long()
     assert rows[:, 0].tolist() == [0] * 5
     assert all(bytes(row[1:5].tolist()) in TEXT for row in rows)
-    law = target(rows[:, 1:-1]).logits.softmax(-1)[:, 3:]
-    assert float(law.gather(2, rows[:, 5:, None]).mean()) > 0.9
-    assert torch.equal(own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3))
-    assert not torch.equal(own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=4))
+    distribution = target(rows[:, 1:-1]).logits.softmax(-1)[:, 3:]
+    assert float(distribution.gather(2, rows[:, 5:, None]).mean()) > 0.9
+    assert torch.equal(
+        own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3)
+    )
+    assert not torch.equal(
+        own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=4)
+    )

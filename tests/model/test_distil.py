@@ -1,14 +1,14 @@
 """What drafts learn from, and how a chain of guesses is unrolled for learning.
 
-Protects: what a teacher says is what its target says, and costs one reading; training sees at every depth exactly what
-drafting sees there.
+Protects: what a teacher says is what its target says, and costs one reading; training sees at every
+depth exactly what drafting sees there.
 """
 
 import pytest
 import torch
+from specref.draft.mtp import MTPModule, mtp_loss
+from specref.train.distillation import Teacher, Unrolled, distance
 
-from reference.draft.mtp import MTPModule, mtp_loss
-from reference.model.distil import Teacher, Unrolled, distance
 from tests.stub import tiny
 
 TARGET = tiny(vocabulary=9, dtype=torch.float32)
@@ -28,7 +28,8 @@ def test_a_teacher_says_what_its_target_says_and_reads_each_row_once(monkeypatch
     for rows in (TEXT[:2], TEXT[[1, 2, 0]], TEXT):
         said = teacher(rows)
         want = TARGET.logits(states(rows))
-        torch.testing.assert_close(said.logits, want, atol=0.02, rtol=0)  # its states are kept in float16
+        # its states are kept in float16
+        torch.testing.assert_close(said.logits, want, atol=0.02, rtol=0)
         torch.testing.assert_close(said.hidden, states(rows), atol=2e-3, rtol=0)
     assert read == [2, 1]
 
@@ -41,7 +42,9 @@ def test_teachers_are_told_apart_by_their_weights():
 @pytest.mark.parametrize("layers", [1, 2])
 @torch.inference_mode()
 def test_every_pass_of_training_sees_what_a_draft_of_that_depth_sees(layers):
-    """From each anchor, the states are those of a drafter whose cache holds the text up to there and its own chain."""
+    """From each anchor, the states are those of a drafter whose cache holds the text up to there
+    and its own chain.
+    """
     made, depth = module(layers), 4
     hidden, embedded = TARGET.states(TEXT), TARGET.embedding(TEXT)
     anchors = torch.tensor([0, 3, 9])
@@ -52,7 +55,7 @@ def test_every_pass_of_training_sees_what_a_draft_of_that_depth_sees(layers):
         passes.append(made(before, embedded[:, anchors + k + 1], cache))
     for place, anchor in enumerate(anchors.tolist()):
         own = made.new_cache(len(TEXT), 20)
-        state = made(hidden[:, : anchor + 1], embedded[:, 1: anchor + 2], own)[:, -1:]
+        state = made(hidden[:, : anchor + 1], embedded[:, 1 : anchor + 2], own)[:, -1:]
         own.lengths += anchor + 1
         torch.testing.assert_close(passes[0][:, anchor], state[:, 0])
         for k in range(1, depth):
@@ -62,7 +65,9 @@ def test_every_pass_of_training_sees_what_a_draft_of_that_depth_sees(layers):
 
 
 def test_the_loss_of_a_module_is_the_distance_at_every_depth_by_hand():
-    """Depth 1 counts over all places, deeper ones over the anchors; weights are 1 + .85, then .85."""
+    """Depth 1 counts over all places, deeper ones over the anchors; weights are 1 + .85, then
+    .85.
+    """
     made, rows = module(), TEXT
     hidden, brought = TARGET.states(rows[:, :-1]), made.brought(TARGET.embedding(rows))
     p = TARGET.logits(hidden).softmax(-1)
@@ -72,7 +77,7 @@ def test_the_loss_of_a_module_is_the_distance_at_every_depth_by_hand():
     parts = []
     for anchor in anchors:
         cache = made.new_cache(len(rows), 20)
-        state = made(hidden[:, : anchor + 1], brought[:, 1: anchor + 2], cache)[:, -1:]
+        state = made(hidden[:, : anchor + 1], brought[:, 1 : anchor + 2], cache)[:, -1:]
         cache.lengths += anchor + 1
         state = made(state, brought[:, anchor + 2][:, None], cache)
         parts.append(distance(p[:, anchor + 2][:, None], TARGET.logits(state)))
@@ -84,7 +89,9 @@ def test_the_loss_of_a_module_is_the_distance_at_every_depth_by_hand():
 def test_gradients_reach_the_module_through_every_depth_and_never_the_target():
     made = module()
     mtp_loss(made, Teacher(TARGET), depth=3, apart=2)(TEXT).backward()
-    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in made.parameters())
+    assert all(
+        parameter.grad is not None and bool(parameter.grad.any()) for parameter in made.parameters()
+    )
     assert all(parameter.grad is None for parameter in TARGET.parameters())
 
 
@@ -96,4 +103,6 @@ def test_a_module_that_got_wider_says_what_it_said():
     torch.testing.assert_close(*said)
     assert wide.blocks[0].mlp.down.weight.shape[0] == 40
     mtp_loss(wide, TARGET)(TEXT).backward()
-    assert bool(wide.blocks[0].mlp.down.weight.grad[made.config.intermediate_size:].any()), "and can learn more"
+    assert bool(wide.blocks[0].mlp.down.weight.grad[made.config.intermediate_size :].any()), (
+        "and can learn more"
+    )

@@ -1,15 +1,17 @@
-"""Our decoder is Llama: its logits are those of transformers' LlamaForCausalLM on the same checkpoint, both ways.
+"""Our decoder is Llama: its logits are those of transformers' LlamaForCausalLM on the same
+checkpoint, both ways.
 
-Protects: the layout of the weights (transposed, fused, rotary pairs), rotary angles, grouped queries, tied and untied
-heads, norms, the sharded index, and every setting that config.json may spell in more than one way.
+Protects: the layout of the weights (transposed, fused, rotary pairs), rotary angles, grouped
+queries, tied and untied heads, norms, the sharded index, and every setting that config.json may
+spell in more than one way.
 """
 
 import json
 
 import pytest
 import torch
+from specref.model.checkpoint import load, read_config, save
 
-from reference.model.checkpoint import load, read_config, save
 from tests.stub import DEVICES, tiny
 
 SHAPES = {
@@ -27,11 +29,22 @@ SHAPES = {
 
 
 def their_model(seed: int = 0, **settings):
-    from transformers import LlamaConfig, LlamaForCausalLM  # seconds, which others of the suite need not wait for
+    from transformers import (  # seconds, which others of the suite need not wait for
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
 
     torch.manual_seed(seed)
-    shape = {"vocab_size": 23, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
-                 "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": None} | settings
+    shape = {
+        "vocab_size": 23,
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        "pad_token_id": None,
+    } | settings
     model = LlamaForCausalLM(LlamaConfig(**shape)).eval()
     for parameter in model.parameters():
         parameter.data.normal_(0.1, 0.3)  # norms too: a weight that is dropped or swapped must show
@@ -98,7 +111,9 @@ def test_a_save_over_shards_is_what_a_load_sees(tmp_path):
 
 
 def test_older_spellings_of_the_settings_mean_the_same(tmp_path):
-    their_model(rope_parameters={"rope_type": "default", "rope_theta": 7.5}, num_key_value_heads=4).save_pretrained(tmp_path)
+    their_model(
+        rope_parameters={"rope_type": "default", "rope_theta": 7.5}, num_key_value_heads=4
+    ).save_pretrained(tmp_path)
     new = read_config(tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())
     for name in ("rope_parameters", "head_dim", "num_key_value_heads", "tie_word_embeddings"):
@@ -106,18 +121,27 @@ def test_older_spellings_of_the_settings_mean_the_same(tmp_path):
     raw |= {"rope_theta": 7.5, "rope_scaling": None, "torch_dtype": raw.pop("dtype")}
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert read_config(tmp_path) == new
-    assert (new.rope_theta, new.head_dim, new.num_key_value_heads, new.eos_token_id) == (7.5, 6, 4, (2,))
+    assert (new.rope_theta, new.head_dim, new.num_key_value_heads, new.eos_token_id) == (
+        7.5,
+        6,
+        4,
+        (2,),
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-5), (torch.float32, 1e-5), (torch.float16, 2e-2),
-                                              (torch.bfloat16, 1e-1)])
+@pytest.mark.parametrize(
+    ("dtype", "error"),
+    [(torch.float64, 1e-5), (torch.float32, 1e-5), (torch.float16, 2e-2), (torch.bfloat16, 1e-1)],
+)
 def test_every_type_loads_and_runs_over_a_cache(dtype, error, device, tmp_path):
     theirs = their_model()
     theirs.save_pretrained(tmp_path)
     ours = load(tmp_path, dtype, device)
     assert ours.dtype == dtype
-    assert ours.turn.dtype == (torch.float64 if dtype == torch.float64 else torch.float32), "angles keep their precision"
+    assert ours.turn.dtype == (torch.float64 if dtype == torch.float64 else torch.float32), (
+        "angles keep their precision"
+    )
     tokens = torch.randint(23, (2, 20))
     cache = ours.new_cache(2, 20)
     with torch.inference_mode():

@@ -3,11 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from specref.model.transformer import RMSNorm
 
-from reference.model.transformer import RMSNorm
-
-CASES = {"plain": torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0)), "zeros": torch.zeros(1, 2, 8),
-         "tiny": torch.full((1, 1, 8), 1e-4), "large": torch.full((1, 1, 8), -3e4)}
+CASES = {
+    "plain": torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0)),
+    "zeros": torch.zeros(1, 2, 8),
+    "tiny": torch.full((1, 1, 8), 1e-4),
+    "large": torch.full((1, 1, 8), -3e4),
+}
 
 
 @pytest.mark.parametrize("eps", [1e-5, 1e-2])

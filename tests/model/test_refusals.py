@@ -1,7 +1,8 @@
-"""A checkpoint that cannot be read right is refused by name, in one line that names the mend; a failed save loses nothing.
+"""A checkpoint that cannot be read right is refused by name, in one line that names the mend; a
+failed save loses nothing.
 
-Protects: users from a model that loads and writes nonsense, from pickles, from paths that leave the folder,
-and from half a file where a whole one stood.
+Protects: users from a model that loads and writes nonsense, from pickles, from paths that leave the
+folder, and from half a file where a whole one stood.
 """
 
 import json
@@ -10,9 +11,9 @@ import os
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from specref.data import SpecrefError
+from specref.model.checkpoint import load, read_config, replace, save
 
-from reference.model.checkpoint import load, read_config, replace, save
-from reference.types import SpecdecError
 from tests.stub import tiny
 
 
@@ -23,7 +24,7 @@ def folder(tmp_path):
 
 
 def refused(folder, *words: str) -> None:
-    with pytest.raises(SpecdecError) as caught:
+    with pytest.raises(SpecrefError) as caught:
         load(folder)
     message = str(caught.value)
     assert "\n" not in message
@@ -31,10 +32,17 @@ def refused(folder, *words: str) -> None:
         assert word in message, message
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("model_type", "mistral"), ("model_type", "qwen2"), ("hidden_act", "gelu"), ("attention_bias", True),
-    ("mlp_bias", True), ("quantization_config", {"quant_method": "gptq", "bits": 4}),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model_type", "mistral"),
+        ("model_type", "qwen2"),
+        ("hidden_act", "gelu"),
+        ("attention_bias", True),
+        ("mlp_bias", True),
+        ("quantization_config", {"quant_method": "gptq", "bits": 4}),
+    ],
+)
 def test_a_setting_that_is_not_supported_is_named(folder, name, value):
     change(folder, {name: value})
     refused(folder, name, repr(value), "not supported")
@@ -42,14 +50,19 @@ def test_a_setting_that_is_not_supported_is_named(folder, name, value):
 
 def change(folder, settings: dict, drop: tuple[str, ...] = ()) -> None:
     raw = json.loads((folder / "config.json").read_text()) | settings
-    (folder / "config.json").write_text(json.dumps({name: value for name, value in raw.items() if name not in drop}))
+    (folder / "config.json").write_text(
+        json.dumps({name: value for name, value in raw.items() if name not in drop})
+    )
 
 
-@pytest.mark.parametrize("settings", [
-    {"rope_scaling": {"type": "linear", "factor": 2.0}},
-    {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
-    {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}},
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+        {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}},
+    ],
+)
 def test_stretched_rotary_positions_are_named(folder, settings):
     change(folder, settings)
     kind = next(iter(settings.values()))
@@ -105,7 +118,9 @@ def test_truncated_weights_are_refused(folder, keep):
     refused(folder, "damaged")
 
 
-@pytest.mark.parametrize("name", ["lm_head.weight", "model.norm.weight", "model.layers.1.self_attn.k_proj.weight"])
+@pytest.mark.parametrize(
+    "name", ["lm_head.weight", "model.norm.weight", "model.layers.1.self_attn.k_proj.weight"]
+)
 def test_a_missing_tensor_is_named(folder, name):
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
@@ -113,8 +128,15 @@ def test_a_missing_tensor_is_named(folder, name):
     refused(folder, "lacks the tensor", name)
 
 
-@pytest.mark.parametrize("name", ["lm_head.weight", "model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight",
-                                  "model.layers.0.self_attn.q_proj.weight"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lm_head.weight",
+        "model.embed_tokens.weight",
+        "model.layers.0.mlp.down_proj.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+    ],
+)
 def test_a_tensor_of_another_shape_is_refused(folder, name):
     tensors = load_file(folder / "model.safetensors")
     tensors[name] = tensors[name][:-1].clone()
@@ -122,23 +144,31 @@ def test_a_tensor_of_another_shape_is_refused(folder, name):
     refused(folder, "do not fit config.json")
 
 
-@pytest.mark.parametrize("outside", ["../model.safetensors", "sub/model.safetensors", "/etc/passwd", ".."])
+@pytest.mark.parametrize(
+    "outside", ["../model.safetensors", "sub/model.safetensors", "/etc/passwd", ".."]
+)
 def test_an_index_that_leaves_its_folder_is_refused(folder, outside):
     os.makedirs(folder / "sub")
     for place in (folder / "sub", folder.parent):
         save_file(load_file(folder / "model.safetensors"), place / "model.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"model.norm.weight": outside}}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"model.norm.weight": outside}})
+    )
     refused(folder, "model.safetensors.index.json" if outside != ".." else "damaged")
 
 
-@pytest.mark.parametrize("index", [{}, {"weight_map": ["a"]}, {"weight_map": {"model.norm.weight": 3}}])
+@pytest.mark.parametrize(
+    "index", [{}, {"weight_map": ["a"]}, {"weight_map": {"model.norm.weight": 3}}]
+)
 def test_an_index_without_file_names_is_refused(folder, index):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     refused(folder, "weight_map")
 
 
 def test_an_index_that_names_a_missing_shard_is_refused(folder):
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-1.safetensors"}})
+    )
     refused(folder, "model-1.safetensors does not exist")
 
 
@@ -157,7 +187,7 @@ def test_a_save_that_fails_half_way_leaves_the_old_file(folder):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SpecdecError, match="No space left"):
+    with pytest.raises(SpecrefError, match="No space left"):
         replace(folder / "model.safetensors", fail)
     assert (folder / "model.safetensors").read_bytes() == before
     assert not list(folder.glob("*.part"))
@@ -178,8 +208,8 @@ def test_a_reader_never_sees_half_a_file(folder):
 
 def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SpecdecError, match=r"cannot write .*choose another folder"):
+    with pytest.raises(SpecrefError, match=r"cannot write .*choose another folder"):
         save(tiny(), tmp_path / "file" / "model")
     (tmp_path / "model" / "model.safetensors.part").mkdir(parents=True)
-    with pytest.raises(SpecdecError, match=r"cannot write .*choose another folder"):
+    with pytest.raises(SpecrefError, match=r"cannot write .*choose another folder"):
         save(tiny(), tmp_path / "model")

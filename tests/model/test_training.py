@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-
-from reference.model import distil, train
-from reference.model.transformer import Config, Transformer
-from reference.types import SpecdecError
+from specref.data import SpecrefError
+from specref.model.transformer import Config, Transformer
+from specref.train import distillation as distil
+from specref.train import loop as train
 
 TEXT = torch.randint(1, 30, (400,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 PLAN = train.Plan(steps=6, batch=2, context=8, rate=1e-2, warmup=2, save_every=2)
@@ -28,7 +28,9 @@ class KilledError(Exception):
 
 
 def run(folder, plan=PLAN, kill_in: int | None = None, kill_after: int | None = None, text=TEXT):
-    """A run that dies inside step `kill_in` or when step `kill_after` is reported; returns its model and losses."""
+    """A run that dies inside step `kill_in` or when step `kill_after` is reported; returns its
+    model and losses.
+    """
     learner = model()
     loss, calls = train.next_token_loss(learner), []
 
@@ -53,12 +55,21 @@ def test_a_run_killed_at_any_step_goes_on_as_if_it_had_not_been(step, how, tmp_p
         run(tmp_path / "killed", **{how: step})
     saved = (step if how == "kill_after" else step - 1) // PLAN.save_every * PLAN.save_every
     again, rest = run(tmp_path / "killed")
-    assert rest == losses[saved:], "at most the steps since the last save are run again, with the same losses"
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    assert rest == losses[saved:], (
+        "at most the steps since the last save are run again, with the same losses"
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
+    )
 
 
-@pytest.mark.parametrize(("told", "bfloat16"), [({"avx512_bf16": True}, True), ({"avx512_bf16": False}, False), ({}, False)])
-def test_steps_are_in_bfloat16_only_where_the_processor_has_it(told, bfloat16, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("told", "bfloat16"),
+    [({"avx512_bf16": True}, True), ({"avx512_bf16": False}, False), ({}, False)],
+)
+def test_steps_are_in_bfloat16_only_where_the_processor_has_it(
+    told, bfloat16, tmp_path, monkeypatch
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
     learner, seen = model(), []
 
@@ -77,14 +88,18 @@ def test_killed_twice_is_no_worse(tmp_path):
             run(tmp_path / "killed", kill_in=step)
     again, rest = run(tmp_path / "killed")
     assert rest == losses[2:]
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
+    )
 
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     done, _ = run(tmp_path)
     again, losses = run(tmp_path)
     assert losses == []
-    assert all(torch.equal(a, b) for a, b in zip(done.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(done.parameters(), again.parameters(), strict=True)
+    )
 
 
 def test_training_learns_and_leaves_the_model_ready_to_use(tmp_path):
@@ -98,18 +113,22 @@ def test_training_learns_and_leaves_the_model_ready_to_use(tmp_path):
 def test_a_state_of_another_plan_is_refused_and_kept(change, tmp_path):
     run(tmp_path)
     before = (tmp_path / "training.safetensors").read_bytes()
-    with pytest.raises(SpecdecError, match="in another arithmetic or on another text: choose another folder"):
+    with pytest.raises(
+        SpecrefError, match="in another arithmetic or on another text: choose another folder"
+    ):
         run(tmp_path, replace(PLAN, **change))
     assert (tmp_path / "training.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", [TEXT[1:], TEXT.flip(0), TEXT.view(16, 25)], ids=["shorter", "turned", "in rows"])
+@pytest.mark.parametrize(
+    "text", [TEXT[1:], TEXT.flip(0), TEXT.view(16, 25)], ids=["shorter", "turned", "in rows"]
+)
 def test_a_state_of_another_text_is_refused_and_kept(text, tmp_path):
     """Its batches would be others: a resumed run must be the one that was killed."""
     with pytest.raises(KilledError):
         run(tmp_path, kill_after=4)
     before = (tmp_path / "training.safetensors").read_bytes()
-    with pytest.raises(SpecdecError, match="on another text"):
+    with pytest.raises(SpecrefError, match="on another text"):
         run(tmp_path, text=text)
     assert (tmp_path / "training.safetensors").read_bytes() == before
     run(tmp_path)
@@ -120,14 +139,14 @@ def test_a_state_of_another_arithmetic_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: {"amx_bf16": told})
         if told:
             run(tmp_path)
-    with pytest.raises(SpecdecError, match="in another arithmetic"):
+    with pytest.raises(SpecrefError, match="in another arithmetic"):
         run(tmp_path)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):
     run(tmp_path)
     other = model(layers=2)
-    with pytest.raises(SpecdecError, match="other settings"):
+    with pytest.raises(SpecrefError, match="other settings"):
         train.fit(other, train.next_token_loss(other), TEXT, PLAN, tmp_path)
 
 
@@ -135,7 +154,7 @@ def test_a_damaged_state_is_a_clear_error(tmp_path):
     run(tmp_path)
     path = tmp_path / "training.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(SpecdecError, match=r"is damaged .*delete it"):
+    with pytest.raises(SpecrefError, match=r"is damaged .*delete it"):
         run(tmp_path)
 
 
@@ -148,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(value, tmp_pat
         calls.append(rows)
         return right(rows) * (value if len(calls) == 4 else 1)
 
-    with pytest.raises(SpecdecError, match=f"the loss became {value} at step 3: lower --rate"):
+    with pytest.raises(SpecrefError, match=f"the loss became {value} at step 3: lower --rate"):
         train.fit(learner, loss, TEXT, PLAN, tmp_path)
     again, rest = run(tmp_path)
     assert len(rest) == PLAN.steps - 2
@@ -174,7 +193,10 @@ def test_frozen_weights_stay_and_a_run_that_has_them_can_be_resumed(tmp_path):
             continue
         assert torch.equal(learner.embedding.weight, before)
         results.append(learner)
-    assert all(torch.equal(a, b) for a, b in zip(results[0].parameters(), results[1].parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(results[0].parameters(), results[1].parameters(), strict=True)
+    )
 
 
 def test_rows_are_a_function_of_seed_and_step_alone():
@@ -184,7 +206,12 @@ def test_rows_are_a_function_of_seed_and_step_alone():
         assert torch.equal(train.windows(TEXT, PLAN, step), rows[step])
     assert not torch.equal(rows[0], rows[1])
     assert not torch.equal(rows[0], train.windows(TEXT, replace(PLAN, seed=1), 0))
-    assert [tuple(row.shape) for row in rows[:4]] == [(2, 9), (2, 9), (2, 9), (1, 17)], "every fourth is twice as long"
+    assert [tuple(row.shape) for row in rows[:4]] == [
+        (2, 9),
+        (2, 9),
+        (2, 9),
+        (1, 17),
+    ], "every fourth is twice as long"
     text = bytes(TEXT.tolist())
     assert all(bytes(row.tolist()) in text for step in rows for row in step)
 
@@ -199,7 +226,7 @@ def test_rows_that_are_given_whole_stay_whole_and_come_half_as_many_a_step():
 
 
 def test_a_text_shorter_than_a_row_is_refused():
-    with pytest.raises(SpecdecError, match="10 bytes and one row takes 17: give more text"):
+    with pytest.raises(SpecrefError, match="10 bytes and one row takes 17: give more text"):
         train.windows(TEXT[:10], PLAN, 3)
 
 
@@ -214,8 +241,8 @@ def test_the_rate_warms_up_then_falls_to_a_tenth():
 
 def test_next_token_loss_is_the_mean_of_minus_log_p():
     learner, rows = model(), torch.randint(32, (2, 9))
-    law = learner(rows[:, :-1]).logits.log_softmax(-1)
-    by_hand = -sum(law[b, i, rows[b, i + 1]] for b in range(2) for i in range(8)) / 16
+    distribution = learner(rows[:, :-1]).logits.log_softmax(-1)
+    by_hand = -sum(distribution[b, i, rows[b, i + 1]] for b in range(2) for i in range(8)) / 16
     torch.testing.assert_close(train.next_token_loss(learner)(rows), by_hand)
 
 
@@ -230,7 +257,9 @@ def test_distillation_is_kl_plus_tv():
     p, q = (m(rows[:, :-1]).logits.double().softmax(-1) for m in (target, draft))
     kl = (p * (p / q).log()).sum(-1).mean()
     tv = (p - q).abs().sum(-1).mean() / 2
-    assert distil.distillation_loss(draft, target)(rows).item() == pytest.approx((kl + tv).item(), rel=1e-4)
+    assert distil.distillation_loss(draft, target)(rows).item() == pytest.approx(
+        (kl + tv).item(), rel=1e-4
+    )
 
 
 def test_distillation_raises_the_acceptance_and_leaves_the_target_alone():

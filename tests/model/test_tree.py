@@ -1,14 +1,16 @@
-"""A tree of drafts is verified in one forward, as if every path had been read alone; commit keeps one path of it.
+"""A tree of drafts is verified in one forward, as if every path had been read alone; commit keeps
+one path of it.
 
-Protects: depths, the ancestor mask, positions of siblings, ragged contexts, and the compaction of the cache.
+Protects: depths, the ancestor mask, positions of siblings, ragged contexts, and the compaction of
+the cache.
 """
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from specref.model.cache import ancestors, depths
 
-from reference.model.cache import ancestors, depths
 from tests.stub import DEVICES, own_logits, tiny
 
 MODELS = {device: tiny(device=device) for device in DEVICES}
@@ -16,12 +18,16 @@ MODELS = {device: tiny(device=device) for device in DEVICES}
 
 @st.composite
 def trees(draw):
-    """Contexts [B] of tokens, tokens [B,N] and parents [B,N] of trees rooted at node 0, and a node of each row."""
+    """Contexts [B] of tokens, tokens [B,N] and parents [B,N] of trees rooted at node 0, and a node
+    of each row.
+    """
     rows, count = draw(st.integers(1, 3)), draw(st.integers(1, 7))
     token = st.integers(0, 10)
     contexts = [draw(st.lists(token, max_size=6)) for _ in range(rows)]
     tokens = [draw(st.lists(token, min_size=count, max_size=count)) for _ in range(rows)]
-    parents = [[-1, *(draw(st.integers(0, node - 1)) for node in range(1, count))] for _ in range(rows)]
+    parents = [
+        [-1, *(draw(st.integers(0, node - 1)) for node in range(1, count))] for _ in range(rows)
+    ]
     chosen = [draw(st.integers(0, count - 1)) for _ in range(rows)]
     return contexts, tokens, parents, chosen
 
@@ -72,11 +78,15 @@ def test_a_forest_has_several_roots():
 def test_every_node_has_the_logits_of_its_own_path(device, tree):
     model, (contexts, tokens, parents, _) = MODELS[device], tree
     cache = cache_of(model, contexts)
-    logits = model(torch.tensor(tokens, device=device), cache, torch.tensor(parents, device=device)).logits
+    logits = model(
+        torch.tensor(tokens, device=device), cache, torch.tensor(parents, device=device)
+    ).logits
     for row, context in enumerate(contexts):
         for node in range(len(tokens[row])):
             path = [tokens[row][i] for i in path_to(parents[row], node)]
-            torch.testing.assert_close(logits[row, node], own_logits(model, context + path), rtol=0, atol=1e-10)
+            torch.testing.assert_close(
+                logits[row, node], own_logits(model, context + path), rtol=0, atol=1e-10
+            )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -89,13 +99,24 @@ def test_after_a_commit_the_cache_is_that_of_plain_decoding(device, tree, noise)
     model(torch.tensor(tokens, device=device), cache, torch.tensor(parents, device=device))
     paths = [path_to(nodes, node) for nodes, node in zip(parents, chosen, strict=True)]
     # Draft node i is tree node i + 1; behind the accepted ones a path may hold any index.
-    behind = torch.randint(max(1, count - 1), (len(paths), count), generator=torch.Generator().manual_seed(noise))
-    path = torch.tensor([[node - 1 for node in nodes[1:]] + rest[len(nodes) - 1:]
-                         for nodes, rest in zip(paths, behind.tolist(), strict=True)])[:, : count - 1]
+    behind = torch.randint(
+        max(1, count - 1), (len(paths), count), generator=torch.Generator().manual_seed(noise)
+    )
+    path = torch.tensor(
+        [
+            [node - 1 for node in nodes[1:]] + rest[len(nodes) - 1 :]
+            for nodes, rest in zip(paths, behind.tolist(), strict=True)
+        ]
+    )[:, : count - 1]
     cache.commit(path, torch.tensor([len(nodes) - 1 for nodes in paths]))
-    texts = [context + [row[i] for i in nodes] for context, row, nodes in zip(contexts, tokens, paths, strict=True)]
+    texts = [
+        context + [row[i] for i in nodes]
+        for context, row, nodes in zip(contexts, tokens, paths, strict=True)
+    ]
     plain = cache_of(model, texts)
     assert cache.lengths.tolist() == plain.lengths.tolist()
     for row, length in enumerate(cache.lengths.tolist()):
         for mine, theirs in ((cache.keys, plain.keys), (cache.values, plain.values)):
-            torch.testing.assert_close(mine[:, row, :, :length], theirs[:, row, :, :length], rtol=0, atol=1e-10)
+            torch.testing.assert_close(
+                mine[:, row, :, :length], theirs[:, row, :, :length], rtol=0, atol=1e-10
+            )

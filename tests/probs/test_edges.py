@@ -1,6 +1,8 @@
-"""Greedy ties, extreme settings, number types, and logits or settings that no law can come from.
+"""Greedy ties, extreme settings, number types, and logits or settings that no distribution can come
+from.
 
-Protects: temperature 0 as a one-hot law, float32 at least, no NaN out of small temperatures, and clear errors.
+Protects: temperature 0 as a one-hot distribution, float32 at least, no NaN out of small
+temperatures, and clear errors.
 """
 
 import re
@@ -9,38 +11,55 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from reference.probs import history, probs
-from reference.types import SamplingParams, SpecdecError
+from specref.data import SamplingParams, SpecrefError
+from specref.probs import history, probs
 
 GREEDY = SamplingParams(temperature=0)
 
 
-@given(scores=st.lists(st.integers(-2, 2), min_size=1, max_size=8), dtype=st.sampled_from(
-    [torch.float16, torch.bfloat16, torch.float32, torch.float64]))
-def test_temperature_0_takes_the_lowest_id_of_the_largest(scores: list[int], dtype: torch.dtype) -> None:
-    law = probs(torch.tensor([[scores]], dtype=dtype), [GREEDY])[0, 0]
-    assert law.tolist() == [float(i == scores.index(max(scores))) for i in range(len(scores))]
+@given(
+    scores=st.lists(st.integers(-2, 2), min_size=1, max_size=8),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+)
+def test_temperature_0_takes_the_lowest_id_of_the_largest(
+    scores: list[int], dtype: torch.dtype
+) -> None:
+    distribution = probs(torch.tensor([[scores]], dtype=dtype), [GREEDY])[0, 0]
+    assert distribution.tolist() == [
+        float(i == scores.index(max(scores))) for i in range(len(scores))
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_laws_are_float32_at_least(dtype: torch.dtype) -> None:
-    law = probs(torch.randn(2, 3, 1000, dtype=dtype), [SamplingParams(temperature=0.7, top_p=0.9)] * 2)
-    assert law.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert torch.allclose(law.sum(-1), torch.ones_like(law[..., 0]), atol=1e-5)
+def test_distributions_are_float32_at_least(dtype: torch.dtype) -> None:
+    distribution = probs(
+        torch.randn(2, 3, 1000, dtype=dtype), [SamplingParams(temperature=0.7, top_p=0.9)] * 2
+    )
+    assert distribution.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.allclose(distribution.sum(-1), torch.ones_like(distribution[..., 0]), atol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-20, 1e-38, 1e-42, 1e-60, 1e30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_no_temperature_makes_nan(temperature: float, dtype: torch.dtype) -> None:
-    """Scores divided by a tiny temperature overflow; the limit is a law all the same."""
-    law = probs(torch.tensor([[[30.0, -2.0, 29.0, -torch.inf]]], dtype=dtype), [SamplingParams(temperature=temperature)])
+    """Scores divided by a tiny temperature overflow; the limit is a distribution all the same."""
+    distribution = probs(
+        torch.tensor([[[30.0, -2.0, 29.0, -torch.inf]]], dtype=dtype),
+        [SamplingParams(temperature=temperature)],
+    )
     limit = [1.0, 0.0, 0.0, 0.0] if temperature < 1 else [1 / 3, 1 / 3, 1 / 3, 0.0]
-    assert law[0, 0].tolist() == pytest.approx(limit, abs=1e-6)
+    assert distribution[0, 0].tolist() == pytest.approx(limit, abs=1e-6)
 
 
-@pytest.mark.parametrize("params", [SamplingParams(top_k=1), SamplingParams(top_p=1e-9), SamplingParams(min_p=1.0),
-                                    SamplingParams(top_k=1, top_p=1e-9, min_p=1.0, temperature=0.3)])
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(top_k=1),
+        SamplingParams(top_p=1e-9),
+        SamplingParams(min_p=1.0),
+        SamplingParams(top_k=1, top_p=1e-9, min_p=1.0, temperature=0.3),
+    ],
+)
 def test_the_tightest_filter_keeps_the_largest(params: SamplingParams) -> None:
     assert probs(torch.tensor([[[0.0, 2.0, 1.0]]]), [params])[0, 0].tolist() == [0.0, 1.0, 0.0]
 
@@ -52,42 +71,75 @@ def test_top_k_and_min_p_keep_ties() -> None:
         assert probs(scores, [params])[0, 0].tolist() == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
 
 
-@pytest.mark.parametrize(("scores", "what"), [([0.0, float("nan")], "NaN"), ([0.0, float("inf")], "+inf"),
-                                              ([float("-inf")] * 2, "only -inf")])
+@pytest.mark.parametrize(
+    ("scores", "what"),
+    [
+        ([0.0, float("nan")], "NaN"),
+        ([0.0, float("inf")], "+inf"),
+        ([float("-inf")] * 2, "only -inf"),
+    ],
+)
 @pytest.mark.parametrize("params", [GREEDY, SamplingParams(), SamplingParams(top_k=1)])
-def test_logits_that_are_none_are_refused(scores: list[float], what: str, params: SamplingParams) -> None:
+def test_logits_that_are_none_are_refused(
+    scores: list[float], what: str, params: SamplingParams
+) -> None:
     good = [0.0, 1.0]
-    with pytest.raises(SpecdecError, match=re.escape(f"the logits hold {what} in a row")):
+    with pytest.raises(SpecrefError, match=re.escape(f"the logits hold {what} in a row")):
         probs(torch.tensor([[good, scores], [good, good]]), [params] * 2)
 
 
-@pytest.mark.parametrize("params", [
-    SamplingParams(logit_bias={0: -torch.inf, 1: -torch.inf}),
-    SamplingParams(logit_bias={0: -torch.inf}, min_tokens=1, stop_ids=(1,)),
-    SamplingParams(temperature=0, logit_bias={0: -torch.inf, 1: -torch.inf})])
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(logit_bias={0: -torch.inf, 1: -torch.inf}),
+        SamplingParams(logit_bias={0: -torch.inf}, min_tokens=1, stop_ids=(1,)),
+        SamplingParams(temperature=0, logit_bias={0: -torch.inf, 1: -torch.inf}),
+    ],
+)
 def test_banning_every_token_is_an_error(params: SamplingParams) -> None:
-    with pytest.raises(SpecdecError, match="after bias and penalties the scores hold only -inf"):
+    with pytest.raises(SpecrefError, match="after bias and penalties the scores hold only -inf"):
         probs(torch.zeros(1, 1, 2), [params], history([[0]], [1], 2))
 
 
 def test_bias_outside_the_vocabulary_is_an_error() -> None:
     for token in (-1, 2):
-        with pytest.raises(SpecdecError, match=rf"logit_bias names token {token}, outside 0\.\.1"):
+        with pytest.raises(SpecrefError, match=rf"logit_bias names token {token}, outside 0\.\.1"):
             probs(torch.zeros(1, 1, 2), [SamplingParams(logit_bias={token: 1.0})])
 
 
 def test_penalties_without_a_history_are_an_error() -> None:
-    for params in (SamplingParams(repetition_penalty=1.1), SamplingParams(presence_penalty=1.0),
-                   SamplingParams(frequency_penalty=1.0), SamplingParams(min_tokens=1)):
-        with pytest.raises(SpecdecError, match="pass its history"):
+    for params in (
+        SamplingParams(repetition_penalty=1.1),
+        SamplingParams(presence_penalty=1.0),
+        SamplingParams(frequency_penalty=1.0),
+        SamplingParams(min_tokens=1),
+    ):
+        with pytest.raises(SpecrefError, match="pass its history"):
             probs(torch.zeros(1, 1, 2), [params])
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("temperature", -0.1), ("temperature", float("nan")), ("temperature", float("inf")), ("top_k", -1), ("top_p", 0.0),
-    ("top_p", 1.1), ("top_p", float("nan")), ("min_p", -0.1), ("min_p", 1.1), ("repetition_penalty", 0.0),
-    ("presence_penalty", float("nan")), ("frequency_penalty", float("inf")), ("logit_bias", {0: float("inf")}),
-    ("logit_bias", {0: float("nan")}), ("max_new_tokens", -1), ("min_tokens", 65), ("stop_sequences", ((),))])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("top_p", 1.1),
+        ("top_p", float("nan")),
+        ("min_p", -0.1),
+        ("min_p", 1.1),
+        ("repetition_penalty", 0.0),
+        ("presence_penalty", float("nan")),
+        ("frequency_penalty", float("inf")),
+        ("logit_bias", {0: float("inf")}),
+        ("logit_bias", {0: float("nan")}),
+        ("max_new_tokens", -1),
+        ("min_tokens", 65),
+        ("stop_sequences", ((),)),
+    ],
+)
 def test_impossible_settings_are_refused(name: str, value: object) -> None:
-    with pytest.raises(SpecdecError, match=rf"^{name} = .* is not possible: give "):
+    with pytest.raises(SpecrefError, match=rf"^{name} = .* is not possible: give "):
         SamplingParams(**{name: value})  # type: ignore[arg-type]

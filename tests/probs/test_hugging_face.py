@@ -1,8 +1,9 @@
-"""probs() makes the law that Hugging Face transformers makes of the same parameters, in the order that it uses.
+"""probs() makes the distribution that Hugging Face transformers makes of the same parameters, in
+the order that it uses.
 
-Protects: every filter and penalty and their order. The processors and their order come from transformers itself
-(`GenerationMixin._get_logits_processor`), so that a change there shows here. Presence and frequency penalties, which it
-lacks, are in test_penalties.
+Protects: every filter and penalty and their order. The processors and their order come from
+transformers itself (`GenerationMixin._get_logits_processor`), so that a change there shows here.
+Presence and frequency penalties, which it lacks, are in test_penalties.
 """
 
 import types
@@ -12,10 +13,9 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from specref.data import SamplingParams
+from specref.probs import history, probs
 from torch import Tensor
-
-from reference.probs import history, probs
-from reference.types import SamplingParams
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessorList
@@ -37,9 +37,17 @@ def parameters(draw: st.DrawFn) -> SamplingParams:
         top_p=sometimes(1.0, number.map(lambda x: x / 40)),  # type: ignore[arg-type]
         min_p=sometimes(0.0, number.map(lambda x: x / 40)),  # type: ignore[arg-type]
         repetition_penalty=sometimes(1.0, st.sampled_from([0.5, 1.2, 3.0])),  # type: ignore[arg-type]
-        logit_bias=sometimes({}, st.dictionaries(st.integers(0, 7), st.sampled_from([-100.0, -1.5, 2.0]),  # type: ignore[arg-type]
-                                                 max_size=3)),
-        min_tokens=sometimes(0, st.integers(1, 5)), stop_ids=sometimes((), st.sampled_from([(0,), (3, 7)])))  # type: ignore[arg-type]
+        logit_bias=sometimes(
+            {},
+            st.dictionaries(
+                st.integers(0, 7),
+                st.sampled_from([-100.0, -1.5, 2.0]),  # type: ignore[arg-type]
+                max_size=3,
+            ),
+        ),
+        min_tokens=sometimes(0, st.integers(1, 5)),
+        stop_ids=sometimes((), st.sampled_from([(0,), (3, 7)])),
+    )  # type: ignore[arg-type]
 
 
 @st.composite
@@ -52,60 +60,98 @@ def logits(draw: st.DrawFn) -> Tensor:
     return torch.tensor([row])
 
 
-def processors(params: SamplingParams, prompt: int, do_sample: bool = True) -> "LogitsProcessorList":
+def processors(
+    params: SamplingParams, prompt: int, do_sample: bool = True
+) -> "LogitsProcessorList":
     """What transformers would apply for these parameters."""
-    from transformers import GenerationConfig, GenerationMixin  # seconds, which others of the suite need not wait for
+    from transformers import (  # seconds, which others of the suite need not wait for
+        GenerationConfig,
+        GenerationMixin,
+    )
 
     config = GenerationConfig(
-        do_sample=do_sample, temperature=params.temperature or None, top_k=params.top_k, top_p=params.top_p,
-        min_p=params.min_p or None, repetition_penalty=params.repetition_penalty,
+        do_sample=do_sample,
+        temperature=params.temperature or None,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        min_p=params.min_p or None,
+        repetition_penalty=params.repetition_penalty,
         sequence_bias={(token,): bias for token, bias in params.logit_bias.items()} or None,
-        min_new_tokens=params.min_tokens or None)
+        min_new_tokens=params.min_tokens or None,
+    )
     config._eos_token_tensor = torch.tensor(params.stop_ids) if params.stop_ids else None
     model = GenerationMixin()
     model.config = types.SimpleNamespace(is_encoder_decoder=False)
     return model._get_logits_processor(config, input_ids_seq_length=prompt, device="cpu")
 
 
-@given(params=parameters(), scores=logits(), prompt=TEXT, output=st.lists(st.integers(0, 7), max_size=6))
+@given(
+    params=parameters(),
+    scores=logits(),
+    prompt=TEXT,
+    output=st.lists(st.integers(0, 7), max_size=6),
+)
 @settings(max_examples=200)
-def test_same_law_as_transformers(params: SamplingParams, scores: Tensor, prompt: list[int], output: list[int]) -> None:
+def test_same_distribution_as_transformers(
+    params: SamplingParams, scores: Tensor, prompt: list[int], output: list[int]
+) -> None:
     text = prompt + output
     expected = processors(params, len(prompt))(torch.tensor([text]), scores.clone()).softmax(-1)
-    law = probs(scores[:, None], [params], history([text], [len(prompt)], 8))[:, 0]
-    if not torch.allclose(law, expected, atol=2e-6, rtol=0):
-        # The two round in other places, so a token that stands on the edge of top-p or min-p may fall on either side.
+    distribution = probs(scores[:, None], [params], history([text], [len(prompt)], 8))[:, 0]
+    if not torch.allclose(distribution, expected, atol=2e-6, rtol=0):
+        # The two round in other places, so a token that stands on the edge of top-p or min-p may
+        # fall on either side.
         assume(not on_the_edge(params, scores, text, len(prompt)))
-    assert torch.allclose(law, expected, atol=2e-6, rtol=0)
-    assert law.dtype == torch.float32
+    assert torch.allclose(distribution, expected, atol=2e-6, rtol=0)
+    assert distribution.dtype == torch.float32
 
 
 def on_the_edge(params: SamplingParams, scores: Tensor, text: list[int], prompt: int) -> bool:
     """Whether transformers itself answers otherwise when top-p and min-p move by a millionth."""
-    laws = []
+    distributions = []
     for shift in (-1e-6, 1e-6):
-        moved = SamplingParams(**{**vars(params), "top_p": min(params.top_p + shift, 1.0) if params.top_p < 1 else 1.0,
-                                  "min_p": params.min_p + shift if params.min_p else 0.0})
-        laws.append(processors(moved, prompt)(torch.tensor([text]), scores.clone()).softmax(-1))
-    return not torch.allclose(*laws, atol=1e-5)
+        moved = SamplingParams(
+            **{
+                **vars(params),
+                "top_p": min(params.top_p + shift, 1.0) if params.top_p < 1 else 1.0,
+                "min_p": params.min_p + shift if params.min_p else 0.0,
+            }
+        )
+        distributions.append(
+            processors(moved, prompt)(torch.tensor([text]), scores.clone()).softmax(-1)
+        )
+    return not torch.allclose(*distributions, atol=1e-5)
 
 
-@given(params=parameters(), scores=logits(), prompt=TEXT, output=st.lists(st.integers(0, 7), max_size=6))
-def test_temperature_0_is_transformers_greedy_choice(params: SamplingParams, scores: Tensor, prompt: list[int],
-                                                     output: list[int]) -> None:
-    """Without sampling transformers applies the penalties and takes the argmax: the lowest id of equals."""
+@given(
+    params=parameters(),
+    scores=logits(),
+    prompt=TEXT,
+    output=st.lists(st.integers(0, 7), max_size=6),
+)
+def test_temperature_0_is_transformers_greedy_choice(
+    params: SamplingParams, scores: Tensor, prompt: list[int], output: list[int]
+) -> None:
+    """Without sampling transformers applies the penalties and takes the argmax: the lowest id of
+    equals.
+    """
     text = prompt + output
     greedy = SamplingParams(**{**vars(params), "temperature": 0.0})
-    choice = processors(greedy, len(prompt), do_sample=False)(torch.tensor([text]), scores.clone()).argmax(-1)
-    law = probs(scores[:, None], [greedy], history([text], [len(prompt)], 8))[:, 0]
-    assert law.tolist() == torch.nn.functional.one_hot(choice, 8).float().tolist()
+    choice = processors(greedy, len(prompt), do_sample=False)(
+        torch.tensor([text]), scores.clone()
+    ).argmax(-1)
+    distribution = probs(scores[:, None], [greedy], history([text], [len(prompt)], 8))[:, 0]
+    assert distribution.tolist() == torch.nn.functional.one_hot(choice, 8).float().tolist()
 
 
 def test_the_order_matters_on_a_known_case() -> None:
     """Temperature before top-p keeps one token here, top-p before temperature would keep two."""
     scores = torch.tensor([[2.0, 1.0, 0.0]])
     params = SamplingParams(temperature=0.5, top_p=0.8)
-    law = probs(scores[:, None], [params])[0, 0]
-    assert law.tolist() == [1.0, 0.0, 0.0]
-    assert law.tolist() == processors(params, 1)(torch.tensor([[0]]), scores).softmax(-1)[0].tolist()
+    distribution = probs(scores[:, None], [params])[0, 0]
+    assert distribution.tolist() == [1.0, 0.0, 0.0]
+    assert (
+        distribution.tolist()
+        == processors(params, 1)(torch.tensor([[0]]), scores).softmax(-1)[0].tolist()
+    )
     assert scores.softmax(-1)[0, 0] == pytest.approx(0.665, abs=1e-3)

@@ -1,5 +1,6 @@
-"""The bridge from proofs/exact to reference/verify: a rule of the reference, re-executed over every outcome of its own
-randomness, has the law of the specification of that name, for every draft that can be drawn."""
+"""The bridge from proofs/exact to reference/verify: a rule of the reference, re-executed over every
+outcome of its own randomness, has the law of the specification of that name, for every draft that
+can be drawn."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,15 @@ from itertools import product
 
 import pytest
 import torch
+from specref.chance import Chance
+from specref.data import Draft, Verdict
+from specref.exact.enumerate import Forking, distributions
+from specref.verify.block import block
+from specref.verify.greedy import greedy
+from specref.verify.matching import matching
+from specref.verify.rejection import rejection
+from specref.verify.tree import tree
+from specref.verify.typical import LossyTypical
 from torch import Tensor
 
 from proofs.exact import chain as spec
@@ -26,15 +36,6 @@ from proofs.exact.cases import (
 from proofs.exact.program import Context, Dist, Model, Prog, bind, law
 from proofs.exact.step import point_mass
 from proofs.exact.tree import NodeLaw, Shape, Tree, certain
-from reference.chance import Chance
-from reference.law.enumerate import Forking, laws
-from reference.types import Draft, Verdict
-from reference.verify.block import block
-from reference.verify.greedy import greedy
-from reference.verify.matching import matching
-from reference.verify.rejection import rejection
-from reference.verify.tree import tree
-from reference.verify.typical import LossyTypical
 
 Rule = Callable[[Draft, Tensor, Chance], Verdict]
 CLOSE = 1e-12
@@ -42,7 +43,9 @@ CLOSE = 1e-12
 
 @dataclass(frozen=True)
 class Row:
-    """One drafted tree with the laws that belong to it, and the law that the specification gives to the text."""
+    """One drafted tree with the laws that belong to it, and the law that the specification gives to
+    the text.
+    """
 
     tokens: tuple[int, ...]
     parents: tuple[int, ...]
@@ -57,10 +60,14 @@ class Row:
         return Row(xs, tuple(range(-1, len(xs) - 1)), tuple(map(p, ends)), rows, law(want))
 
 
-def different(got: dict[Hashable, float], want: dict[Context, Fraction]) -> dict[Hashable, tuple[float, float]]:
+def different(
+    got: dict[Hashable, float], want: dict[Context, Fraction]
+) -> dict[Hashable, tuple[float, float]]:
     """The texts whose probabilities are not the same: (got, want)."""
     expected: dict[Hashable, float] = {text: float(weight) for text, weight in want.items()}
-    both = {text: (got.get(text, 0.0), expected.get(text, 0.0)) for text in got.keys() | expected.keys()}
+    both = {
+        text: (got.get(text, 0.0), expected.get(text, 0.0)) for text in got.keys() | expected.keys()
+    }
     return {text: (a, b) for text, (a, b) in both.items() if not abs(a - b) <= CLOSE}
 
 
@@ -77,22 +84,33 @@ def compare(rule: Rule, rows: Sequence[Row]) -> None:
         return torch.tensor(table).reshape(len(rows), count)
 
     sure = rows[0].q is None
-    q = None if sure else torch.tensor([padded(row.q or (), count) for row in rows], dtype=torch.float64)
-    draft = Draft(indices(lambda row: row.tokens).long(), indices(lambda row: row.parents).long(),
-                  None if q is None else q.reshape(len(rows), count, size),
-                  torch.tensor([len(row.tokens) for row in rows]))
+    q = (
+        None
+        if sure
+        else torch.tensor([padded(row.q or (), count) for row in rows], dtype=torch.float64)
+    )
+    draft = Draft(
+        indices(lambda row: row.tokens).long(),
+        indices(lambda row: row.parents).long(),
+        None if q is None else q.reshape(len(rows), count, size),
+        torch.tensor([len(row.tokens) for row in rows]),
+    )
     p = torch.tensor([padded(row.p, count + 1) for row in rows], dtype=torch.float64)
 
     def program(chance: Forking, root: Tensor) -> list[Hashable]:
         part = draft.rows(root)
         return [tuple(tokens) for tokens in rule(part, p[root], chance).emitted(part)]
 
-    for row, got in zip(rows, laws(program, len(rows)), strict=True):
-        assert not different(got, row.want), f"{rule.__name__} on {row.tokens}: {different(got, row.want)}"
+    for row, got in zip(rows, distributions(program, len(rows)), strict=True):
+        assert not different(got, row.want), (
+            f"{rule.__name__} on {row.tokens}: {different(got, row.want)}"
+        )
 
 
 def model_pairs() -> Iterator[tuple[Model, Model, int]]:
-    """p, q and the longest draft: a grid over two tokens, and laws with zeros, ties, equal and disjoint ones."""
+    """p, q and the longest draft: a grid over two tokens, and laws with zeros, ties, equal and
+    disjoint ones.
+    """
     for rows in product(grid(2, 2), grid(2, 4), grid(2, 3), grid(2, 4)):
         yield first_rows((rows[1], rows[0], rows[2])), first_rows((rows[3], rows[2], rows[1])), 2
     for salt in range(3):
@@ -105,14 +123,18 @@ Spec = Callable[[Model, Model, Context], Prog[Context]]
 
 
 def chain_rows(want: Spec, sure: bool) -> Iterator[list[Row]]:
-    """One batch for each size of vocabulary: every draft of every length that q can draw, or any draft at all."""
+    """One batch for each size of vocabulary: every draft of every length that q can draw, or any
+    draft at all.
+    """
     batches: dict[int, list[Row]] = {}
     for p, q, longest in model_pairs():
         size = len(p(()))
         for length in range(longest + 1):
             for xs in product(range(size), repeat=length):
                 if sure or all(q(xs[:i])[x] for i, x in enumerate(xs)):
-                    batches.setdefault(size, []).append(Row.chain(xs, p, None if sure else q, want(p, q, xs)))
+                    batches.setdefault(size, []).append(
+                        Row.chain(xs, p, None if sure else q, want(p, q, xs))
+                    )
     yield from batches.values()
 
 
@@ -146,15 +168,27 @@ CHAINS: list[tuple[str, Rule, Spec, bool]] = [
     ("greedy_cycle", greedy, greedy_text, True),
     ("greedy_cycle, q not looked at", greedy, greedy_text, False),
     ("matching_verify", matching, lambda p, q, xs: spec.matching_verify(p, (), xs), True),
-    ("matching_verify, q not looked at", matching, lambda p, q, xs: spec.matching_verify(p, (), xs), False),
+    (
+        "matching_verify, q not looked at",
+        matching,
+        lambda p, q, xs: spec.matching_verify(p, (), xs),
+        False,
+    ),
     ("typical_verify", LossyTypical(), typical(Fraction(9, 100), Fraction(3, 10)), True),
-    ("typical_verify, strict", LossyTypical(0.5, 0.9), typical(Fraction(1, 2), Fraction(9, 10)), True),
+    (
+        "typical_verify, strict",
+        LossyTypical(0.5, 0.9),
+        typical(Fraction(1, 2), Fraction(9, 10)),
+        True,
+    ),
     ("verify, as a tree", tree, lambda p, q, xs: spec.verify(p, q, (), xs), False),
     ("target_only_verify, as a tree", tree, target_only, True),
 ]
 
 
-@pytest.mark.parametrize(("rule", "want", "sure"), [case[1:] for case in CHAINS], ids=[case[0] for case in CHAINS])
+@pytest.mark.parametrize(
+    ("rule", "want", "sure"), [case[1:] for case in CHAINS], ids=[case[0] for case in CHAINS]
+)
 def test_chain_rule_has_the_law_of_its_specification(rule: Rule, want: Spec, sure: bool) -> None:
     batches = list(chain_rows(want, sure))
     assert sum(map(len, batches)) > 500
@@ -162,7 +196,9 @@ def test_chain_rule_has_the_law_of_its_specification(rule: Rule, want: Spec, sur
         compare(rule, rows)
 
 
-def flatten(t: Tree, p: Model, breadth_first: bool) -> tuple[list[int], list[int], list[Dist], list[Dist]]:
+def flatten(
+    t: Tree, p: Model, breadth_first: bool
+) -> tuple[list[int], list[int], list[Dist], list[Dist]]:
     """tokens, parents, p rows and q rows of a tree; siblings stay in their order."""
     tokens: list[int] = []
     parents: list[int] = []
@@ -179,7 +215,10 @@ def flatten(t: Tree, p: Model, breadth_first: bool) -> tuple[list[int], list[int
         p_rows.append(p((*c, node.x)))
         later = (node.next, c, parent)
         below = (node.below, (*c, node.x), here)
-        pending += [later, below]  # from the end: below first, depth first; from the front: siblings first
+        pending += [
+            later,
+            below,
+        ]  # from the end: below first, depth first; from the front: siblings first
     return tokens, parents, p_rows, q_rows
 
 
@@ -201,8 +240,15 @@ def test_tree_rule_has_the_law_of_its_specification(sure: bool, breadth_first: b
             judged = certain(t, len(p(()))) if sure else t
             want = spec_tree.tree_verify(p, judged, (), p(()))
             tokens, parents, p_rows, q_rows = flatten(t, p, breadth_first)
-            batches.setdefault(len(p(())), []).append(Row(
-                tuple(tokens), tuple(parents), tuple(p_rows), None if sure else tuple(q_rows), law(want)))
+            batches.setdefault(len(p(())), []).append(
+                Row(
+                    tuple(tokens),
+                    tuple(parents),
+                    tuple(p_rows),
+                    None if sure else tuple(q_rows),
+                    law(want),
+                )
+            )
     assert sum(map(len, batches.values())) > 500
     for rows in batches.values():
         compare(tree, rows)
@@ -211,21 +257,31 @@ def test_tree_rule_has_the_law_of_its_specification(sure: bool, breadth_first: b
 CYCLES: list[tuple[Rule, Callable[[Model, Model, int], Prog[Context]]]] = [
     (rejection, lambda p, q, gamma: spec.cycle(p, q, gamma, ())),
     (block, lambda p, q, gamma: spec.block_cycle(p, q, gamma, ())),
-    (greedy, lambda p, q, gamma: bind(spec.draft(q, gamma, ()), lambda xs: spec.greedy_cycle(p, xs, ()))),
+    (
+        greedy,
+        lambda p, q, gamma: bind(spec.draft(q, gamma, ()), lambda xs: spec.greedy_cycle(p, xs, ())),
+    ),
     (matching, lambda p, q, gamma: spec.matching_cycle(p, q, gamma, ())),
-    (tree, lambda p, q, gamma: spec_tree.eager_tree_cycle(
-        p, siblings_with_replacement(q), spec_tree.chain_shape(gamma), ())),
+    (
+        tree,
+        lambda p, q, gamma: spec_tree.eager_tree_cycle(
+            p, siblings_with_replacement(q), spec_tree.chain_shape(gamma), ()
+        ),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("rule", "want"), CYCLES, ids=[rule.__name__ for rule, _ in CYCLES])
 @pytest.mark.parametrize("gamma", [0, 1, 3])
 def test_cycle_with_its_draft_drawn_by_the_same_chance(
-        rule: Rule, want: Callable[[Model, Model, int], Prog[Context]], gamma: int) -> None:
+    rule: Rule, want: Callable[[Model, Model, int], Prog[Context]], gamma: int
+) -> None:
     p, q = table(HARD), table(HARD[::-1], 1)
 
     def rows(model: Model, contexts: list[Context]) -> Tensor:
-        return torch.tensor([[float(weight) for weight in model(c)] for c in contexts], dtype=torch.float64)
+        return torch.tensor(
+            [[float(weight) for weight in model(c)] for c in contexts], dtype=torch.float64
+        )
 
     def program(chance: Forking, root: Tensor) -> list[Hashable]:
         texts: list[Context] = [()] * len(root)
@@ -236,7 +292,9 @@ def test_cycle_with_its_draft_drawn_by_the_same_chance(
             texts = [(*text, x) for text, x in zip(texts, drawn, strict=True)]
             p_rows.append(rows(p, texts))
         tokens = torch.tensor(texts, dtype=torch.int64).reshape(len(root), gamma)
-        draft = Draft.chain(tokens, torch.stack(q_rows, 1) if gamma else torch.zeros(len(root), 0, 3))
+        draft = Draft.chain(
+            tokens, torch.stack(q_rows, 1) if gamma else torch.zeros(len(root), 0, 3)
+        )
         return [tuple(text) for text in rule(draft, torch.stack(p_rows, 1), chance).emitted(draft)]
 
-    assert not different(laws(program, 1)[0], law(want(p, q, gamma)))
+    assert not different(distributions(program, 1)[0], law(want(p, q, gamma)))

@@ -5,6 +5,8 @@ from itertools import product
 
 import pytest
 import torch
+from specref.measure import cost
+from specref.measure.acceptance import expected_acceptance
 
 from proofs.exact import speed
 from proofs.exact.cases import pairs, rotated, speeds
@@ -12,21 +14,22 @@ from proofs.exact.chain import cycle
 from proofs.exact.program import Context, Prog
 from proofs.exact.step import alpha
 from proofs.exact.text import expected_growth
-from reference.measure import cost
-from reference.measure.acceptance import expected_acceptance
 
 SPEEDS = list(speeds())
 
 
 def test_expected_acceptance_is_alpha() -> None:
     for p, q in pairs():
-        got = expected_acceptance(*(torch.tensor([float(weight) for weight in d], dtype=torch.float64) for d in (p, q)))
+        got = expected_acceptance(
+            *(torch.tensor([float(weight) for weight in d], dtype=torch.float64) for d in (p, q))
+        )
         assert float(got) == pytest.approx(float(alpha(p, q)), abs=1e-12)
 
 
 def test_expected_tokens_is_what_a_cycle_emits() -> None:
     p = (Fraction(1, 2), Fraction(1, 3), Fraction(1, 6))
     for (_, q), gamma in product([pair for pair in pairs() if len(pair[1]) == 3][:10], range(4)):
+
         def one(c: Context, q: tuple[Fraction, ...] = q, gamma: int = gamma) -> Prog[Context]:
             return cycle(rotated(p), rotated(q), gamma, c)
 
@@ -39,12 +42,18 @@ def test_predicted_speedup_and_the_best_gamma() -> None:
         steps = [float(speed.linear(b)(gamma)) for gamma in range(longest + 1)]
         exact = [speed.speedup(a, gamma, c, speed.linear(b)) for gamma in range(longest + 1)]
         for gamma, want in enumerate(exact):
-            assert cost.predicted_speedup(float(a), gamma, steps, float(c)) == pytest.approx(float(want), rel=1e-12)
+            assert cost.predicted_speedup(float(a), gamma, steps, float(c)) == pytest.approx(
+                float(want), rel=1e-12
+            )
         best = cost.best_gamma(float(a), steps, float(c))
-        assert float(exact[best]) == pytest.approx(float(max(exact)), rel=1e-12)  # of equals, rounding may pick any
+        assert float(exact[best]) == pytest.approx(
+            float(max(exact)), rel=1e-12
+        )  # of equals, rounding may pick any
 
 
 def test_break_even_of_one_token_is_the_cost_it_adds() -> None:
     for _, c, b, longest in SPEEDS:
-        got = cost.break_even_alpha(1, [float(speed.linear(b)(gamma)) for gamma in range(longest + 1)], float(c))
+        got = cost.break_even_alpha(
+            1, [float(speed.linear(b)(gamma)) for gamma in range(longest + 1)], float(c)
+        )
         assert got == pytest.approx(float(b + c), abs=1e-9) if b + c <= 1 else got is None

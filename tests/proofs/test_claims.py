@@ -56,7 +56,9 @@ def pairs(draw: st.DrawFn) -> tuple[Dist, Dist]:
 
 
 @st.composite
-def models(draw: st.DrawFn, sizes: tuple[int, int] = (2, 4), rows: int = 4) -> tuple[Model, Model, int, int]:
+def models(
+    draw: st.DrawFn, sizes: tuple[int, int] = (2, 4), rows: int = 4
+) -> tuple[Model, Model, int, int]:
     """p, q, gamma, n with a tree of outcomes that stays small."""
     size = draw(st.integers(*sizes))
     tables = [draw(st.lists(dists(size), min_size=1, max_size=rows)) for _ in range(2)]
@@ -69,19 +71,28 @@ def models(draw: st.DrawFn, sizes: tuple[int, int] = (2, 4), rows: int = 4) -> t
 
 def shapes() -> st.SearchStrategy[Shape]:
     """Trees of five nodes at most, so that what is drawn eagerly stays small."""
+
     def nodes(s: Shape) -> int:
         return 1 + nodes(s.below) + nodes(s.next) if s else 0
 
     tips: st.SearchStrategy[Shape] = st.just(Tip)
-    return st.recursive(tips, lambda inner: st.builds(Fork, inner, inner), max_leaves=6).filter(lambda s: nodes(s) < 5)
+    return st.recursive(tips, lambda inner: st.builds(Fork, inner, inner), max_leaves=6).filter(
+        lambda s: nodes(s) < 5
+    )
 
 
 @FEW
 @given(pairs())
 def test_one_token(pair: tuple[Dist, Dist]) -> None:
     assert all(map(is_law, pair))
-    for claim in (claims.T1_lossless_step, claims.T2_acceptance, claims.T3_no_coupling_accepts_more, claims.T11_price,
-                  counterexamples.C1_resample_from_p, counterexamples.C2_unnormalised_residual):
+    for claim in (
+        claims.T1_lossless_step,
+        claims.T2_acceptance,
+        claims.T3_no_coupling_accepts_more,
+        claims.T11_price,
+        counterexamples.C1_resample_from_p,
+        counterexamples.C2_unnormalised_residual,
+    ):
         claim(*pair)
 
 
@@ -94,8 +105,12 @@ def test_candidates(pair: tuple[Dist, Dist], k: int) -> None:
 
 
 @FEW
-@given(st.integers(2, 3).flatmap(lambda size: st.tuples(dists(size), st.lists(dists(size), min_size=1, max_size=5))),
-       st.integers(0, 3))
+@given(
+    st.integers(2, 3).flatmap(
+        lambda size: st.tuples(dists(size), st.lists(dists(size), min_size=1, max_size=5))
+    ),
+    st.integers(0, 3),
+)
 def test_candidates_of_any_law(case: tuple[Dist, list[Dist]], k: int) -> None:
     claims.T5_recursive_rejection(case[0], table(case[1]), k)
 
@@ -121,7 +136,10 @@ def test_drafters(case: tuple[Model, Model, int, int]) -> None:
 
 
 KINDS: dict[str, Callable[[Model], NodeLaw]] = {
-    "with": siblings_with_replacement, "without": siblings_without_replacement, "certain": siblings_with_certainty}
+    "with": siblings_with_replacement,
+    "without": siblings_without_replacement,
+    "certain": siblings_with_certainty,
+}
 
 
 @FEWER
@@ -147,7 +165,10 @@ def test_wrong_q(case: tuple[Dist, Dist, Dist]) -> None:
 
 
 @FEW
-@given(st.fractions(0, Fraction(15, 16), max_denominator=16), st.fractions(0, 1, max_denominator=16),
-       st.fractions(Fraction(1, 16), 1, max_denominator=16))
+@given(
+    st.fractions(0, Fraction(15, 16), max_denominator=16),
+    st.fractions(0, 1, max_denominator=16),
+    st.fractions(Fraction(1, 16), 1, max_denominator=16),
+)
 def test_speed(a: Fraction, c: Fraction, b: Fraction) -> None:
     claims.T8_speed_model(a, c, b, 12)

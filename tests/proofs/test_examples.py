@@ -6,13 +6,33 @@ from itertools import product
 import pytest
 
 from proofs.exact.chain import argmax, block_cycle, cycle, greedy_cycle, verify
-from proofs.exact.claims import Refuted, T1_lossless_step, T4_chain, T5_without_replacement, T8_speed_model
+from proofs.exact.claims import (
+    Refuted,
+    T1_lossless_step,
+    T4_chain,
+    T5_without_replacement,
+    T8_speed_model,
+)
 from proofs.exact.counterexamples import C4_typical
 from proofs.exact.couplings import agreement, extreme_couplings
-from proofs.exact.lossy import at_least, medusa, resample_from_p, typical_cycle, unnormalised_residual, wrong_q
+from proofs.exact.lossy import (
+    at_least,
+    medusa,
+    resample_from_p,
+    typical_cycle,
+    unnormalised_residual,
+    wrong_q,
+)
 from proofs.exact.program import Context, Prog, Ret, bind, law
 from proofs.exact.speed import best_gamma, linear, speedup
-from proofs.exact.step import accept, point_mass, residual, step, total_variation, without_replacement
+from proofs.exact.step import (
+    accept,
+    point_mass,
+    residual,
+    step,
+    total_variation,
+    without_replacement,
+)
 from proofs.exact.text import (
     begins_with,
     emit,
@@ -30,7 +50,10 @@ EVEN = (F(1, 2), F(1, 2))
 
 
 def test_block_verification_example_of_the_paper() -> None:
-    """Sun et al. 2024, section 3: p = (1/3, 2/3) and q = (2/3, 1/3), gamma 2: 10/9 kept one by one, 11/9 as a block."""
+    """Sun et al. 2024, section 3: p = (1/3, 2/3) and q = (2/3, 1/3), gamma 2: 10/9 kept one by one,
+    11/9 as a block.
+    """
+
     def p(c: Context) -> tuple[F, ...]:
         return (F(1, 3), F(2, 3))
 
@@ -54,13 +77,16 @@ def test_wrong_rules_by_hand() -> None:
     assert law(resample_from_p(LOW, HIGH)) == {0: F(3, 8), 1: F(5, 8)}, "3/8 where 1/4 is right"
     short = law(unnormalised_residual(LOW, HIGH))
     assert short == {0: F(1, 4), 1: F(1, 2)}, "a quarter of the mass is missing"
-    assert law(wrong_q(LOW, HIGH, point_mass(0, 2))) == {0: F(1, 3), 1: F(2, 3)}, "argmax draft judged by the softmax"
+    assert law(wrong_q(LOW, HIGH, point_mass(0, 2))) == {0: F(1, 3), 1: F(2, 3)}, (
+        "argmax draft judged by the softmax"
+    )
 
 
 def test_siblings_drawn_without_replacement_but_judged_as_if_with() -> None:
-    """wrong_q in a tree. Token 0 or 2 is drafted first, then the other one; 2 is always among them, and judging it by
-    q(2) = 1/3 where it was certain accepts it always: 1 where 2/3 is right."""
+    """wrong_q in a tree. Token 0 or 2 is drafted first, then the other one; 2 is always among them,
+    and judging it by q(2) = 1/3 where it was certain accepts it always: 1 where 2/3 is right."""
     p, q = (F(0), F(1, 3), F(2, 3)), (F(2, 3), F(0), F(1, 3))
+
     def believed(t: Tree) -> Tree:
         return Node(t.x, q, believed(t.below), believed(t.next)) if t else Leaf
 
@@ -71,7 +97,9 @@ def test_siblings_drawn_without_replacement_but_judged_as_if_with() -> None:
 
 
 def test_typical_acceptance_by_hand() -> None:
-    """p = (1/2, 1/4, 1/4) and a drafter that always says 0: all mass on 0, distance 1/2, which is the bound 1 - tau."""
+    """p = (1/2, 1/4, 1/4) and a drafter that always says 0: all mass on 0, distance 1/2, which is
+    the bound 1 - tau.
+    """
     p = (F(1, 2), F(1, 4), F(1, 4))
     first = typical_cycle(at_least(F(1, 2)), lambda c: p, lambda c: point_mass(0, 3), 1, ())
     assert law(bind(first, lambda text: Ret(text[0]))) == {0: F(1)}
@@ -79,12 +107,18 @@ def test_typical_acceptance_by_hand() -> None:
     C4_typical(p, point_mass(0, 3), F(1, 2))
 
 
-@pytest.mark.parametrize(("p", "kept"), [
-    ((F(1, 4),) * 4, [True] * 4),  # exp(-H) = 1/4; .3/4 = .075 < 1/4
-    ((F(1, 2), F(1, 4), F(1, 4)), [True] * 3),  # exp(-H) = 2^-1.5 = .354, .3 of it .106
-    ((F(9, 10), F(1, 20), F(1, 20)), [True, False, False]),  # exp(-H) = .674, and .202 is above epsilon = .09
-    ((F(89, 100), F(1, 10), F(1, 100)), [True, True, False]),
-])
+@pytest.mark.parametrize(
+    ("p", "kept"),
+    [
+        ((F(1, 4),) * 4, [True] * 4),  # exp(-H) = 1/4; .3/4 = .075 < 1/4
+        ((F(1, 2), F(1, 4), F(1, 4)), [True] * 3),  # exp(-H) = 2^-1.5 = .354, .3 of it .106
+        (
+            (F(9, 10), F(1, 20), F(1, 20)),
+            [True, False, False],
+        ),  # exp(-H) = .674, and .202 is above epsilon = .09
+        ((F(89, 100), F(1, 10), F(1, 100)), [True, True, False]),
+    ],
+)
 def test_medusas_criterion(p: tuple[F, ...], kept: list[bool]) -> None:
     keep = medusa(F(9, 100), F(3, 10))
     assert [keep(p, x) for x in range(len(p))] == kept
@@ -111,7 +145,9 @@ def test_without_replacement_by_hand() -> None:
 
 def test_couplings_of_two_tokens() -> None:
     assert sorted(map(agreement, extreme_couplings(HIGH, LOW))) == [0, F(1, 2)]
-    assert len(extreme_couplings((F(1, 3),) * 3, (F(1, 3),) * 3)) == 6, "the permutations of three (Birkhoff)"
+    assert len(extreme_couplings((F(1, 3),) * 3, (F(1, 3),) * 3)) == 6, (
+        "the permutations of three (Birkhoff)"
+    )
 
 
 def test_begins_with_is_harmonic_and_a_bet_on_parity_is_not() -> None:
@@ -143,7 +179,9 @@ def test_sound_and_lossless_say_no() -> None:
 
     assert sound(p, lambda c: plain_cycle(p, c), ())
     assert lossless(p, lambda c: cycle(p, p, 2, c), 3, ())
-    assert not sound(p, lambda c: verify(p, p, c, (0,)), ()), "a sure draft judged as if it came from p"
+    assert not sound(p, lambda c: verify(p, p, c, (0,)), ()), (
+        "a sure draft judged as if it came from p"
+    )
     assert not sound(p, biased, ())
     assert not lossless(p, biased, 2, ())
     assert not sound(p, short, ())

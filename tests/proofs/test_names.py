@@ -1,4 +1,6 @@
-"""One name, three forms: what the written proofs and the table of proofs/README.md cite must exist where they say."""
+"""One name, three forms: what the written proofs and the table of proofs/README.md cite must exist
+where they say.
+"""
 
 import re
 from importlib import import_module
@@ -10,13 +12,20 @@ from proofs.exact.cases import CASES
 
 PROOFS = Path(__file__).resolve().parents[2] / "proofs"
 PAGES = sorted((PROOFS / "written").glob("*.md"))
-MODULES = [import_module(f"proofs.exact.{file.stem}") for file in sorted((PROOFS / "exact").glob("[a-z]*.py"))]
+MODULES = [
+    import_module(f"proofs.exact.{file.stem}")
+    for file in sorted((PROOFS / "exact").glob("[a-z]*.py"))
+]
 LIST = r"((?:`\w+`(?:, |,\n| and )?\s*)+)"
 
 
 def cited(text: str, language: str) -> set[str]:
     """The names of a list such as: Coq `a`, `b`."""
-    return {name for names in re.findall(rf"\b{language}\s+{LIST}", text) for name in re.findall(r"`(\w+)`", names)}
+    return {
+        name
+        for names in re.findall(rf"\b{language}\s+{LIST}", text)
+        for name in re.findall(r"`(\w+)`", names)
+    }
 
 
 def defined_in_coq() -> set[str]:
@@ -47,7 +56,9 @@ def test_every_claim_has_a_row_and_every_page_too() -> None:
     rows = table()
     exact = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])}
     assert {claim.__name__ for claim in CASES} | {"lossless"} == exact
-    assert {re.findall(r"written/(\w+)\.md", row[1])[0] for row in rows} == {page.stem for page in PAGES}
+    assert {re.findall(r"written/(\w+)\.md", row[1])[0] for row in rows} == {
+        page.stem for page in PAGES
+    }
     coq = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])}
     assert coq <= defined_in_coq(), f"no such name in proofs/coq: {coq - defined_in_coq()}"
     for row in rows:
@@ -56,7 +67,9 @@ def test_every_claim_has_a_row_and_every_page_too() -> None:
 
 def test_the_pages_cite_the_claim_they_are_about() -> None:
     for row in table():
-        page = (PROOFS / re.findall(r"\((written/\w+\.md)\)", row[1])[0]).read_text(encoding="utf-8")
+        page = (PROOFS / re.findall(r"\((written/\w+\.md)\)", row[1])[0]).read_text(
+            encoding="utf-8"
+        )
         wanted = set(re.findall(r"`(\w+)`", row[2] + row[3]))
         if "candidates are one" not in row[0]:
             assert wanted <= cited(page, "Python") | cited(page, "Coq"), row

@@ -1,10 +1,10 @@
 """Every drafter with a rule that can judge it, for the tests of serving."""
 
 import torch
+from specref.draft.medusa import MedusaDrafter, MedusaHeads
+from specref.draft.mtp import MTPDrafter, MTPModule
+from specref.verify import RULES
 
-from reference.draft.medusa import MedusaDrafter, MedusaHeads
-from reference.draft.mtp import MTPDrafter, MTPModule
-from reference.verify import RULES
 from tests.decode.players import Bushy, drafters, greedy_tree
 from tests.stub import tiny
 
@@ -22,7 +22,9 @@ def medusa(model, draws: bool = False) -> MedusaDrafter:
 def mtp(model) -> MTPDrafter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        return MTPDrafter(MTPModule.of(model).to(model.device, model.dtype).requires_grad_(False), model)
+        return MTPDrafter(
+            MTPModule.of(model).to(model.device, model.dtype).requires_grad_(False), model
+        )
 
 
 def players(model) -> dict:

@@ -1,6 +1,7 @@
-"""What the server sends is what the engine wrote for that request, and nobody can break it for the others.
+"""What the server sends is what the engine wrote for that request, and nobody can break it for the
+others.
 
-Protects: clients of `specdec serve`, and the judge's HTTP level, whose reference it is.
+Protects: clients of `specref serve`, and the judge's HTTP level, whose reference it is.
 """
 
 import http.client
@@ -9,13 +10,13 @@ import threading
 import time
 
 import pytest
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.model.tokenizer import Bytes
+from specref.serve import ServingEngine
+from specref.serve.detokenizer import StreamDetokenizer
+from specref.serve.http_server import Server
 
-from reference.decode import generate
-from reference.model.text import Bytes
-from reference.serve import ServingEngine
-from reference.serve.http import Server
-from reference.serve.text import Scribe
-from reference.types import SamplingParams
 from tests.serve.players import players, rule_of
 from tests.stub import tiny
 
@@ -51,7 +52,9 @@ def asked(server, **body):
 
 
 def alone(prompt, **params):
-    return generate(MODEL, DRAFTER(), rule_of(RULE, 1), [prompt], SamplingParams(**params), gamma=3)[0]
+    return generate(
+        MODEL, DRAFTER(), rule_of(RULE, 1), [prompt], SamplingParams(**params), gamma=3
+    )[0]
 
 
 def test_an_answer_is_the_engines_with_its_counts(server):
@@ -62,7 +65,11 @@ def test_an_answer_is_the_engines_with_its_counts(server):
     assert choice["text"] == bytes(done.tokens).decode(errors="replace")
     assert choice["finish_reason"] == "length"
     assert told["usage"] == {"prompt_tokens": 3, "completion_tokens": 12, "total_tokens": 15}
-    assert told["metrics"] == {"target_steps": done.target_steps, "drafted": done.drafted, "accepted": done.accepted}
+    assert told["metrics"] == {
+        "target_steps": done.target_steps,
+        "drafted": done.drafted,
+        "accepted": done.accepted,
+    }
     assert len(choice["logprobs"]["token_logprobs"]) == 12
     assert all(len(top) == 2 for top in choice["logprobs"]["top_logprobs"])
 
@@ -72,7 +79,10 @@ def test_thirty_clients_at_once_get_what_each_would_get_alone(server):
     got = [None] * 30
 
     def ask(seed):
-        got[seed] = asked(server, prompt=[seed, 7], max_tokens=10, seed=seed)["choices"][0]["token_ids"]
+        got[seed] = asked(server, prompt=[seed, 7], max_tokens=10, seed=seed)["choices"][0][
+            "token_ids"
+        ]
+
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(30)]
     for thread in threads:
         thread.start()
@@ -99,7 +109,9 @@ def test_a_streamed_answer_is_the_same_in_pieces(server):
     assert len(parts) > 1
     assert "".join(part["choices"][0]["text"] for part in parts) == whole["choices"][0]["text"]
     assert ids(parts) == whole["choices"][0]["token_ids"]
-    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + ["length"]
+    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + [
+        "length"
+    ]
     assert parts[-1]["metrics"] == whole["metrics"]
 
 
@@ -107,10 +119,12 @@ def test_a_streamed_answer_is_the_same_in_pieces(server):
 def test_a_text_ends_before_a_stop_wherever_it_stands(server, place):
     bias = {str(token): -100 for token in range(256) if not 97 <= token < 123}  # letters alone
     free = asked(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias)["choices"][0]
-    stop = free["text"][place: place + 2]
+    stop = free["text"][place : place + 2]
     end = free["text"].index(stop)
-    for parts in ([asked(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=stop)],
-                  pieces(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=[stop, "~"])):
+    for parts in (
+        [asked(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=stop)],
+        pieces(server, prompt="ab", max_tokens=12, seed=4, logit_bias=bias, stop=[stop, "~"]),
+    ):
         assert "".join(part["choices"][0]["text"] for part in parts) == free["text"][:end]
         assert ids(parts) == free["token_ids"][: end + 2]
         assert parts[-1]["choices"][0]["finish_reason"] == "stop"
@@ -124,28 +138,32 @@ def test_stop_tokens_and_min_tokens_by_id(server):
     assert told["choices"][0]["finish_reason"] == "stop"
 
 
-@pytest.mark.parametrize(("body", "message"), [
-    ({"prompt": "a", "n": 2}, "n = 2 is not supported, only 1"),
-    ({"prompt": "a", "echo": True}, "echo = True is not supported"),
-    ({"prompt": ""}, "empty"),
-    ({}, "prompt is no list of token ids"),
-    ({"prompt": ["a", "b"]}, "several prompts"),
-    ({"prompt": [256]}, r"token 256, outside 0..255"),
-    ({"prompt": [1] * 400}, "shorten it to 399"),
-    ({"prompt": "a", "max_tokens": -1}, "max_new_tokens = -1 is not possible"),
-    ({"prompt": "a", "max_tokens": "x"}, "max_tokens = 'x' is not possible"),
-    ({"prompt": "a", "max_tokens": True}, "max_tokens = True is not possible"),
-    ({"prompt": "a", "temperature": float("nan")}, "temperature = nan is not possible"),
-    ({"prompt": "a", "logit_bias": {"300": 1}}, "token 300, outside"),
-    ({"prompt": "a", "logit_bias": [1]}, "logit_bias is no object"),
-    ({"prompt": "a", "stop": [1]}, "stop is no text"),
-    ({"prompt": "a", "stream": 1}, "stream = 1 is not possible"),
-    ({"prompt": "a", "seed": 2**70}, "seed = .* give one of 64 bits"),
-    ({"prompt": "a", "tempreature": 1}, "tempreature is not a parameter of this server"),
-    ([1], "the body is no JSON object"),
-])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"prompt": "a", "n": 2}, "n = 2 is not supported, only 1"),
+        ({"prompt": "a", "echo": True}, "echo = True is not supported"),
+        ({"prompt": ""}, "empty"),
+        ({}, "prompt is no list of token ids"),
+        ({"prompt": ["a", "b"]}, "several prompts"),
+        ({"prompt": [256]}, r"token 256, outside 0..255"),
+        ({"prompt": [1] * 400}, "shorten it to 399"),
+        ({"prompt": "a", "max_tokens": -1}, "max_new_tokens = -1 is not possible"),
+        ({"prompt": "a", "max_tokens": "x"}, "max_tokens = 'x' is not possible"),
+        ({"prompt": "a", "max_tokens": True}, "max_tokens = True is not possible"),
+        ({"prompt": "a", "temperature": float("nan")}, "temperature = nan is not possible"),
+        ({"prompt": "a", "logit_bias": {"300": 1}}, "token 300, outside"),
+        ({"prompt": "a", "logit_bias": [1]}, "logit_bias is no object"),
+        ({"prompt": "a", "stop": [1]}, "stop is no text"),
+        ({"prompt": "a", "stream": 1}, "stream = 1 is not possible"),
+        ({"prompt": "a", "seed": 2**70}, "seed = .* give one of 64 bits"),
+        ({"prompt": "a", "tempreature": 1}, "tempreature is not a parameter of this server"),
+        ([1], "the body is no JSON object"),
+    ],
+)
 def test_what_cannot_be_served_is_refused_in_one_line(server, body, message):
     import re
+
     status, data = post(server, body)
     told = json.loads(data)["error"]["message"]
     assert status == 400
@@ -176,7 +194,8 @@ def test_a_client_that_goes_away_takes_its_request_with_it(server, stream):
     else:
         until(lambda: engine.busy)
     connection.close()
-    until(lambda: not engine.busy and engine.pool.free == engine.pool.blocks)  # another thread forgets, then frees
+    # another thread forgets, then frees
+    until(lambda: not engine.busy and engine.pool.free == engine.pool.blocks)
     assert asked(server, prompt="a", max_tokens=3)["usage"]["completion_tokens"] == 3
 
 
@@ -188,14 +207,17 @@ def until(condition, seconds: float = 10.0) -> None:
 
 
 def test_half_a_character_waits_for_its_other_half():
-    scribe = Scribe(Bytes(), [65])
+    scribe = StreamDetokenizer(Bytes(), [65])
     assert scribe.take(list("é".encode())[:1], False) == (1, "")
     assert scribe.take(list("é".encode())[1:], False) == (1, "é")
-    assert scribe.take([0xC3], True) == (1, "\ufffd"), "a text that ends in half a character says so"
+    assert scribe.take([0xC3], True) == (
+        1,
+        "\ufffd",
+    ), "a text that ends in half a character says so"
 
 
 def test_what_may_become_a_stop_waits():
-    scribe = Scribe(Bytes(), [65], ["end"])
+    scribe = StreamDetokenizer(Bytes(), [65], ["end"])
     assert scribe.take(list(b"the e"), False) == (5, "the ")
     assert scribe.take(list(b"nough"), False) == (5, "enough")
     assert scribe.take(list(b" end, and more"), False) == (4, " ")

@@ -1,17 +1,18 @@
 """Bad input and heavy load: nothing deadlocks or starves, nothing is lost, errors are clear.
 
-Protects: a server from the one request that could bring it to a stop, and everybody else from that request.
+Protects: a server from the one request that could bring it to a stop, and everybody else from that
+request.
 """
 
 import pytest
 import torch
+from specref.data import Draft, SamplingParams, SpecrefError
+from specref.draft.base import Drafter
+from specref.draft.none import NoDrafter
+from specref.serve import ServingEngine
+from specref.serve.engine_thread import EngineThread
+from specref.verify import RULES
 
-from reference.draft.base import Drafter
-from reference.draft.none import NoDrafter
-from reference.serve import ServingEngine
-from reference.serve.desk import Desk
-from reference.types import Draft, SamplingParams, SpecdecError
-from reference.verify import RULES
 from tests.serve.players import MODEL, players
 
 RULE = RULES["rejection"]
@@ -19,7 +20,9 @@ PARAMS = SamplingParams(seed=1, max_new_tokens=4)
 
 
 def engine(drafter=None, **settings) -> ServingEngine:
-    return ServingEngine(MODEL, drafter or NoDrafter(), RULE, **{"gamma": 2, "blocks": 20, "size": 4} | settings)
+    return ServingEngine(
+        MODEL, drafter or NoDrafter(), RULE, **{"gamma": 2, "blocks": 20, "size": 4} | settings
+    )
 
 
 def finished(serving) -> dict:
@@ -31,34 +34,51 @@ def finished(serving) -> dict:
     return done
 
 
-@pytest.mark.parametrize(("prompt", "params", "message"), [
-    ([], PARAMS, "prompt 0 is empty"),
-    ([7], PARAMS, r"token 7, outside 0\.\.6"),
-    ([1] * 48, PARAMS, "48 tokens and the context 48: shorten it to 47"),
-    ([1] * 30, SamplingParams(max_new_tokens=18), "need 12 blocks and the cache has 10: shorten the request"),
-    ([1], SamplingParams(max_new_tokens=4, logit_bias={9: 1.0}), "logit_bias names token 9"),
-    ([1], SamplingParams(max_new_tokens=4, logit_bias=dict.fromkeys(range(7), -torch.inf)), "only -inf"),
-    ([1], SamplingParams(max_new_tokens=4, min_tokens=1, stop_ids=tuple(range(7))), "only -inf"),
-])
+@pytest.mark.parametrize(
+    ("prompt", "params", "message"),
+    [
+        ([], PARAMS, "prompt 0 is empty"),
+        ([7], PARAMS, r"token 7, outside 0\.\.6"),
+        ([1] * 48, PARAMS, "48 tokens and the context 48: shorten it to 47"),
+        (
+            [1] * 30,
+            SamplingParams(max_new_tokens=18),
+            "need 12 blocks and the cache has 10: shorten the request",
+        ),
+        ([1], SamplingParams(max_new_tokens=4, logit_bias={9: 1.0}), "logit_bias names token 9"),
+        (
+            [1],
+            SamplingParams(max_new_tokens=4, logit_bias=dict.fromkeys(range(7), -torch.inf)),
+            "only -inf",
+        ),
+        (
+            [1],
+            SamplingParams(max_new_tokens=4, min_tokens=1, stop_ids=tuple(range(7))),
+            "only -inf",
+        ),
+    ],
+)
 def test_what_can_never_be_served_is_refused_at_the_door(prompt, params, message):
     serving = engine(blocks=10)
     serving.add([1, 2], PARAMS, "good")
-    with pytest.raises(SpecdecError, match=message) as caught:
+    with pytest.raises(SpecrefError, match=message) as caught:
         serving.add(prompt, params)
     assert "\n" not in str(caught.value)
     assert len(finished(serving)["good"].so_far.tokens) == 4, "the others never notice"
 
 
-@pytest.mark.parametrize("settings", [{"gamma": -1}, {"rows": 0}, {"chunk": 0}, {"blocks": 0}, {"size": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"gamma": -1}, {"rows": 0}, {"chunk": 0}, {"blocks": 0}, {"size": 0}]
+)
 def test_settings_that_serve_nobody_are_refused(settings):
-    with pytest.raises(SpecdecError, match="is not possible: give"):
+    with pytest.raises(SpecrefError, match="is not possible: give"):
         engine(**settings)
 
 
 def test_a_name_in_use_is_refused_and_may_be_used_again_later():
     serving = engine()
     serving.add([1], PARAMS, "one")
-    with pytest.raises(SpecdecError, match="'one' is being served: choose another name"):
+    with pytest.raises(SpecrefError, match="'one' is being served: choose another name"):
         serving.add([2], PARAMS, "one")
     assert len(finished(serving)) == 1
     serving.add([2], PARAMS, "one")
@@ -74,8 +94,10 @@ def test_no_tokens_wanted_is_an_answer_too():
 
 def test_a_thousand_requests_on_a_small_cache_are_all_answered_in_bounded_steps():
     serving = engine(players(MODEL)["n-gram"][1](), blocks=9, size=2, rows=3)
-    asked = {serving.add([1 + n % 5, n % 7], SamplingParams(seed=n, max_new_tokens=1 + n % 3)): 1 + n % 3
-             for n in range(1000)}
+    asked = {
+        serving.add([1 + n % 5, n % 7], SamplingParams(seed=n, max_new_tokens=1 + n % 3)): 1 + n % 3
+        for n in range(1000)
+    }
     done = finished(serving)
     assert {name: len(event.so_far.tokens) for name, event in done.items()} == asked
     assert serving.steps <= sum(2 + count for count in asked.values())
@@ -88,14 +110,23 @@ def test_one_request_may_take_all_blocks_and_the_others_come_after_it():
     for number in range(3):
         serving.add([2, 3], SamplingParams(seed=number, max_new_tokens=12), str(number))
     done = finished(serving)
-    assert {name: len(event.so_far.tokens) for name, event in done.items()} == {"large": 40, "0": 12, "1": 12, "2": 12}
+    assert {name: len(event.so_far.tokens) for name, event in done.items()} == {
+        "large": 40,
+        "0": 12,
+        "1": 12,
+        "2": 12,
+    }
     assert serving.preemptions > 0
 
 
 def test_cancelling_frees_the_blocks_whatever_the_request_is_doing():
     serving = engine(chunk=3, rows=2)
     for name in ("decodes", "reads", "waits"):
-        serving.add([1, 2, 3, 4, 5, 6] if name == "reads" else [1], SamplingParams(seed=1, max_new_tokens=9), name)
+        serving.add(
+            [1, 2, 3, 4, 5, 6] if name == "reads" else [1],
+            SamplingParams(seed=1, max_new_tokens=9),
+            name,
+        )
     serving.step()
     for name in ("decodes", "reads", "waits", "nobody"):
         serving.cancel(name)
@@ -115,7 +146,9 @@ class Breaks(Drafter):
 def test_a_step_that_fails_ends_those_in_it_with_an_error_and_serves_the_rest():
     serving = engine(Breaks(), rows=1)
     serving.add([6], PARAMS, "bad")
-    serving.add([1], SamplingParams(temperature=0, max_new_tokens=3, logit_bias={6: -torch.inf}), "good")
+    serving.add(
+        [1], SamplingParams(temperature=0, max_new_tokens=3, logit_bias={6: -torch.inf}), "good"
+    )
     done = finished(serving)
     assert "outside 0..6" in done["bad"].error
     assert len(done["good"].so_far.tokens) == 3
@@ -132,7 +165,7 @@ def test_a_bug_in_a_step_reaches_whoever_waits_and_the_desk_goes_on():
             return super().propose(text, budget, chance)
 
     drafter = Bug()
-    desk = Desk(engine(drafter))
+    desk = EngineThread(engine(drafter))
     event = desk.submit([1], PARAMS).events.get(timeout=10)
     assert event.error == "the server failed (ZeroDivisionError: a bug)"
     drafter.broken = False

@@ -1,53 +1,62 @@
-"""Adaptive draft depth: it follows acceptance and load, and it leaves the law alone.
+"""Adaptive draft depth: it follows acceptance and load, and it leaves the distribution alone.
 
-Protects: the law from a depth that is chosen by the draft itself, which is the natural thing to write and is wrong.
+Protects: the distribution from a depth that is chosen by the draft itself, which is the natural
+thing to write and is wrong.
 """
 
 import pytest
+from specref.data import SamplingParams
+from specref.decode import generate
+from specref.draft.none import NoDrafter
+from specref.exact.enumerate import distribution, distributions, total_variation
+from specref.judge.zoo.pace import LateCut
+from specref.serve import ServingEngine
+from specref.serve.depth_policy import AcceptanceHistory, DepthPolicy
+from specref.verify import RULES
 
-from reference.conformance.zoo.pace import LateCut
-from reference.decode import generate
-from reference.draft.none import NoDrafter
-from reference.law.enumerate import law, laws, total_variation
-from reference.serve import ServingEngine
-from reference.serve.pace import Pace, Track
-from reference.types import SamplingParams
-from reference.verify import RULES
 from tests.decode.players import lopsided
 from tests.stub import Drawn, tiny
 
 MODEL = tiny(seed=3, vocabulary=2, layers=1, sharp=0.9)
 
 
-def tracks(*alphas) -> dict[int, Track]:
-    return {row: Track(start=alpha) for row, alpha in enumerate(alphas)}
+def tracks(*alphas) -> dict[int, AcceptanceHistory]:
+    return {row: AcceptanceHistory(start=alpha) for row, alpha in enumerate(alphas)}
 
 
 def test_nearly_free_tokens_are_all_taken():
-    assert Pace(lambda rows, tokens: 1 + 0.01 * tokens).depths(tracks(0.9, 0.9), 5) == {0: 5, 1: 5}
+    assert DepthPolicy(lambda rows, tokens: 1 + 0.01 * tokens).depths(tracks(0.9, 0.9), 5) == {
+        0: 5,
+        1: 5,
+    }
 
 
 def test_a_large_batch_stops_drafting_by_itself():
-    """The forward costs 1 until 64 tokens, and from there on in proportion: what one request may have, 64 may not."""
-    pace = Pace(lambda rows, tokens: max(1.0, tokens / 64))
+    """The forward costs 1 until 64 tokens, and from there on in proportion: what one request may
+    have, 64 may not.
+    """
+    pace = DepthPolicy(lambda rows, tokens: max(1.0, tokens / 64))
     assert pace.depths(tracks(0.7), 5) == {0: 5}
     assert set(pace.depths(tracks(*[0.7] * 16), 5).values()) == {3}
     assert set(pace.depths(tracks(*[0.7] * 64), 5).values()) == {0}
 
 
 def test_what_is_accepted_more_often_is_drafted_deeper():
-    depths = Pace(lambda rows, tokens: 10 + tokens).depths(tracks(0.95, 0.6, 0.05), 6)
+    depths = DepthPolicy(lambda rows, tokens: 10 + tokens).depths(tracks(0.95, 0.6, 0.05), 6)
     assert depths[0] > depths[1] > depths[2] == 0
 
 
 def test_draft_steps_cost_too():
-    free, dear = Pace(lambda rows, tokens: 1.0), Pace(lambda rows, tokens: 1.0, lambda rows: 0.6)
+    free, dear = (
+        DepthPolicy(lambda rows, tokens: 1.0),
+        DepthPolicy(lambda rows, tokens: 1.0, lambda rows: 0.6),
+    )
     assert free.depths(tracks(0.5), 4)[0] == 4
     assert dear.depths(tracks(0.5), 4)[0] == 0
 
 
 def test_a_track_follows_and_forgets():
-    track = Track()
+    track = AcceptanceHistory()
     for _ in range(60):
         track.add(4, 0)
     assert track.alpha < 0.15
@@ -63,7 +72,7 @@ def drafter():
     return Drawn(lambda text: lopsided(text, 5, 2), lambda text, most: most)
 
 
-class Watched(Pace):
+class Watched(DepthPolicy):
     """Remembers what it chose."""
 
     def depths(self, tracks, most):
@@ -72,39 +81,68 @@ class Watched(Pace):
         return chosen
 
 
-def target_law(prompt, count) -> dict:
+def target_distribution(prompt, count) -> dict:
     def program(chance, root):
-        done = generate(MODEL, NoDrafter(), RULES["rejection"], [prompt] * len(root), SamplingParams(max_new_tokens=count),
-                        chance=chance)
+        done = generate(
+            MODEL,
+            NoDrafter(),
+            RULES["rejection"],
+            [prompt] * len(root),
+            SamplingParams(max_new_tokens=count),
+            chance=chance,
+        )
         return [tuple(one.tokens) for one in done]
-    return laws(program, 1)[0]
+
+    return distributions(program, 1)[0]
 
 
 @pytest.mark.parametrize("rule", ["rejection", "block"])
-def test_two_requests_that_set_each_others_depth_keep_their_joint_law(rule):
-    """Every outcome of all coins of both: together they have the product of the target's laws."""
+def test_two_requests_that_set_each_others_depth_keep_their_joint_distribution(rule):
+    """Every outcome of all coins of both: together they have the product of the target's
+    distributions.
+    """
     pace = Watched(lambda rows, tokens: 1 + 0.35 * tokens)
     object.__setattr__(pace, "seen", set())
     prompts, counts = [[1, 0], [0]], [3, 2]
 
     def program(chance):
-        engine = ServingEngine(MODEL, drafter(), RULES[rule], gamma=2, pace=pace, blocks=20, size=4,
-                               coins=lambda numbers: chance.rows([0] * len(numbers)))
+        engine = ServingEngine(
+            MODEL,
+            drafter(),
+            RULES[rule],
+            gamma=2,
+            pace=pace,
+            blocks=20,
+            size=4,
+            coins=lambda numbers: chance.rows([0] * len(numbers)),
+        )
         done = engine.generate(prompts, [SamplingParams(max_new_tokens=count) for count in counts])
         return tuple(tuple(one.tokens) for one in done)
 
-    got = law(program)
-    alone = [target_law(prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
+    got = distribution(program)
+    alone = [
+        target_distribution(prompt, count) for prompt, count in zip(prompts, counts, strict=True)
+    ]
     wanted = {(a, b): p * q for a, p in alone[0].items() for b, q in alone[1].items()}
     assert total_variation(got, wanted) < 1e-12
     assert len(pace.seen) > 1, "the depth must have varied"
 
 
-def test_a_depth_chosen_by_the_drafts_own_tokens_changes_the_law():
-    """Dropping a token because its q is small: the tokens that stay have another law than the q they are reported with."""
+def test_a_depth_chosen_by_the_drafts_own_tokens_changes_the_distribution():
+    """Dropping a token because its q is small: the tokens that stay have another distribution than
+    the q they are reported with.
+    """
+
     def program(chance, root):
-        done = generate(MODEL, LateCut(drafter()), RULES["rejection"], [[1, 0]] * len(root),
-                        SamplingParams(max_new_tokens=3), gamma=2, chance=chance)
+        done = generate(
+            MODEL,
+            LateCut(drafter()),
+            RULES["rejection"],
+            [[1, 0]] * len(root),
+            SamplingParams(max_new_tokens=3),
+            gamma=2,
+            chance=chance,
+        )
         return [tuple(one.tokens) for one in done]
 
-    assert total_variation(laws(program, 1)[0], target_law([1, 0], 3)) > 0.01
+    assert total_variation(distributions(program, 1)[0], target_distribution([1, 0], 3)) > 0.01

@@ -1,15 +1,17 @@
-"""Run by torchrun on two ranks: serves a few requests with a split target; each rank prints what it wrote."""
+"""Run by torchrun on two ranks: serves a few requests with a split target; each rank prints what it
+wrote.
+"""
 
 import gc
 import json
 import sys
 
 import torch.distributed as dist
+from specref.data import SamplingParams
+from specref.serve import ServingEngine
+from specref.serve.parallel import Shared, split
 from torch.distributed.device_mesh import init_device_mesh
 
-from reference.serve import ServingEngine
-from reference.serve.parallel import Shared, split
-from reference.types import SamplingParams
 from tests.serve.players import players, rule_of
 from tests.stub import tiny
 
@@ -21,7 +23,10 @@ def model():
 
 
 def params(seeded: bool) -> list[SamplingParams]:
-    return [SamplingParams(seed=seed if seeded else None, max_new_tokens=14, top_p=0.9) for seed in range(3)]
+    return [
+        SamplingParams(seed=seed if seeded else None, max_new_tokens=14, top_p=0.9)
+        for seed in range(3)
+    ]
 
 
 def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
@@ -35,9 +40,12 @@ def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
 
 def main() -> None:
     halved = split(model(), init_device_mesh("cpu", (dist.get_world_size(),)))
-    said = {"heads": halved.blocks[0].attention.qkv.weight.to_local().shape[1],
-            **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
-            "unseeded": serve(halved, "model", False, True), "apart": serve(halved, "nothing", False, False)}
+    said = {
+        "heads": halved.blocks[0].attention.qkv.weight.to_local().shape[1],
+        **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
+        "unseeded": serve(halved, "model", False, True),
+        "apart": serve(halved, "nothing", False, False),
+    }
     every = [None] * dist.get_world_size()
     dist.all_gather_object(every, said)
     if dist.get_rank() == 0:
@@ -48,5 +56,7 @@ def main() -> None:
 if __name__ == "__main__":
     dist.init_process_group("gloo")
     main()
-    gc.collect()  # the model's hooks hold the group, and a group that outlives the interpreter's end aborts the process
+    # the model's hooks hold the group, and a group that outlives the interpreter's end aborts the
+    # process
+    gc.collect()
     dist.destroy_process_group()

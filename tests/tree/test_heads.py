@@ -1,22 +1,24 @@
-"""Medusa heads and the MTP module draft; whatever they propose, the text keeps the target's law.
+"""Medusa heads and the MTP module draft; whatever they propose, the text keeps the target's
+distribution.
 
-Protects: the tree's shape and order, siblings drawn without replacement and the q they report, the depth limit, rows that
-have no state yet, the state that belongs to the pending token, the MTP cache after acceptance and rejection, addon files.
+Protects: the tree's shape and order, siblings drawn without replacement and the q they report, the
+depth limit, rows that have no state yet, the state that belongs to the pending token, the MTP cache
+after acceptance and rejection, addon files.
 """
 
 import pytest
 import torch
+from specref.chance import Streams
+from specref.data import SamplingParams, SpecrefError
+from specref.decode import generate
+from specref.draft.base import Text
+from specref.draft.medusa import MedusaDrafter, MedusaHeads, best_first, chain, medusa_loss
+from specref.draft.mtp import MTPDrafter, MTPModule, mtp_loss
+from specref.draft.none import NoDrafter
+from specref.exact.enumerate import distributions, total_variation
+from specref.model.auxiliary import load_addon, save_addon, size_in_bytes
+from specref.verify import RULES
 
-from reference.chance import Streams
-from reference.decode import generate
-from reference.draft.base import Text
-from reference.draft.medusa import MedusaDrafter, MedusaHeads, best_first, chain, medusa_loss
-from reference.draft.mtp import MTPDrafter, MTPModule, mtp_loss
-from reference.draft.none import NoDrafter
-from reference.law.enumerate import laws, total_variation
-from reference.model.addon import load_addon, save_addon, size_in_bytes
-from reference.types import SamplingParams, SpecdecError
-from reference.verify import RULES
 from tests.stub import greedy_text, tiny
 
 TARGET = tiny(seed=5, vocabulary=3)
@@ -40,7 +42,10 @@ def module(target, seed: int = 0) -> MTPModule:
 
 DECODERS = {
     "medusa tree, best guesses": ("tree", lambda t: MedusaDrafter(heads(t), best_first(2, 2))),
-    "medusa tree, drawn": ("tree", lambda t: MedusaDrafter(heads(t), [(0,), (1,), (0, 0)], draws=True)),
+    "medusa tree, drawn": (
+        "tree",
+        lambda t: MedusaDrafter(heads(t), [(0,), (1,), (0, 0)], draws=True),
+    ),
     "medusa chain, drawn": ("rejection", lambda t: MedusaDrafter(heads(t), chain(2), draws=True)),
     "medusa chain, block": ("block", lambda t: MedusaDrafter(heads(t), chain(2), draws=True)),
     "mtp": ("rejection", lambda t: MTPDrafter(module(t), t)),
@@ -50,37 +55,68 @@ DECODERS = {
 }
 
 
-def loop_law(drafter, rule: str, params: SamplingParams, gamma: int = 2, watch=None):
+def loop_distribution(drafter, rule: str, params: SamplingParams, gamma: int = 2, watch=None):
     def program(chance, root):
-        done = generate(TARGET, drafter, RULES[rule], [[2, 0, 1]] * len(root), params, gamma=gamma, chance=chance,
-                        watch=watch)
+        done = generate(
+            TARGET,
+            drafter,
+            RULES[rule],
+            [[2, 0, 1]] * len(root),
+            params,
+            gamma=gamma,
+            chance=chance,
+            watch=watch,
+        )
         return [tuple(one.tokens) for one in done]
-    return laws(program, 1)[0]
+
+    return distributions(program, 1)[0]
 
 
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0.6, "top_k": 2}, {"repetition_penalty": 1.5}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"temperature": 0.6, "top_k": 2}, {"repetition_penalty": 1.5}], ids=str
+)
 @pytest.mark.parametrize("name", DECODERS)
-def test_the_joint_law_of_three_tokens_over_several_cycles_is_the_targets(name, settings):
+def test_the_joint_distribution_of_three_tokens_over_several_cycles_is_the_targets(name, settings):
     rule, make = DECODERS[name]
     params = SamplingParams(max_new_tokens=3, **settings)
-    assert total_variation(loop_law(make(TARGET), rule, params), loop_law(NoDrafter(), "rejection", params)) < 1e-12
+    assert (
+        total_variation(
+            loop_distribution(make(TARGET), rule, params),
+            loop_distribution(NoDrafter(), "rejection", params),
+        )
+        < 1e-12
+    )
 
 
 @pytest.mark.parametrize("rule", ["rejection", "block"])
-def test_giving_up_a_draft_midway_moves_no_law(rule):
-    """How long a draft becomes depends on the tokens drawn for it; the joint law of four tokens stays the target's."""
+def test_giving_up_a_draft_midway_moves_no_distribution(rule):
+    """How long a draft becomes depends on the tokens drawn for it; the joint distribution of four
+    tokens stays the target's.
+    """
     params, lengths = SamplingParams(max_new_tokens=4), set()
-    ours = loop_law(MTPDrafter(module(TARGET), TARGET, sure=0.3), rule, params, 3,
-                    lambda cycle: lengths.update(cycle.draft.lengths.tolist()))
+    ours = loop_distribution(
+        MTPDrafter(module(TARGET), TARGET, sure=0.3),
+        rule,
+        params,
+        3,
+        lambda cycle: lengths.update(cycle.draft.lengths.tolist()),
+    )
     assert {1, 2, 3} <= lengths
-    assert total_variation(ours, loop_law(NoDrafter(), "rejection", params)) < 1e-12
+    assert total_variation(ours, loop_distribution(NoDrafter(), "rejection", params)) < 1e-12
 
 
 def test_a_draft_is_given_up_with_the_token_at_which_it_is_probably_lost():
     prompts = [[1, 2, 3, 4], [5, 0], [0, 9, 8, 7, 1, 1], [3]]
     drafts = []
-    generate(WIDER, MTPDrafter(module(WIDER), WIDER, sure=0.3), RULES["block"], prompts,
-             SamplingParams(seed=1, max_new_tokens=24), gamma=6, watch=lambda cycle: drafts.append(cycle.draft))
+    generate(
+        WIDER,
+        MTPDrafter(module(WIDER), WIDER, sure=0.3),
+        RULES["block"],
+        prompts,
+        SamplingParams(seed=1, max_new_tokens=24),
+        gamma=6,
+        watch=lambda cycle: drafts.append(cycle.draft),
+    )
     ends = set()
     for draft in drafts:
         for row, length in enumerate(draft.lengths.tolist()):
@@ -106,12 +142,17 @@ def test_a_rows_text_does_not_depend_on_its_batch(name):
     prompts = [[1, 2, 3, 4], [5], [0, 9, 8, 7, 1, 1]]
     params = [SamplingParams(seed=i, max_new_tokens=6 + 4 * i) for i in range(3)]
     together = generate(WIDER, make(WIDER), RULES[rule], prompts, params, gamma=2)
-    alone = [generate(WIDER, make(WIDER), RULES[rule], [p], [s], gamma=2)[0] for p, s in zip(prompts, params)]
+    alone = [
+        generate(WIDER, make(WIDER), RULES[rule], [p], [s], gamma=2)[0]
+        for p, s in zip(prompts, params)
+    ]
     assert together == alone
 
 
 def test_an_mtp_module_drafts_from_the_same_states_as_one_that_reads_the_whole_text():
-    """After any cycles, its first guess equals that of a fresh module over all of the target's states."""
+    """After any cycles, its first guess equals that of a fresh module over all of the target's
+    states.
+    """
     drafter, seen = MTPDrafter(module(WIDER), WIDER), []
 
     class Spy(MTPDrafter):
@@ -122,42 +163,65 @@ def test_an_mtp_module_drafts_from_the_same_states_as_one_that_reads_the_whole_t
             return draft
 
     spy = Spy(drafter.module, WIDER)
-    generate(WIDER, spy, RULES["rejection"], [[1, 2, 3]], SamplingParams(seed=4, max_new_tokens=20), gamma=3)
+    generate(
+        WIDER,
+        spy,
+        RULES["rejection"],
+        [[1, 2, 3]],
+        SamplingParams(seed=4, max_new_tokens=20),
+        gamma=3,
+    )
     assert len(seen) > 4
     for text, q in seen:
         rows = torch.tensor([text])
-        states = drafter.module(WIDER.states(rows[:, :-1]), drafter.module.brought(WIDER.embedding(rows[:, 1:])))
+        states = drafter.module(
+            WIDER.states(rows[:, :-1]), drafter.module.brought(WIDER.embedding(rows[:, 1:]))
+        )
         assert torch.allclose(WIDER.logits(states)[0, -1].softmax(-1), q, atol=1e-10)
 
 
 def test_a_module_may_draft_in_another_type_than_its_target():
-    narrow, text = tiny(seed=6, vocabulary=11, dtype=torch.float32), SamplingParams(temperature=0, max_new_tokens=16)
-    done = generate(narrow, MTPDrafter(module(WIDER), WIDER), RULES["greedy"], [[1, 2, 3], [5]], text, gamma=3)
-    assert [one.tokens for one in done] == [greedy_text(narrow, prompt, 16) for prompt in ([1, 2, 3], [5])]
+    narrow, text = (
+        tiny(seed=6, vocabulary=11, dtype=torch.float32),
+        SamplingParams(temperature=0, max_new_tokens=16),
+    )
+    done = generate(
+        narrow, MTPDrafter(module(WIDER), WIDER), RULES["greedy"], [[1, 2, 3], [5]], text, gamma=3
+    )
+    assert [one.tokens for one in done] == [
+        greedy_text(narrow, prompt, 16) for prompt in ([1, 2, 3], [5])
+    ]
     assert sum(one.accepted for one in done) > 0
 
 
 def test_drawn_siblings_differ_and_their_q_leaves_out_the_earlier_ones():
     drafter = MedusaDrafter(heads(WIDER), best_first(2, 3), draws=True)
-    text = Text([[1, 2, 3]] * 4, [3] * 4, [SamplingParams()] * 4, 11, torch.randn(4, 2, 16, dtype=torch.float64),
-                torch.tensor([2, 2, 2, 0]))
+    text = Text(
+        [[1, 2, 3]] * 4,
+        [3] * 4,
+        [SamplingParams()] * 4,
+        11,
+        torch.randn(4, 2, 16, dtype=torch.float64),
+        torch.tensor([2, 2, 2, 0]),
+    )
     draft = drafter.propose(text, torch.tensor([2, 1, 0, 2]), Streams(range(4)))
     assert draft.lengths.tolist() == [6, 3, 0, 0]
     for row in (0, 1):
         first = draft.tokens[row, :3].tolist()
         assert len(set(first)) == 3
-        assert [float(draft.q[row, i, first[j]]) > 0 for i in range(3) for j in range(3)] == [j >= i for i in range(3)
-                                                                                               for j in range(3)]
+        assert [float(draft.q[row, i, first[j]]) > 0 for i in range(3) for j in range(3)] == [
+            j >= i for i in range(3) for j in range(3)
+        ]
 
 
 @pytest.mark.parametrize("tree", [[(1,)], [(0, 0)], [(0,), (0, 1)]])
 def test_a_tree_without_a_parent_or_an_earlier_sibling_is_refused(tree):
-    with pytest.raises(SpecdecError, match="without its parent or an earlier sibling"):
+    with pytest.raises(SpecrefError, match="without its parent or an earlier sibling"):
         MedusaDrafter(heads(TARGET), tree)
 
 
 def test_a_tree_deeper_than_the_heads_is_refused():
-    with pytest.raises(SpecdecError, match="deeper than the 2 heads"):
+    with pytest.raises(SpecrefError, match="deeper than the 2 heads"):
         MedusaDrafter(heads(TARGET), chain(3))
 
 
@@ -172,12 +236,16 @@ def test_every_head_has_weights_of_its_own():
 
 
 def test_training_makes_heads_and_module_guess_what_the_target_says():
-    """A few steps lower each loss well below where it began: the shifts between states, tokens and laws are right."""
+    """A few steps lower each loss well below where it began: the shifts between states, tokens and
+    distributions are right.
+    """
     torch.manual_seed(0)
     target = tiny(seed=2, vocabulary=5, dtype=torch.float32, sharp=3.0)
     rows = torch.randint(5, (8, 33))
-    for made, loss in ((h := MedusaHeads.of(target, 2), medusa_loss(h, target)),
-                       (m := MTPModule.of(target), mtp_loss(m, target, depth=1))):
+    for made, loss in (
+        (h := MedusaHeads.of(target, 2), medusa_loss(h, target)),
+        (m := MTPModule.of(target), mtp_loss(m, target, depth=1)),
+    ):
         optimizer = torch.optim.Adam(made.parameters(), 0.02)
         first = float(loss(rows).detach())
         for _ in range(60):
@@ -193,8 +261,8 @@ def test_an_addon_comes_back_as_it_was_saved_and_another_kind_is_refused(tmp_pat
     back = MedusaHeads.load(tmp_path, torch.float32)
     assert torch.allclose(back.out.double(), made.out, atol=1e-6)
     assert size_in_bytes(back) == 4 * sum(p.numel() for p in made.parameters())
-    with pytest.raises(SpecdecError, match="specdec train mtp"):
+    with pytest.raises(SpecrefError, match="specref train mtp"):
         MTPModule.load(tmp_path)
     (tmp_path / "addon.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(SpecdecError, match="damaged"):
+    with pytest.raises(SpecrefError, match="damaged"):
         load_addon(tmp_path, "medusa", lambda settings: MedusaHeads(**settings))

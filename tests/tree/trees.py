@@ -1,16 +1,18 @@
-"""Trees drawn by Hypothesis, and the exact law of judging one whose tokens were drawn, or chosen, node by node."""
+"""Trees drawn by Hypothesis, and the exact distribution of judging one whose tokens were drawn, or
+chosen, node by node.
+"""
 
 from collections.abc import Callable, Hashable
 from itertools import pairwise
 
 import torch
 from hypothesis import strategies as st
+from specref.chance import Chance
+from specref.data import Draft, Verdict
+from specref.exact.enumerate import distributions
 from torch import Tensor
 
-from reference.chance import Chance
-from reference.law.enumerate import laws
-from reference.types import Draft, Verdict
-from tests.laws import World, a_pair
+from tests.distributions import World, a_pair
 
 WITH, WITHOUT, CERTAIN = "with replacement", "without replacement", "with certainty"
 
@@ -24,7 +26,9 @@ def depth_of(parents: list[int]) -> list[int]:
 
 @st.composite
 def shapes(draw: st.DrawFn, most: int = 5) -> list[int]:
-    """Parents of a tree of width and depth 3 at most, nodes in any order that puts parents first."""
+    """Parents of a tree of width and depth 3 at most, nodes in any order that puts parents
+    first.
+    """
     parents: list[int] = []
     for node in range(draw(st.integers(1, most))):
         depth = depth_of(parents)
@@ -40,9 +44,10 @@ def tree_worlds(draw: st.DrawFn, size: int = 3) -> World:
     return World(size, 3, [3, 3], False, pools)
 
 
-def outcomes(world: World, parents: list[int], how: str,
-             rule: Callable[[Draft, Tensor, Chance], Verdict]) -> list[dict[Hashable, float]]:
-    """For every case, the exact law of (emitted tokens, accepted count).
+def outcomes(
+    world: World, parents: list[int], how: str, rule: Callable[[Draft, Tensor, Chance], Verdict]
+) -> list[dict[Hashable, float]]:
+    """For every case, the exact distribution of (emitted tokens, accepted count).
 
     Case 1 is ragged: it lacks the last node, and what stands there is nonsense on purpose.
     """
@@ -54,31 +59,43 @@ def outcomes(world: World, parents: list[int], how: str,
         p, q, tokens = [world.p[root, place[0]]], [], []
         for node, parent in enumerate(parents):
             here = node < lengths
-            law = world.q[root, place[parent + 1]]
+            distribution = world.q[root, place[parent + 1]]
             siblings = [i for i in range(node) if parents[i] == parent]
-            left = torch.ones_like(law)
+            left = torch.ones_like(distribution)
             if how != WITH:
                 for i in siblings:
                     left.scatter_(1, tokens[i].clamp(min=0)[:, None], 0)
             if how == CERTAIN:
-                token = (law + left).argmax(-1)  # the best token not yet proposed here, if any is left
+                # the best token not yet proposed here, if any is left
+                token = (distribution + left).argmax(-1)
             else:
-                rest = law * left
-                rest = torch.where(rest.sum(-1, keepdim=True) > 0, rest, torch.where(
-                    left.sum(-1, keepdim=True) > 0, left, law))
-                law = rest / rest.sum(-1, keepdim=True)
-                token = chance.draw(law, here)
+                rest = distribution * left
+                rest = torch.where(
+                    rest.sum(-1, keepdim=True) > 0,
+                    rest,
+                    torch.where(left.sum(-1, keepdim=True) > 0, left, distribution),
+                )
+                distribution = rest / rest.sum(-1, keepdim=True)
+                token = chance.draw(distribution, here)
             place.append(torch.where(here, size * place[parent + 1] + 1 + token, 0))
             tokens.append(torch.where(here, token, -1))
-            q.append(torch.where(here[:, None], law, torch.nan))
+            q.append(torch.where(here[:, None], distribution, torch.nan))
             p.append(torch.where(here[:, None], world.p[root, place[-1]], torch.nan))
-        draft = Draft(torch.stack(tokens, 1), torch.tensor(parents).expand(len(root), -1),
-                      None if how == CERTAIN else torch.stack(q, 1), lengths)
+        draft = Draft(
+            torch.stack(tokens, 1),
+            torch.tensor(parents).expand(len(root), -1),
+            None if how == CERTAIN else torch.stack(q, 1),
+            lengths,
+        )
         verdict = rule(draft, torch.stack(p, 1), chance)
         for row in range(len(root)):  # the path is a walk down from the context
             walk = [-1, *verdict.path[row, : int(verdict.accepted[row])].tolist()]
-            assert all(parents[child] == parent for parent, child in pairwise(walk)), "the path is no path"
-        return [(tuple(emitted), int(accepted)) for emitted, accepted in
-                zip(verdict.emitted(draft), verdict.accepted, strict=True)]
+            assert all(parents[child] == parent for parent, child in pairwise(walk)), (
+                "the path is no path"
+            )
+        return [
+            (tuple(emitted), int(accepted))
+            for emitted, accepted in zip(verdict.emitted(draft), verdict.accepted, strict=True)
+        ]
 
-    return laws(program, 2)
+    return distributions(program, 2)

@@ -1,7 +1,8 @@
-"""Every lossless rule emits the target's law, exactly: all outcomes of all its draws, summed and compared.
+"""Every lossless rule emits the target's distribution, exactly: all outcomes of all its draws,
+summed and compared.
 
-Protects: the acceptance probability, the residual, the bonus, ragged rows, proposals made with certainty, and what the
-papers say about how much is accepted. Tolerance 1e-12, in float64.
+Protects: the acceptance probability, the residual, the bonus, ragged rows, proposals made with
+certainty, and what the papers say about how much is accepted. Tolerance 1e-12, in float64.
 """
 
 from collections.abc import Hashable
@@ -10,21 +11,26 @@ from itertools import product
 import pytest
 import torch
 from hypothesis import given, settings
+from specref.exact.enumerate import total_variation
+from specref.verify import RULES
 
-from reference.law.enumerate import total_variation
-from reference.verify import RULES
-from tests.laws import World, continued, outcomes, target_law, worlds
+from tests.distributions import World, continued, outcomes, target_distribution, worlds
 
 LOSSLESS = ["rejection", "block", "matching", "tree"]
 EXACT = 1e-12
 
 
-def accepted_law(law: dict[Hashable, float], count: int) -> list[float]:
+def accepted_distribution(distribution: dict[Hashable, float], count: int) -> list[float]:
     """P(accepted >= i) for i = 0..count."""
-    return [sum(weight for (_, accepted), weight in law.items() if accepted >= i) for i in range(count + 1)]
+    return [
+        sum(weight for (_, accepted), weight in distribution.items() if accepted >= i)
+        for i in range(count + 1)
+    ]
 
 
-def prefixes(world: World, root: int, depth: int) -> list[tuple[tuple[int, ...], list[float], list[float]]]:
+def prefixes(
+    world: World, root: int, depth: int
+) -> list[tuple[tuple[int, ...], list[float], list[float]]]:
     """Every run of `depth` tokens, with p and q of each of its tokens."""
     p, q = world.p[root].tolist(), world.q[root].tolist()
     runs = []
@@ -46,7 +52,8 @@ def expected_survival(rule: str, world: World, root: int, depth: int) -> float:
         for p, q in zip(ps, qs):
             if rule == "matching":  # drawn from q, then drawn again from p
                 weight *= p * q
-            elif rule == "block":  # Sun et al. 2024, Algorithm 2: the run is kept with probability p_i
+            # Sun et al. 2024, Algorithm 2: the run is kept with probability p_i
+            elif rule == "block":
                 weight = min(1.0, weight * p / q) if q else 0.0
             else:  # Leviathan et al. 2023, Corollary 3.6, place by place
                 weight *= min(p, q)
@@ -59,30 +66,35 @@ def expected_survival(rule: str, world: World, root: int, depth: int) -> float:
 
 @pytest.mark.parametrize("rule", LOSSLESS)
 @given(world=worlds())
-def test_emitted_tokens_have_the_targets_law(rule: str, world: World) -> None:
+def test_emitted_tokens_have_the_targets_distribution(rule: str, world: World) -> None:
     """First token and whole block: a wrong ratio, residual or bonus changes one of them."""
-    for root, law in enumerate(outcomes(world, RULES[rule])):
+    for root, distribution in enumerate(outcomes(world, RULES[rule])):
         runs: dict[tuple[int, ...], float] = {}
-        for (emitted, accepted), weight in law.items():
+        for (emitted, accepted), weight in distribution.items():
             assert len(emitted) == accepted + 1 <= world.lengths[root] + 1
             runs[emitted] = runs.get(emitted, 0.0) + weight
         first: dict[Hashable, float] = {}
         for run, weight in runs.items():
             first[run[:1]] = first.get(run[:1], 0.0) + weight
         assert abs(sum(runs.values()) - 1) < EXACT
-        assert total_variation(first, target_law(world, root, 1)) < EXACT
+        assert total_variation(first, target_distribution(world, root, 1)) < EXACT
         longest = world.count + 1
-        assert total_variation(continued(world, root, runs, longest), target_law(world, root, longest)) < EXACT
+        assert (
+            total_variation(
+                continued(world, root, runs, longest), target_distribution(world, root, longest)
+            )
+            < EXACT
+        )
 
 
 @pytest.mark.parametrize("rule", LOSSLESS)
 @given(world=worlds())
 @settings(max_examples=40)
-def test_accepted_count_has_the_papers_law(rule: str, world: World) -> None:
+def test_accepted_count_has_the_papers_distribution(rule: str, world: World) -> None:
     """Lossless alone is not enough: a rule that accepts too rarely is right and slow."""
-    for root, law in enumerate(outcomes(world, RULES[rule])):
+    for root, distribution in enumerate(outcomes(world, RULES[rule])):
         length = world.lengths[root]
-        survival = accepted_law(law, length)
+        survival = accepted_distribution(distribution, length)
         for depth in range(length + 1):
             assert abs(survival[depth] - expected_survival(rule, world, root, depth)) < EXACT
 
@@ -92,11 +104,11 @@ def test_accepted_count_has_the_papers_law(rule: str, world: World) -> None:
 @settings(max_examples=30)
 def test_first_token_is_accepted_with_one_minus_total_variation(rule: str, world: World) -> None:
     """P(accept) = sum min(p, q) = 1 - TV(p, q), the most that any coupling of p and q can reach."""
-    for root, law in enumerate(outcomes(world, RULES[rule])):
+    for root, distribution in enumerate(outcomes(world, RULES[rule])):
         if world.lengths[root] > 0:
             p, q = world.p[root, 0], world.q[root, 0]
             shared = float(torch.minimum(p, q).sum())
-            assert abs(accepted_law(law, 1)[1] - shared) < EXACT
+            assert abs(accepted_distribution(distribution, 1)[1] - shared) < EXACT
             assert abs(shared - (1 - float((p - q).abs().sum()) / 2)) < EXACT
 
 
@@ -106,25 +118,34 @@ def test_block_accepts_at_least_as_many_as_rejection(world: World) -> None:
     both = [outcomes(world, RULES[rule]) for rule in ("block", "rejection")]
     for root, (block, rejection) in enumerate(zip(*both)):
         length = world.lengths[root]
-        assert sum(accepted_law(block, length)) >= sum(accepted_law(rejection, length)) - EXACT
+        assert (
+            sum(accepted_distribution(block, length))
+            >= sum(accepted_distribution(rejection, length)) - EXACT
+        )
 
 
 def test_block_gains_on_a_known_example() -> None:
-    """Sun et al. 2024, section 2: p = (1/3, 2/3), q = (2/3, 1/3), two tokens: 10/9 accepted by token, 11/9 by block.
+    """Sun et al. 2024, section 2: p = (1/3, 2/3), q = (2/3, 1/3), two tokens: 10/9 accepted by
+    token, 11/9 by block.
 
     Without it, the comparison above would hold for a block rule that is the token-wise rule.
     """
     world = World(2, 2, [2], False, [[([1 / 3, 2 / 3], [2 / 3, 1 / 3])]])
-    mean = {rule: sum(accepted_law(outcomes(world, RULES[rule])[0], 2)[1:]) for rule in ("rejection", "block")}
+    mean = {
+        rule: sum(accepted_distribution(outcomes(world, RULES[rule])[0], 2)[1:])
+        for rule in ("rejection", "block")
+    }
     assert mean == pytest.approx({"rejection": 10 / 9, "block": 11 / 9}, abs=EXACT)
 
 
 @given(world=worlds())
 @settings(max_examples=30)
 def test_greedy_emits_the_targets_argmax_text(world: World) -> None:
-    """Whatever was drafted: accepted tokens and the next one are the target's own choices, and the draft stops there."""
-    for root, law in enumerate(outcomes(world, RULES["greedy"])):
-        for (emitted, accepted), _ in law.items():
+    """Whatever was drafted: accepted tokens and the next one are the target's own choices, and the
+    draft stops there.
+    """
+    for root, distribution in enumerate(outcomes(world, RULES["greedy"])):
+        for (emitted, accepted), _ in distribution.items():
             node = 0
             for token in emitted:
                 assert token == int(world.p[root, node].argmax())
@@ -138,4 +159,4 @@ def test_greedy_emits_the_targets_argmax_text(world: World) -> None:
         drafted = 1.0
         for depth, weight in enumerate(certain, 1):
             drafted *= weight
-            assert abs(accepted_law(law, depth)[depth] - drafted) < EXACT
+            assert abs(accepted_distribution(distribution, depth)[depth] - drafted) < EXACT

@@ -1,4 +1,5 @@
-"""No rule judges what is not a law or not its draft: one line that names the place and the mend, no wrong token.
+"""No rule judges what is not a distribution or not its draft: one line that names the place and the
+mend, no wrong token.
 
 Protects: types.check, and that every rule calls it. Padding is never looked at.
 """
@@ -8,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from specref.chance import Streams
+from specref.checks import check
+from specref.data import Draft, SpecrefError
+from specref.verify import RULES
 from torch import Tensor
-
-from reference.chance import Streams
-from reference.types import Draft, SpecdecError, check
-from reference.verify import RULES
 
 P = torch.tensor([[[0.5, 0.25, 0.25, 0.0]] * 3] * 2, dtype=torch.float64)  # [2,3,4]
 Q = torch.tensor([[[0.25, 0.25, 0.5, 0.0]] * 2] * 2, dtype=torch.float64)  # [2,2,4]
@@ -26,20 +27,56 @@ def changed(table: Tensor, place: Any, value: Any) -> Tensor:
 
 
 BAD = {
-    "p too short": (Draft.chain(TOKENS, Q), P[:, :2], "p has shape [2, 2, 4] for a draft of 2 rows and 2 nodes"),
+    "p too short": (
+        Draft.chain(TOKENS, Q),
+        P[:, :2],
+        "p has shape [2, 2, 4] for a draft of 2 rows and 2 nodes",
+    ),
     "p without rows": (Draft.chain(TOKENS, Q), P[0], "p has shape [3, 4]"),
-    "NaN in p": (Draft.chain(TOKENS, Q), changed(P, (1, 2, 0), float("nan")), "p[1,2] is no law, it has NaN"),
-    "infinite p": (Draft.chain(TOKENS, Q), changed(P, (0, 0, 0), float("inf")), "p[0,0] is no law"),
-    "logits for p": (Draft.chain(TOKENS, Q), changed(P, (0, 1), [3.0, 1.0, 0.5, 2.0]), "p[0,1] is no law, it has the sum"),
-    "negative p": (Draft.chain(TOKENS, Q), changed(P, (0, 1), [1.25, -0.25, 0, 0]), "p[0,1] is no law, it has a negative"),
-    "weights for q": (Draft.chain(TOKENS, 2 * Q), P, "q[0,0] is no law, it has the sum 2"),
-    "NaN in q": (Draft.chain(TOKENS, changed(Q, (1, 1, 3), float("nan"))), P, "q[1,1] is no law, it has NaN"),
-    "token never drawn": (Draft.chain(changed(TOKENS, (1, 0), 3), Q), P, "a proposed token has q = 0"),
+    "NaN in p": (
+        Draft.chain(TOKENS, Q),
+        changed(P, (1, 2, 0), float("nan")),
+        "p[1,2] is no distribution, it has NaN",
+    ),
+    "infinite p": (
+        Draft.chain(TOKENS, Q),
+        changed(P, (0, 0, 0), float("inf")),
+        "p[0,0] is no distribution",
+    ),
+    "logits for p": (
+        Draft.chain(TOKENS, Q),
+        changed(P, (0, 1), [3.0, 1.0, 0.5, 2.0]),
+        "p[0,1] is no distribution, it has the sum",
+    ),
+    "negative p": (
+        Draft.chain(TOKENS, Q),
+        changed(P, (0, 1), [1.25, -0.25, 0, 0]),
+        "p[0,1] is no distribution, it has a negative",
+    ),
+    "weights for q": (Draft.chain(TOKENS, 2 * Q), P, "q[0,0] is no distribution, it has the sum 2"),
+    "NaN in q": (
+        Draft.chain(TOKENS, changed(Q, (1, 1, 3), float("nan"))),
+        P,
+        "q[1,1] is no distribution, it has NaN",
+    ),
+    "token never drawn": (
+        Draft.chain(changed(TOKENS, (1, 0), 3), Q),
+        P,
+        "a proposed token has q = 0",
+    ),
     "token below 0": (Draft.chain(changed(TOKENS, (0, 0), -1), Q), P, "a token outside 0..3"),
     "token above V": (Draft.chain(changed(TOKENS, (0, 1), 4)), P, "a token outside 0..3"),
-    "other vocabulary": (Draft.chain(TOKENS, torch.full((2, 2, 5), 0.2)), P, "must share one vocabulary"),
+    "other vocabulary": (
+        Draft.chain(TOKENS, torch.full((2, 2, 5), 0.2)),
+        P,
+        "must share one vocabulary",
+    ),
     "length above N": (Draft.chain(TOKENS, Q, torch.tensor([2, 3])), P, "give lengths from 0 to 2"),
-    "length below 0": (Draft.chain(TOKENS, Q, torch.tensor([-1, 2])), P, "give lengths from 0 to 2"),
+    "length below 0": (
+        Draft.chain(TOKENS, Q, torch.tensor([-1, 2])),
+        P,
+        "give lengths from 0 to 2",
+    ),
 }
 
 
@@ -47,16 +84,18 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_every_rule_refuses(what: str, rule: str) -> None:
     draft, p, message = BAD[what]
-    with pytest.raises(SpecdecError, match=re.escape(message)) as error:
+    with pytest.raises(SpecrefError, match=re.escape(message)) as error:
         RULES[rule](draft, p, Streams([0, 1]))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"tree"}))
 def test_a_chain_rule_refuses_branches(rule: str) -> None:
-    """Read as a chain, siblings would be judged as parent and child: a wrong law without a sign of it."""
+    """Read as a chain, siblings would be judged as parent and child: a wrong distribution without a
+    sign of it.
+    """
     siblings = Draft(TOKENS, torch.full_like(TOKENS, -1), Q, torch.tensor([2, 2]))
-    with pytest.raises(SpecdecError, match="use the tree rule"):
+    with pytest.raises(SpecrefError, match="use the tree rule"):
         RULES[rule](siblings, P, Streams([0, 1]))
     check(siblings, P, chain=False)
 
@@ -66,19 +105,28 @@ def test_a_chain_rule_refuses_branches(rule: str) -> None:
 def test_padding_is_never_looked_at(rule: str, certain: bool) -> None:
     """A row gives the same verdict, from the same coins, alone and padded with nonsense."""
     for seed in range(20):
-        alone = RULES[rule](Draft.chain(TOKENS[:1, :1], None if certain else Q[:1, :1]), P[:1, :2], Streams([seed]))
+        alone = RULES[rule](
+            Draft.chain(TOKENS[:1, :1], None if certain else Q[:1, :1]), P[:1, :2], Streams([seed])
+        )
         tokens = torch.tensor([[0, -7, 99], [2, 0, 1]])
         q = torch.cat((Q, Q[:, :1]), 1)
         q[0, 1:] = torch.nan
         p = torch.cat((P, P[:, :1]), 1)
         p[0, 2:] = torch.inf
         parents = torch.tensor([[-1, 50, -9], [-1, 0, 1]])
-        padded = RULES[rule](Draft(tokens, parents, None if certain else q, torch.tensor([1, 3])), p, Streams([seed, 7]))
-        assert (int(padded.accepted[0]), int(padded.next_token[0])) == (int(alone.accepted[0]), int(alone.next_token[0]))
+        padded = RULES[rule](
+            Draft(tokens, parents, None if certain else q, torch.tensor([1, 3])),
+            p,
+            Streams([seed, 7]),
+        )
+        assert (int(padded.accepted[0]), int(padded.next_token[0])) == (
+            int(alone.accepted[0]),
+            int(alone.next_token[0]),
+        )
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_float32_laws_are_laws(rule: str) -> None:
+def test_float32_distributions_are_distributions(rule: str) -> None:
     """Softmax in float32 misses 1 by its rounding: no refusal, at a large vocabulary either."""
     torch.manual_seed(0)
     p, q = torch.randn(2, 3, 50_000).softmax(-1), torch.randn(2, 2, 50_000).softmax(-1)
@@ -87,7 +135,9 @@ def test_float32_laws_are_laws(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_an_empty_draft_is_a_plain_draw(rule: str) -> None:
-    verdict = RULES[rule](Draft.chain(torch.zeros(2, 0, dtype=torch.int64)), P[:, :1], Streams([0, 1]))
+    verdict = RULES[rule](
+        Draft.chain(torch.zeros(2, 0, dtype=torch.int64)), P[:, :1], Streams([0, 1])
+    )
     assert verdict.accepted.tolist() == [0, 0]
     assert verdict.path.shape == (2, 0)
     assert all(token in (0, 1, 2) for token in verdict.next_token.tolist())

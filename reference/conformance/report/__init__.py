@@ -1,1 +1,0 @@
-"""What a run of the judge leaves behind: a summary on the terminal, report.json, junit.xml and report.html."""

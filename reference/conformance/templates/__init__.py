@@ -1,1 +1,0 @@
-"""What `specdec validate --init` writes: one adapter a level, which runs as it stands."""

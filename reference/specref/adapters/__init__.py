@@ -1,0 +1,31 @@
+"""Adapters that come with the judge: name -> level -> `module:Class`. The first level is the
+default.
+"""
+
+_HERE = "specref.adapters"
+BUILT_IN: dict[str, dict[str, str]] = {
+    "reference": {"engine": f"{_HERE}.reference:Looped", "kernel": f"{_HERE}.reference:Rejection"},
+    "reference-block": {
+        "engine": f"{_HERE}.reference:LoopedBlock",
+        "kernel": f"{_HERE}.reference:Block",
+    },
+    "reference-matching": {
+        "engine": f"{_HERE}.reference:LoopedMatching",
+        "kernel": f"{_HERE}.reference:Matching",
+    },
+    "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
+    "reference-serving": {"engine": f"{_HERE}.serving:Serving"},
+    "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
+    "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
+    "transformers": {
+        "engine": f"{_HERE}.transformers:Assisted",
+        "kernel": f"{_HERE}.transformers:Step",
+    },
+    "transformers-lookup": {"engine": f"{_HERE}.transformers:Lookup"},
+    "transformers-early-exit": {"engine": f"{_HERE}.transformers:EarlyExit"},
+    "onnxruntime-genai": {"engine": f"{_HERE}.onnxruntime_genai:Drafted"},
+    "onnxruntime-genai-ngram": {"engine": f"{_HERE}.onnxruntime_genai:NGram"},
+    "llama-server": {"engine": f"{_HERE}.llama_server:Drafted"},
+    "llama-server-greedy": {"engine": f"{_HERE}.llama_server:GreedyDrafts"},
+    "llama-server-ngram": {"engine": f"{_HERE}.llama_server:NGram"},
+}

@@ -1,0 +1,57 @@
+"""The serving engine as any other engine: continuous batching over a cache that is too small for
+all, so that rows wait, are preempted and share prompt beginnings while they are judged."""
+
+from pathlib import Path
+
+from ..data import SamplingParams
+from ..draft.base import Drafter
+from ..draft.model import ModelDrafter
+from ..draft.ngram import NGramDrafter
+from ..draft.none import NoDrafter
+from ..judge.contract import CAPABILITIES, Completion, Engine, Metrics
+from ..model.checkpoint import load
+from ..serve import ServingEngine
+from ..verify import RULES
+
+
+class Serving(Engine):
+    """Without a draft model it looks n-grams up."""
+
+    name = "reference: serving"
+    supports = CAPABILITIES
+    gamma, rows, size, chunk = 3, 16, 4, 8
+
+    def __init__(self, target: Path, draft: Path | None):
+        self.target = load(target)
+        self.drafter: Drafter = NGramDrafter(2, 1) if draft is None else ModelDrafter(load(draft))
+        self.engines = {speculative: self.engine(speculative) for speculative in (False, True)}
+
+    def engine(self, speculative: bool) -> ServingEngine:
+        room = self.target.config.max_position_embeddings + self.gamma
+        return ServingEngine(
+            self.target,
+            self.drafter if speculative else NoDrafter(),
+            RULES["rejection"],
+            gamma=self.gamma if speculative else 0,
+            rows=self.rows,
+            size=self.size,
+            chunk=self.chunk,
+            blocks=-(-4 * room // self.size),
+        )
+
+    def generate(
+        self,
+        prompts: list[list[int]],
+        params: SamplingParams | list[SamplingParams],
+        *,
+        speculative: bool,
+    ) -> list[Completion]:
+        return [
+            Completion(
+                one.tokens,
+                one.finish_reason,
+                one.logprobs,
+                Metrics(one.target_steps, one.drafted, one.accepted),
+            )
+            for one in self.engines[speculative].generate(prompts, params)
+        ]

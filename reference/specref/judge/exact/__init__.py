@@ -1,0 +1,101 @@
+"""The checks. Each has a permanent id, a level and one question; it answers with what it found,
+which is nothing for right code. Importing this package registers all of them.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ...exact.enumerate import total_variation
+
+TOLERANCE = 1e-9  # distributions here are float64; right code is within 1e-12
+MODULES = (
+    "rule",
+    "edges",
+    "loop_distribution",
+    "loop_text",
+    "loop_batch",
+    "tree",
+    "loop_tree",
+    "heads",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    case: str
+    what: str
+    tv: float = 0.0  # how far the distribution is off, where a distribution was compared
+    crash: bool = False
+
+
+Distribution = dict[Any, float]  # outcome -> probability
+Run = Callable[[Any], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    id: str
+    level: str  # of the subjects it can judge: "rule", "greedy", "tree", "loop" or "heads"
+    question: str
+    run: Run
+
+    def __call__(self, subject: Any) -> list[Finding]:
+        """What is wrong with the subject; a crash is a finding too, and ends the check."""
+        found: list[Finding] = []
+        try:
+            found.extend(self.run(subject))
+        except Exception as error:
+            found.append(Finding("", f"crashed with {type(error).__name__}: {error}", crash=True))
+        return found
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(name: str) -> Callable[[Run], Run]:
+    """Register a check; its level is the first word of its id, its question the first line of its
+    docstring.
+    """
+
+    def register(run: Run) -> Run:
+        if name in CHECKS:
+            raise KeyError(f"two checks are called {name}")
+        CHECKS[name] = Check(
+            name,
+            name.split(".")[0],
+            " ".join(inspect.cleandoc(run.__doc__ or "").partition("\n\n")[0].split()),
+            run,
+        )
+        return run
+
+    return register
+
+
+def compare(case: str, distribution: Distribution, expected: Distribution) -> Iterator[Finding]:
+    """A finding where two exact distributions differ; it names the outcome that is furthest off."""
+    tv = total_variation(distribution, expected)
+    if not tv <= TOLERANCE:
+        worst: Hashable = max(
+            distribution.keys() | expected.keys(),
+            key=lambda k: abs(distribution.get(k, 0.0) - expected.get(k, 0.0)),
+        )
+        yield Finding(
+            case,
+            f"{worst} has probability {distribution.get(worst, 0.0):.6g} instead of "
+            f"{expected.get(worst, 0.0):.6g}",
+            tv,
+        )
+
+
+def checks(level: str) -> list[Check]:
+    """The checks that judge subjects of one level, in the order in which they run."""
+    return [item for item in CHECKS.values() if item.level == level]
+
+
+for _module in MODULES:
+    importlib.import_module(f".{_module}", __name__)

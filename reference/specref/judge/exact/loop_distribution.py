@@ -1,0 +1,140 @@
+"""The whole loop against the target's exact distribution: several tokens over several cycles, every
+outcome of every coin.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+
+from torch import Tensor
+
+from ...data import SamplingParams
+from ...exact.enumerate import Forking, distributions
+from ...model.transformer import Transformer
+from .. import oracle
+from ..subjects import Loop
+from . import Distribution, Finding, check, compare
+
+PROMPTS = ((1, 0, 2), (2,))  # ragged
+LENGTH = SamplingParams(max_new_tokens=3)
+
+
+def models() -> tuple[Transformer, Transformer]:
+    """A target and a draft of 3 tokens that disagree and never rule a token out."""
+    return oracle.model(3, 73, peak=2.0), oracle.model(3, 73, peak=2.0, noise=0.25)
+
+
+def enumerated(
+    loop: Loop, cases: Sequence[tuple[Sequence[int], SamplingParams]]
+) -> list[Distribution]:
+    """For every prompt and its parameters, the exact distribution of `oracle.outcome`; all of them
+    in one batch.
+    """
+
+    def program(chance: Forking, root: Tensor) -> list[Hashable]:
+        chosen = [cases[i] for i in root.tolist()]
+        done = loop.generate(
+            [prompt for prompt, _ in chosen], [params for _, params in chosen], chance
+        )
+        return [oracle.outcome(completion) for completion in done]
+
+    return distributions(program, len(cases))
+
+
+@cache
+def _expected(prompt: tuple[int, ...], params_key: int) -> oracle.Texts:
+    return oracle.texts(models()[0], prompt, VARIED[params_key][1])
+
+
+def _texts(distribution: Distribution) -> oracle.Texts:
+    """The distribution of texts alone."""
+    result: oracle.Texts = {}
+    for (tokens, reason, *_), mass in distribution.items():
+        result[tokens, reason] = result.get((tokens, reason), 0.0) + mass
+    return result
+
+
+VARIED: tuple[tuple[str, SamplingParams], ...] = (
+    ("temperature 1", LENGTH),
+    ("temperature 0.5", replace(LENGTH, temperature=0.5)),
+    ("top-k 2", replace(LENGTH, top_k=2)),
+    ("top-p 0.7", replace(LENGTH, top_p=0.7)),
+    ("min-p 0.3", replace(LENGTH, min_p=0.3)),
+    ("a banned token", replace(LENGTH, logit_bias={0: -float("inf"), 2: 1.0})),
+    (
+        "penalties",
+        replace(LENGTH, repetition_penalty=1.5, frequency_penalty=0.7, presence_penalty=0.4),
+    ),
+    ("a stop token", replace(LENGTH, stop_ids=(2,))),
+    ("a stop sequence", replace(LENGTH, stop_sequences=((2, 1), (0, 0)))),
+    ("a stop token after 2 tokens", replace(LENGTH, stop_ids=(2,), min_tokens=2)),
+)
+
+
+def _check(loop: type[Loop], names: Sequence[str]) -> Iterator[Finding]:
+    chosen = [i for i, (name, _) in enumerate(VARIED) if name in names]
+    cases = [
+        (prompt, i)
+        for i in chosen
+        for prompt in (PROMPTS if len(names) == 1 else PROMPTS[i % 2 :][:1])
+    ]
+    found = enumerated(loop(*models()), [(prompt, VARIED[i][1]) for prompt, i in cases])
+    for (prompt, i), distribution in zip(cases, found, strict=True):
+        yield from compare(
+            f"{VARIED[i][0]}, prompt {prompt}", _texts(distribution), _expected(prompt, i)
+        )
+
+
+@check("loop.joint")
+def joint(loop: type[Loop]) -> Iterator[Finding]:
+    """Do several tokens over several cycles have the target's joint distribution?"""
+    yield from _check(loop, ["temperature 1"])
+
+
+@check("loop.parameters")
+def parameters(loop: type[Loop]) -> Iterator[Finding]:
+    """Does every sampling parameter hold on drafted, replaced and bonus tokens alike?"""
+    yield from _check(
+        loop,
+        ["temperature 0.5", "top-k 2", "top-p 0.7", "min-p 0.3", "a banned token", "penalties"],
+    )
+
+
+@check("loop.stop-law")
+def stop_distribution(loop: type[Loop]) -> Iterator[Finding]:
+    """Do texts that a stop token or sequence may end have the target's distribution?"""
+    yield from _check(loop, ["a stop token", "a stop sequence"])
+
+
+@check("loop.min-tokens")
+def min_tokens(loop: type[Loop]) -> Iterator[Finding]:
+    """Does no stop token come before min_tokens, counted in tokens?"""
+    yield from _check(loop, ["a stop token after 2 tokens"])
+
+
+@check("loop.acceptance")
+def acceptance(loop: type[Loop]) -> Iterator[Finding]:
+    """Are drafts accepted exactly as often as drafts of the same model worked out without a
+    cache?
+    """
+    if not loop.distribution:
+        return
+    target, draft = oracle.model(2, 67, peak=2.0), oracle.model(2, 67, peak=2.0, noise=0.4)
+    prompts = ((1, 0, 1), (0,))
+    expected = oracle.speculated(target, draft, loop.distribution, prompts, 4, 2)
+    found = enumerated(
+        loop(target, draft), [(prompt, replace(LENGTH, max_new_tokens=4)) for prompt in prompts]
+    )
+    for prompt, distribution, right in zip(prompts, found, expected, strict=True):
+        for finding in compare(
+            f"(steps, drafted, accepted), prompt {prompt}", _counts(distribution), _counts(right)
+        ):
+            yield replace(finding, tv=0.0)  # the counts are off, not the text
+
+
+def _counts(distribution: Distribution) -> dict[tuple[int, int, int], float]:
+    result: dict[tuple[int, int, int], float] = {}
+    for (_, _, *counts), mass in distribution.items():
+        key = (counts[0], counts[1], counts[2])
+        result[key] = result.get(key, 0.0) + mass
+    return result

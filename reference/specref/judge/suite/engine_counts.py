@@ -1,0 +1,320 @@
+"""What engines report beside their text: counts, log probabilities; and drafts that must be
+accepted or refused.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+import torch
+
+from ...data import SamplingParams
+from .. import expected as reading
+from ..contract import Completion, Engine, Metrics
+from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..session import Session
+from ..toys import written
+from ..verdict import Verdict
+from . import check
+from .engine_text import greedy
+
+LENGTH = 40  # of the text whose cycles are looked at
+NEAR = 1e-3  # log probability
+DRAWN = Verdict(
+    "UNSUPPORTED", "none", "drafts are drawn at temperature 0 too, so that acceptance varies"
+)
+
+
+def metrics_of(done: Completion) -> Metrics:
+    assert done.metrics is not None  # asked for, and looked at by `asking`
+    return done.metrics
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """What the cycles of a greedy text did."""
+
+    gained: list[int]  # tokens, each
+    wasted: int  # drafted tokens that were not accepted, the fewest that it can have been
+    accepted: int
+    drafted: int
+
+
+def cycles(one: EngineHandle, prompt: Sequence[int]) -> Cycles | None:
+    """None where the same text is drafted in another way each time.
+
+    From texts of every length up to LENGTH: one of n tokens takes as many target steps as it takes
+    to reach n. A draft that is cut by the text's end is no waste, so the fewest of the last 16
+    lengths count; nor are the other branches of a tree, of which a cycle that gains as much leaves
+    as many.
+    """
+    longest = (prompt, greedy(one.toy, LENGTH))
+    done = one.answers(
+        [*[(prompt, greedy(one.toy, most)) for most in range(1, LENGTH)], *[longest] * 4]
+    )
+    counts = [metrics_of(completion) for completion in done]
+    if len({count.accepted for count in counts[-4:]}) > 1:
+        return None
+    steps = [count.target_steps for count in counts if count.target_steps is not None]
+    # the last may be cut short
+    gained = [steps.count(step) for step in range(1, max(steps, default=0))]
+    left = [count.drafted - count.accepted for count in counts]
+    # 0: the prefill's token
+    behind = [left[end - 1] if end else 0 for end in accumulate(gained, initial=steps.count(0))]
+    branches = {
+        gain: min(
+            max(0, later - before)
+            for (before, later), own in zip(pairwise(behind), gained, strict=True)
+            if own == gain
+        )
+        for gain in gained
+        if gain > 1
+    }
+    wasted = min(left[-16:]) - sum(branches.get(gain, 0) for gain in gained)
+    return Cycles(gained, max(0, wasted), counts[-1].accepted, counts[-1].drafted)
+
+
+def _other_drafts(engine: type[Engine]) -> str:
+    """Why drafts need not be those of the draft model."""
+    if getattr(engine, "own_draft", False):
+        return "the engine takes no draft model"
+    return (
+        "the engine mixes drafts of several sources"
+        if getattr(engine, "mixes_drafts", False)
+        else ""
+    )
+
+
+@engine_check("engine.draft-is-target", needs=("metrics",))
+def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """When the draft is the target, is every draft accepted, cycle after cycle?
+
+    At temperature 0 and after other calls of the same engine. A draft whose cache lacks a token, or
+    that stands at a wrong
+    position, still gives the right text: acceptance alone shows it. FAIL where no drafted token is
+    ever accepted, or where some go to waste and a cycle gains fewer tokens than an earlier one. The
+    other branches of trees are no waste; a draft that is always as much too short is not noticed.
+    An engine that mixes drafts of several sources says `mixes_drafts`.
+    """
+    if why := _other_drafts(engine):
+        yield Verdict("UNSUPPORTED", "none", why)
+        return
+    one = asked(engine, session, "wide-same")
+    prompts = [found.prompt for found in written("wide-same", 48)[:2]]
+    for number, prompt in enumerate(prompts, 1):
+        looked = cycles(one, prompt)
+        if looked is None:
+            yield DRAWN
+            return
+        shrinks = any(later < earlier for earlier, later in pairwise(looked.gained[1:]))
+        never = bool(looked.drafted and not looked.accepted)
+        if never or (looked.wasted and (shrinks or not looked.gained)):
+            yield Verdict(
+                "FAIL",
+                what=(
+                    "of the target's own drafts at least"
+                    f" {looked.drafted if never else looked.wasted} tokens are rejected; the cycles"
+                    f" gain {looked.gained} tokens: text is right, speed is lost"
+                ),
+                case=f"prompt {list(prompt)}, draft = target",
+                n=number * LENGTH,
+            )
+            return
+        told = (
+            f"{looked.accepted} of {looked.drafted} drafted tokens accepted; the cycles gain"
+            f" {looked.gained[:6]} tokens"
+        )
+    yield Verdict("PASS", what=told, n=len(prompts) * LENGTH)
+
+
+@engine_check("engine.after-reject", needs=("metrics",))
+def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """After a rejected token, is every later draft accepted again?
+
+    The draft model disagrees with the target in one place of a greedy text of 40 tokens. A draft
+    that keeps the rejected token in its cache, or loses its place, is rejected from there on,
+    though the text is right.
+    """
+    if why := _other_drafts(engine):
+        yield Verdict("UNSUPPORTED", "none", why)
+        return
+    one = asked(engine, session, "wide-near")
+    once = [
+        found
+        for found in written("wide-near", 48)
+        if sum(place < LENGTH for place in found.missed) == 1 and 2 <= found.missed[0] <= 16
+    ]
+    for number, found in enumerate(once[:4], 1):
+        looked = cycles(one, found.prompt)
+        if looked is None:
+            yield DRAWN
+            return
+        gained, longest = looked.gained, max(looked.gained, default=0)
+        # one that is rejected, one that the prefill's token begins
+        short = sum(count < longest for count in gained)
+        if looked.wasted > (longest + 1 if gained else 16) and (short > 2 or not gained):
+            yield Verdict(
+                "FAIL",
+                what=(
+                    "a draft that is wrong once is rejected again and again: the cycles gain"
+                    f" {gained} tokens, at least {looked.wasted} drafted tokens are wasted: text is"
+                    " right, speed is lost"
+                ),
+                case=f"prompt {list(found.prompt)}, draft wrong after {found.missed[0]} tokens",
+                n=number * LENGTH,
+            )
+            return
+    yield Verdict(
+        "PASS",
+        what=f"drafts accepted again; the cycles gain {gained[:8]} tokens",
+        n=len(once[:4]) * LENGTH,
+    )
+
+
+def _miscounted(counts: Metrics, length: int, bonus: bool) -> str:
+    """What cannot be, of counts for a text of `length` tokens. bonus: a fully accepted draft gains
+    one token more.
+    """
+    if counts.accepted > counts.drafted:
+        return f"{counts.accepted} of {counts.drafted} drafted tokens accepted"
+    if counts.accepted > length:
+        return f"{counts.accepted} accepted tokens in a text of {length}"
+    if counts.target_steps is None:
+        return ""
+    # 1: the last token was a drafted one; -1: the prefill gave one
+    over = counts.target_steps + counts.accepted - length
+    if over < -1 or (bonus and over > 1) or counts.target_steps > length + 1:
+        return (
+            f"{counts.target_steps} target steps and {counts.accepted} accepted tokens for a text"
+            f" of {length}"
+        )
+    return ""
+
+
+@engine_check("engine.metrics", needs=("metrics",))
+def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Do the counts of target steps, drafted and accepted tokens agree with the text, also where a
+    stop cuts it?
+
+    accepted <= drafted, accepted <= tokens, and target steps + accepted = tokens, where one may be
+    missing (the prefill gave a token) or too many (the last token was a drafted one). Engines
+    without a bonus token, seen by drafts that are always accepted, need not have the upper bound.
+    Without speculation nothing may count as drafted.
+    """
+    tried, bonus = 0, True
+    for name in ("wide-same", "wide", "ending"):
+        one = asked(engine, session, name)
+        found = written(name, 48)[:4]
+        rows: list[Row] = [
+            (some.prompt, greedy(one.toy, most)) for some in found for most in (20, 21, 22, 23)
+        ]
+        if name == "ending" or one.has("stop"):
+            rows += [
+                (
+                    some.prompt,
+                    (
+                        greedy(one.toy, 24, stop_ids=(one.toy.eos, some.text[i]))
+                        if one.has("stop")
+                        else greedy(one.toy, 24)
+                    ),
+                )
+                for some in found
+                for i in range(10)
+            ]
+        done = one.answers(rows)
+        texts = reading.restored(one.toy, rows, done)
+        if name == "wide-same":
+            over = [
+                (metrics_of(d).target_steps or 0) + metrics_of(d).accepted - len(text)
+                for d, text, (_, s) in zip(done, texts, rows, strict=True)
+                if len(text) == s.max_new_tokens
+            ]
+            bonus = max(over, default=0) <= 1
+        for (prompt, _), completion, text in zip(rows, done, texts, strict=True):
+            tried += 1
+            if wrong := _miscounted(metrics_of(completion), len(text), bonus):
+                yield Verdict(
+                    "FAIL",
+                    what=f"counts {wrong}",
+                    case=f"toy {name}, prompt {list(prompt)}, text {text}",
+                    n=tried,
+                )
+                return
+    alone = one.answers(rows[:2], speculative=False)
+    if any(metrics_of(completion).drafted for completion in alone):
+        yield Verdict(
+            "FAIL",
+            what="counts drafted tokens without speculation",
+            case=f"prompt {list(rows[0][0])}",
+            n=tried,
+        )
+        return
+    yield Verdict(
+        "PASS", what=f"the counts of {tried} texts" + "; no bonus token" * (not bonus), n=tried
+    )
+
+
+@engine_check("engine.logprobs", needs=("logprobs", "sampling"))
+def logprobs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Are log probabilities those of the tokens that came, under the target's distribution?
+
+    At temperature 1 without filters, where the model's distribution and the distribution drawn from
+    are one; accepted, replaced and bonus tokens alike, to 0.001.
+    """
+    tried = 0
+    for name in ("small", "small-same", "small-opposed"):
+        one = asked(engine, session, name)
+        params = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
+        rows: list[Row] = [
+            (found.prompt, replace(params, seed=i) if one.has("seed") else params)
+            for i, found in enumerate(written(name, 48)[:8])
+        ]
+        done = one.answers(rows)
+        tables = reading.distributions(one.toy, rows, [completion.tokens for completion in done])
+        for (prompt, _), completion, table in zip(rows, done, tables, strict=True):
+            tokens, said = completion.tokens, completion.logprobs or []
+            right = table.distribution[range(len(tokens)), tokens].log()
+            off = (torch.tensor(said, dtype=torch.float64) - right).abs()
+            tried += len(tokens)
+            if not bool((off <= NEAR).all()):  # infinite ones too
+                at = int((~(off <= NEAR)).nonzero()[0, 0])
+                yield Verdict(
+                    "FAIL",
+                    what=(
+                        f"says {said[at]:.4f} of token {at + 1}, whose log probability is "
+                        f"{float(right[at]):.4f}"
+                    ),
+                    case=f"toy {name}, prompt {list(prompt)}, text {tokens}",
+                    n=tried,
+                )
+                return
+    yield Verdict("PASS", what=f"the log probabilities of {tried} tokens", n=tried)
+
+
+@check("engine.vocabulary", needs=("generate",))
+def vocabulary(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Is a draft with another vocabulary refused?
+
+    The target has 32 tokens and the draft 256, too many more to be padding. Making the engine, or
+    the first call, must
+    raise: ids that mean something else are no draft.
+    """
+    if getattr(engine, "own_draft", False):
+        yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")
+        return
+    asked(engine, session, "wide")
+    prompt = written("wide", 48)[0].prompt
+    try:
+        one = asked(engine, session, "foreign")
+        (done,) = one.answers([(prompt, greedy(one.toy, 12))])
+    except Exception as error:
+        yield Verdict("PASS", what=f"refused: {' '.join(str(error).split())[:160]}", n=1)
+        return
+    yield Verdict(
+        "FAIL",
+        what=(
+            "a draft of 256 tokens is taken for a target of 32: compare the vocabularies and raise"
+        ),
+        case=f"prompt {list(prompt)}, text {done.tokens}",
+        n=1,
+    )

@@ -1,0 +1,260 @@
+"""Engines at temperature 1 and above: the joint distribution of several tokens, and the
+distribution of each token after its own prefix.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count, cycle
+
+from ...data import SamplingParams
+from .. import expected as reading
+from ..contract import Completion, Engine
+from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..joint import Joint, enumerated
+from ..ordering import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Ordering
+from ..params_oracle import ended
+from ..pit import PITTest
+from ..session import Session
+from ..toys import written
+from ..verdict import Verdict
+
+MOST = 4096  # tokens of a slice; its rows begin at 8 and grow fourfold
+LENGTH = 4
+
+
+def seeded(
+    session: Session, params: SamplingParams, one: EngineHandle, *what: object
+) -> SamplingParams:
+    """The same with a seed of its own, where the engine knows seeds."""
+    return (
+        replace(params, seed=session.seed_for(session.check, *what) % 2**31)
+        if one.has("seed")
+        else params
+    )
+
+
+def slices(
+    one: EngineHandle,
+    session: Session,
+    prompts: Sequence[tuple[int, ...]],
+    *variants: SamplingParams,
+    most: int = MOST,
+) -> Iterator[tuple[list[Row], list[Completion]]]:
+    """Rows that take the prompts in turn, and the engine's answers: larger slices each time, of
+    `most` tokens in the end, which take the parameters in turn."""
+    for number in count():
+        params = variants[number % len(variants)]
+        size = min(
+            8 << min(2 * number, 10),
+            most // params.max_new_tokens // (1 if one.has("batch") else 8),
+        )
+        rows: list[Row] = [
+            (prompts[i % len(prompts)], seeded(session, params, one, one.toy.name, number, i))
+            for i in range(size)
+        ]
+        if not one.has("seed"):
+            rows = [(prompt, params) for prompt, _ in rows]
+        yield rows, one.answers(rows, together=MOST)
+
+
+def direction(engine: type[Engine]) -> Ordering:
+    """Where text leans to when the draft has too much say."""
+    return LOOKED_UP if getattr(engine, "own_draft", False) else DRAFTED
+
+
+def ranked(
+    ones: Sequence[EngineHandle],
+    session: Session,
+    ways: Sequence[Ordering],
+    *variants: SamplingParams,
+    most: int = MOST,
+) -> Iterator[Verdict]:
+    """The distribution of each token of sampled texts after its own prefix, and no token of
+    probability zero; toys in turn, each with its own end token."""
+    test = PITTest(ways, session.alpha(), session.generator(session.check, "ranks"))
+    names = dict.fromkeys(way.name.partition(",")[0] for way in ways)
+    texts = 0
+    each = [
+        slices(
+            one,
+            session,
+            [found.prompt for found in written(one.toy.name, 48)[:4]],
+            *(replace(params, stop_ids=(one.toy.eos,)) for params in variants),
+            most=most,
+        )
+        for one in ones
+    ]
+    for one, run in cycle(zip(ones, each, strict=True)):
+        rows, answers = next(run)
+        texts += len(rows)
+        if fault := test.read(one.toy, rows, answers):
+            yield Verdict(
+                "FAIL",
+                what=fault.what,
+                case=f"toy {one.toy.name}, prompt {list(fault.prompt)}",
+                n=texts,
+            )
+            return
+        worst = test.worst()
+        said = worst.test.finding()
+        verdict = Verdict(
+            "PASS",
+            "e-process",
+            f"{texts} texts, tokens ranked {', '.join(names)}",
+            "",
+            said.n,
+            session.alpha(),
+            said.mde,
+            said.tv,
+            said.interval,
+            (worst.picture(),),
+        )
+        if worst.rejected:
+            yield replace(
+                verdict,
+                verdict="FAIL",
+                what=str(worst),
+                case=f"toys {', '.join(one.toy.name for one in ones)}",
+                cause=worst.cause,
+            )
+            return
+        yield verdict
+        if said.mde <= session.goal:
+            return
+
+
+def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict]:
+    """The joint distribution of the first four tokens, on one toy."""
+    one = asked(engine, session, name)
+    toy, prompt = one.toy, written(name, 48)[0].prompt
+    p = session.once(
+        f"distribution {name}", lambda: enumerated(toy.target, prompt, LENGTH, toy.eos)
+    )
+    q = (
+        None
+        if getattr(engine, "own_draft", False)
+        else session.once(
+            f"draft's distribution {name}", lambda: enumerated(toy.draft, prompt, LENGTH, toy.eos)
+        )
+    )
+    test = Joint(p, q, toy.vocabulary, LENGTH, session.alpha())
+    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(toy.eos,))
+    for rows, answers in slices(one, session, [prompt], params):
+        texts = reading.restored(toy, rows, answers)
+        for text in texts:
+            if not ended(text, params, LENGTH):
+                yield Verdict(
+                    "FAIL",
+                    what=f"ends after {len(text)} of {LENGTH} tokens without a stop: {text}",
+                    case=f"prompt {list(prompt)}",
+                    n=1,
+                )
+                return
+        test.add(texts, toy.eos)
+        depth, said = test.stated(session.enough)
+        verdict = Verdict(
+            "PASS",
+            "e-process",
+            f"the first {depth} tokens together" if depth > 1 else "the first token",
+            f"toy {name}, prompt {list(prompt)}",
+            said.n,
+            session.alpha(),
+            said.mde,
+            said.tv,
+            said.interval,
+            (test.picture(),),
+        )
+        if said.rejected:
+            lean = test.lean()
+            cause = DRAFTED.front if lean > 0.7 else DRAFTED.behind if lean < -0.7 else ""
+            yield replace(
+                verdict,
+                verdict="FAIL",
+                what=f"{test.furthest(depth)}" + f"; {cause}" * bool(cause),
+                cause=cause,
+            )
+            return
+        yield verdict
+        if depth == LENGTH and said.mde <= session.goal:
+            return
+
+
+@engine_check("engine.joint", distribution=True, statistical=True, needs=("sampling",))
+def joint_distribution(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Do the first four tokens together have the target's distribution?
+
+    8 tokens, so 4,096 texts at most, all of their probabilities known by enumeration; every text is
+    continued to the same length, whatever was accepted, and behind the end token nothing follows.
+    Tested are the first token, the first two and so on; the verdict is about as many as there are
+    five draws a text for. Draft and target share about two thirds of their mass, so that several
+    cycles make one text.
+    """
+    yield from joint(engine, session, "small")
+
+
+@engine_check("engine.joint-opposed", distribution=True, statistical=True, needs=("sampling",))
+def joint_opposed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """The same when the draft likes what the target likes least: is what replaces a rejected token
+    right?
+
+    Nearly every draft is rejected, so that text is made of residual draws.
+    """
+    yield from joint(engine, session, "small-opposed")
+
+
+@engine_check("engine.bonus", distribution=True, statistical=True, needs=("sampling",))
+def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """When the draft is the target, so that every draft is accepted, has every token the target's
+    distribution, the bonus token too?
+
+    Up to 64 tokens from 8 and from 32: whatever the draft's length, some of them follow a fully
+    accepted draft. A token's distribution after its own prefix is known, so ranks of all of them
+    are tested together; a bonus that comes once in K + 1 tokens is diluted by as much. Neighbours'
+    ranks, and a text's first 48 together, show coins that fall again (the MDE is without whole
+    texts).
+    """
+    ones = [asked(engine, session, name) for name in ("small-same", "wide-same")]
+    yield from ranked(
+        ones, session, (LIKELY, BEFORE, *NEIGHBOURS), SamplingParams(max_new_tokens=64)
+    )
+
+
+@engine_check("engine.tokens", distribution=True, statistical=True, needs=("sampling",))
+def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """In long sampled texts, has each token the target's distribution after its own prefix?
+
+    Up to 64 tokens from 32, ranked by p, by q/p and by the row before: a cache that drifts, a row
+    that is one off, and a draft that has too much say show. Only the ranks are tested, not which of
+    equally ranked tokens came. Neighbours' ranks, and those of the first 48 tokens together, show
+    coins that fall again (the MDE is without whole texts).
+    """
+    one = asked(engine, session, "wide")
+    yield from ranked(
+        [one],
+        session,
+        (LIKELY, direction(engine), BEFORE, *NEIGHBOURS),
+        SamplingParams(max_new_tokens=64),
+    )
+
+
+@engine_check("engine.lookup-law", distribution=True, statistical=True, needs=("sampling",))
+def lookup_distribution(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Without a draft model, has each token the target's distribution after its own prefix?
+
+    The engine is made with draft None; prompts repeat themselves, so that n-gram lookup drafts.
+    Ranks by p and by what was
+    looked up: a draft that is certain has a point mass for its q.
+    """
+    asked(engine, session, "small")
+    try:
+        one = asked(engine, session, "small", lookup=True)
+    except Exception as error:
+        yield Verdict(
+            "UNSUPPORTED",
+            "none",
+            f"the engine needs a draft model: {' '.join(str(error).split())[:160]}",
+        )
+        return
+    yield from ranked(
+        [one], session, (LIKELY, LOOKED_UP, *NEIGHBOURS), SamplingParams(max_new_tokens=12)
+    )

@@ -1,0 +1,364 @@
+"""Rows of an engine: seeds, independence, and requests of all kinds in one batch."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations, count
+from typing import Any
+
+import torch
+
+from ...data import SamplingParams
+from .. import expected as reading
+from ..contract import Engine
+from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..expected import read
+from ..ordering import AHEAD, ASKEW, BESIDE, LIKELY
+from ..pit import PITTest
+from ..session import ALPHA, Session
+from ..toys import written
+from ..verdict import Verdict
+from .engine_distribution import direction
+from .engine_text import greedy
+
+LENGTH = 16
+SEEDS = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
+MANY = 320  # rows of one batch: more than a block of 256 streams
+# kinds of sampled rows that a mixed batch has, and what each needs
+OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("hot", "sampling", {"temperature": 1.5}),
+    ("top-k", "top_k", {"top_k": 3}),
+    ("top-p", "top_p", {"top_p": 0.6}),
+    ("min-p", "min_p", {"min_p": 0.2}),
+    ("penalised", "penalties", {"repetition_penalty": 1.4}),
+    ("biased", "logit_bias", {"logit_bias": {0: -100.0, 3: 1.5}}),
+)
+EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
+
+
+@engine_check("engine.seeds", needs=("sampling", "seed"))
+def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Does a seed bring its text back, alone and in any batch, and another seed another text?
+
+    Four prompts with six seeds each, alone, alone again, in one batch, and in a batch turned round.
+    Alone, every text must come back; in a batch, one of the 24 may differ, since sums in another
+    order move an edge now and then. Seed 0 is a seed, three of the others are alike in their low 8
+    bits, two of them in their low 16, and two in the 24 bits that
+    float32 keeps: two seeds that write the same four texts are one.
+    """
+    one = asked(engine, session, "wide")
+    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(one.toy.eos,))
+    rows: list[Row] = [
+        (found.prompt, replace(params, seed=seed))
+        for found in written("wide", 48)[:4]
+        for seed in SEEDS
+    ]
+    alone = [done.tokens for done in one.answers(rows, together=1)]
+    again = [done.tokens for done in one.answers(rows[: len(SEEDS)], together=1)]
+    ways: list[tuple[str, int, list[list[int]]]] = [("alone again", 0, again)]
+    if one.has("batch"):
+        ways.append(("in one batch", EXCUSED, [done.tokens for done in one.answers(rows)]))
+        ways.append(
+            (
+                "in a batch turned round",
+                EXCUSED,
+                [done.tokens for done in one.answers(rows[::-1])][::-1],
+            )
+        )
+    for way, excused, texts in ways:
+        other = [i for i, text in enumerate(texts) if text != alone[i]]
+        if len(other) > excused:
+            prompt, s = rows[other[0]]
+            yield Verdict(
+                "FAIL",
+                what=(
+                    f"{len(other)} of {len(texts)} texts do not come back {way}: {alone[other[0]]} "
+                    f"became {texts[other[0]]}"
+                ),
+                case=f"prompt {list(prompt)}, seed {s.seed}",
+                n=len(rows),
+            )
+            return
+    for a, b in combinations(range(len(SEEDS)), 2):
+        if alone[a :: len(SEEDS)] == alone[b :: len(SEEDS)]:
+            yield Verdict(
+                "FAIL",
+                what=f"the seeds {SEEDS[a]} and {SEEDS[b]} write the same four texts: {alone[a]}",
+                case=f"prompt {list(rows[a][0])}",
+                n=len(rows),
+            )
+            return
+    yield Verdict(
+        "PASS",
+        what=f"{len(rows)} seeded texts, {', '.join(way for way, _, _ in ways)}",
+        n=len(rows),
+    )
+
+
+def _repeated(one: EngineHandle, prompt: tuple[int, ...], texts: list[list[int]]) -> str:
+    """Texts that came more than once, where independent rows would hardly do so."""
+    for text, times in Counter(map(tuple, texts)).items():
+        if times > 1:
+            (table,) = reading.distributions(one.toy, [(prompt, SamplingParams())], [text])
+            log_p = float(table.distribution[range(len(text)), list(text)].log().sum())
+            # That so many of them are one text, of those that are no likelier: sum of p(x)^times <=
+            # p^(times - 1).
+            chance = math.exp(
+                min(0.0, math.log(math.comb(len(texts), times)) + (times - 1) * log_p)
+            )
+            if chance < ALPHA / 1000 / len(texts):  # as many times are looked at as there are texts
+                return (
+                    f"{times} of {len(texts)} rows write the same {list(text)}; independent ones do"
+                    f" with probability {chance:.0e}"
+                )
+    return ""
+
+
+@engine_check("engine.rows", distribution=True, statistical=True, needs=("sampling",))
+def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Are requests without a seed independent, of each other and of the calls before?
+
+    The same prompt many times over, in one batch and in calls one after another. First no long text
+    may come twice, in a batch of 320 rows, in eight calls, or after a request with a seed, always
+    the same. Then the ranks of tokens of two neighbours must be independent, at the same place and
+    one place on, and a first token's of the next four of the row before (the MDE is without these):
+    shared coins show even where the texts differ, and no distribution of a single text shows them.
+    Rows whose seeds follow each other are neighbours too.
+    """
+    one = asked(engine, session, "wide")
+    prompt = written("wide", 48)[0].prompt
+    params = SamplingParams(max_new_tokens=28, stop_ids=(one.toy.eos,))
+    texts = [
+        done.tokens
+        for many in ((MANY, 1) if one.has("batch") else (1,))
+        for done in one.answers([(prompt, params)] * max(many, 8), together=many)
+    ]
+    if one.has("seed"):
+        for _ in range(8):
+            one.answers([(prompt, replace(params, seed=42))])
+            texts += [done.tokens for done in one.answers([(prompt, params)])]
+    if wrong := _repeated(one, prompt, texts):
+        yield Verdict("FAIL", what=wrong, case=f"prompt {list(prompt)}, no seed", n=len(texts))
+        return
+    yield from _pairs(engine, session)
+
+
+def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Ranks of tokens at the same place, and a little later, of neighbours in a batch, of a row and
+    itself in the next call, and of two seeds that follow each other. Of these ways the one that has
+    seen least is next."""
+    one = asked(engine, session, "small")
+    prompt = written("small", 48)[0].prompt
+    row = (prompt, SamplingParams(max_new_tokens=8, stop_ids=(one.toy.eos,)))
+    ways = [
+        *["in one batch"] * one.has("batch"),
+        "call after call",
+        *["seed after seed"] * one.has("seed"),
+    ]
+    seed = session.seed_for(session.check) % 2**30
+    most = 512 if one.has("batch") else 64  # rows
+    tests = {
+        name: PITTest(
+            (*BESIDE, *ASKEW, *AHEAD),
+            session.alpha(len(ways)),
+            session.generator(session.check, name),
+        )
+        for name in ways
+    }
+    begun = dict.fromkeys(ways, 0)
+    while True:
+        name = min(tests, key=lambda name: tests[name].tests[BESIDE[0]].n)
+        rows = [row] * min(8 << min(2 * begun[name], 10), most)
+        begun[name] += 1
+        if name == "seed after seed":
+            rows = [(prompt, replace(row[1], seed=seed + i)) for i in range(len(rows))]
+            seed += len(rows)
+        together = len(rows) // (2 if name == "call after call" else 1) if one.has("batch") else 1
+        answers = one.answers(rows, together=together)
+        if 1 < together < len(rows):  # two calls: each row beside itself
+            answers = [
+                answer
+                for both in zip(answers[:together], answers[together:], strict=True)
+                for answer in both
+            ]
+        if fault := tests[name].read(one.toy, rows, answers):
+            yield Verdict(
+                "FAIL", what=fault.what, case=f"prompt {list(prompt)}, no seed", n=len(rows)
+            )
+            return
+        worst = tests[name].worst()
+        said = worst.test.finding()
+        verdict = Verdict(
+            "PASS",
+            "e-process",
+            f"neighbours, {' and '.join(tests)}",
+            "",
+            said.n,
+            worst.test.alpha,
+            tv=said.tv,
+            interval=said.interval,
+        )
+        if said.rejected:
+            yield replace(
+                verdict,
+                verdict="FAIL",
+                case=f"prompt {list(prompt)}",
+                mde=said.mde,
+                cause=worst.cause,
+                what=f"requests depend on each other {name}, by the ranks {worst.way.name}",
+            )
+            return
+        if not all(begun.values()):
+            continue
+        mde = max(
+            test.tests[way].finding().mde for test in tests.values() for way in (*BESIDE, *ASKEW)
+        )
+        yield replace(verdict, n=sum(test.tests[BESIDE[0]].n for test in tests.values()), mde=mde)
+        if mde <= session.goal:
+            return
+
+
+def _mixture(one: EngineHandle, session: Session, number: int) -> list[tuple[str, Row]]:
+    """One batch of all kinds of rows, ragged in prompt and length."""
+    toy = one.toy
+    found = written(toy.name, 48)
+    kinds: list[tuple[str, Row]] = []
+    for i in range(8):
+        prompt = found[i // 2 % 4].prompt[-(3 + 5 * (i % 3)) :]
+        base = SamplingParams(max_new_tokens=4 + 3 * (i % 4), stop_ids=(toy.eos,))
+        kinds.append(("greedy", (prompt, replace(base, temperature=0.0))))
+        kinds.append(("sampled", (prompt, base)))
+        if one.has("seed"):
+            kinds.append(
+                (
+                    "seeded",
+                    (prompt, replace(base, seed=session.seed_for("mixed", number, i) % 2**31)),
+                )
+            )
+        kinds += [
+            (name, (prompt, replace(base, **own))) for name, need, own in OWN if one.has(need)
+        ]
+    return kinds
+
+
+@engine_check(
+    "engine.mixed-batch", distribution=True, statistical=True, needs=("batch", "sampling")
+)
+def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """In one batch of all kinds of requests, does each get what it would get alone?
+
+    Greedy, sampled, seeded, hot, filtered, penalised and biased rows, in any order, some prompts
+    more than once, ragged in prompt and length. Greedy rows must be the target's own, seeded ones
+    the same as alone, and sampled ones have the distribution of their own parameters, by ranks. The
+    MDE is that of all kinds together; each has a test of its own, which has seen less.
+    """
+    one = asked(engine, session, "small")
+    test = PITTest(
+        (LIKELY, direction(engine)), session.alpha(), session.generator(session.check, "ranks")
+    )
+    for number in count():
+        kinds = [
+            kind
+            for part in range(min(1 << number, 8))
+            for kind in _mixture(one, session, 100 * number + part)
+        ]
+        # a row of any kind may come first and lead the others
+        first = session.generator(session.check, "order", number)
+        kinds = [kinds[i] for i in torch.randperm(len(kinds), generator=first).tolist()]
+        rows = [row for _, row in kinds]
+        answers = one.answers(rows, together=len(rows))
+        if fault := _unlike_alone(one, kinds, [done.tokens for done in answers], number):
+            yield fault
+            return
+        if wrong := test.read(one.toy, rows, answers):
+            yield Verdict(
+                "FAIL",
+                what=f"in a mixed batch of {len(rows)}: {wrong}",
+                case=f"prompt {list(wrong.prompt)}",
+                n=len(rows),
+            )
+            return
+        worst = test.worst()
+        said = worst.test.finding()
+        verdict = Verdict(
+            "PASS",
+            "e-process",
+            f"{len({name for name, _ in kinds})} kinds of rows in one batch, together",
+            "",
+            said.n,
+            worst.test.alpha,
+            said.mde,
+            said.tv,
+            said.interval,
+            (worst.picture(),),
+        )
+        if worst.rejected:
+            yield replace(
+                verdict,
+                verdict="FAIL",
+                what=f"in mixed batches {worst}",
+                case="toy small, all kinds of rows",
+                cause=worst.cause,
+            )
+            return
+        yield verdict
+        if said.mde <= session.goal:
+            return
+
+
+def _unlike_alone(
+    one: EngineHandle, kinds: list[tuple[str, Row]], texts: list[list[int]], number: int
+) -> Verdict | None:
+    """Seeded rows, against the same alone; only in the first batch."""
+    seeded = [i for i, (kind, _) in enumerate(kinds) if kind == "seeded"] if number == 0 else []
+    alone = one.answers([kinds[i][1] for i in seeded], together=1)
+    other = [
+        (i, done.tokens) for i, done in zip(seeded, alone, strict=True) if done.tokens != texts[i]
+    ]
+    if len(other) <= EXCUSED:
+        return None
+    i, right = other[0]
+    prompt, params = kinds[i][1]
+    return Verdict(
+        "FAIL",
+        what=(
+            f"{len(other)} of {len(seeded)} seeded rows write another text beside others: {right} "
+            f"became {texts[i]}"
+        ),
+        case=f"prompt {list(prompt)}, seed {params.seed}",
+        n=len(kinds),
+    )
+
+
+@engine_check("engine.batch", needs=("batch",))
+def batched(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """Is greedy text the same alone, in a batch, in a batch turned round, and beside copies of
+    itself?
+
+    Prompts of 1 to 14 tokens that end after 1 to 30 tokens, so that rows leave the batch at
+    different times and drafts are cut to different lengths; texts are compared with the target's
+    own.
+    """
+    one = asked(engine, session, "wide")
+    found = written("wide", 48)
+    rows: list[Row] = [
+        (
+            some.prompt[-(1 + 4 * (i % 4)) :] if i % 2 else some.prompt,
+            greedy(one.toy, 1 + (7 * i) % 30),
+        )
+        for i, some in enumerate(found[:12])
+    ]
+    tried = 0
+    for name, batch in (
+        ("ragged", rows),
+        ("turned round", rows[::-1]),
+        ("repeated", [rows[0]] * 3 + rows[5:8] * 2),
+        ("alone", rows[:4]),
+    ):
+        seen = read(one.toy, batch, one.answers(batch, together=1 if name == "alone" else 64))
+        tried += len(batch)
+        if seen.faults:
+            yield Verdict("FAIL", what=f"{name}: {seen.faults[0]}", case=seen.case, n=tried)
+            return
+    yield Verdict("PASS", what=f"{tried} rows", n=tried)

@@ -1,0 +1,1 @@
+"""What `specref validate --init` writes: one adapter a level, which runs as it stands."""

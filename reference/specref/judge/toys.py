@@ -1,0 +1,197 @@
+"""Toy checkpoints to judge engines with: small enough that every distribution is known, and built
+so that draft and target disagree.
+
+A toy is a random Llama whose weights float32 holds exactly. An engine gets it as a folder in
+Hugging Face's layout; the judge works its distributions out in float64, from the same weights, by
+forwards without a cache.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..data import SpecrefError
+from ..model import checkpoint
+from ..model.transformer import Config, Transformer
+
+CONTEXT = 128
+TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A target and a draft in float64."""
+
+    name: str
+    target: Transformer
+    draft: Transformer
+
+    @property
+    def eos(self) -> int:
+        return self.target.config.eos_token_id[0]
+
+    @property
+    def vocabulary(self) -> int:
+        return self.target.config.vocab_size
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Both as checkpoints under `folder`."""
+        for part, model in (("target", self.target), ("draft", self.draft)):
+            checkpoint.save(model, folder / part, torch.float32)
+        return folder / "target", folder / "draft"
+
+
+@cache
+def decoder(
+    vocabulary: int, peak: float = 1.0, noise: float = 0.0, eos: float = 0.3, seed: int = 1
+) -> Transformer:
+    """A random decoder. peak scales its scores, and a negative one turns them round; noise moves
+    its head away from that of the decoder with the same seed; eos scales the score of the end
+    token, which is the last of the vocabulary."""
+    generator = torch.Generator().manual_seed(seed)
+    made = Transformer(
+        Config(
+            vocabulary,
+            32,
+            64,
+            2,
+            2,
+            1,
+            16,
+            CONTEXT,
+            tie_word_embeddings=False,
+            eos_token_id=(vocabulary - 1,),
+        )
+    )
+    assert made.head is not None
+    for name, weight in made.named_parameters():
+        if weight.dim() == 2:
+            scale = 1.0 if name.startswith("embedding") else weight.shape[0] ** -0.5
+            # A trained model listens to its context more than a fresh one does.
+            scale *= (
+                3.0
+                if name.endswith("attention.out.weight")
+                else 0.5
+                if name.endswith("mlp.down.weight")
+                else 1.0
+            )
+            weight.data.copy_(scale * torch.randn(weight.shape, generator=generator))
+    made.head.weight.data.add_(
+        noise * torch.randn(made.head.weight.shape, generator=generator)
+    ).mul_(peak)
+    made.head.weight.data[:, -1] *= eos
+    return made.double().eval().requires_grad_(False)
+
+
+RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
+    # V = 8, for distributions: 4 tokens have 4,096 texts at most.
+    "small": lambda: (decoder(8, 1.5), decoder(8, 1.5, noise=0.15)),
+    "small-opposed": lambda: (decoder(8, 1.5), decoder(8, -1.5)),
+    "small-same": lambda: (decoder(8, 1.5), decoder(8, 1.5)),
+    # V = 32, for greedy text: it wanders.
+    "wide": lambda: (decoder(32, 3.0), decoder(32, 3.0, noise=0.05)),
+    "wide-opposed": lambda: (decoder(32, 3.0), decoder(32, -3.0)),
+    "wide-same": lambda: (decoder(32, 3.0), decoder(32, 3.0)),
+    "wide-near": lambda: (decoder(32, 3.0), decoder(32, 3.0, noise=0.01)),
+    # No power of two, and so many that a tenth of the mass lies behind the 1,024 likeliest.
+    "odd": lambda: (decoder(37, 1.5), decoder(37, 1.5, noise=0.1)),
+    "vast": lambda: (decoder(2053, 1.2), decoder(2053, 1.2, noise=0.06)),
+    # V = 16, texts that end early; and a draft of another vocabulary, too far from the target's to
+    # be padding.
+    "ending": lambda: (decoder(16, 3.0, eos=1.3), decoder(16, 3.0, noise=0.03, eos=1.3)),
+    "foreign": lambda: (decoder(32, 3.0), decoder(256, 3.0)),
+}
+
+
+@cache
+def toy(name: str) -> Toy:
+    if name not in RECIPES:
+        raise SpecrefError(f"there is no toy {name!r}: give one of {', '.join(RECIPES)}")
+    return Toy(name, *RECIPES[name]())
+
+
+def scores(
+    model: Transformer, texts: Sequence[Sequence[int]], starts: Sequence[int]
+) -> list[Tensor]:
+    """For each text, the scores [M,V] of its tokens from starts[b] >= 1 on and of the one after it:
+    one forward without a cache, padded on the right."""
+    longest = max(map(len, texts))
+    padded = torch.tensor([(list(text) + [0] * longest)[:longest] for text in texts])
+    logits = model(padded).logits
+    return [
+        logits[row, start - 1 : len(text)]
+        for row, (text, start) in enumerate(zip(texts, starts, strict=True))
+    ]
+
+
+def continued(model: Transformer, prompts: Tensor, count: int) -> Tensor:
+    """The likeliest continuations of prompts [B,N], with them: [B,N+count]."""
+    cache = model.new_cache(len(prompts), prompts.shape[1] + count)
+    fresh, text = prompts, prompts
+    for _ in range(count):
+        logits = model(fresh, cache).logits[:, -1]
+        cache.lengths += fresh.shape[1]
+        fresh = logits.argmax(-1, keepdim=True)
+        text = torch.cat((text, fresh), 1)
+    return text
+
+
+@dataclass(frozen=True)
+class Written:
+    """A prompt and what the target writes after it at temperature 0, without a tie on the way."""
+
+    prompt: tuple[int, ...]
+    text: tuple[int, ...]
+    missed: tuple[int, ...]  # places in the text where the draft would have chosen otherwise
+
+
+@cache
+def written(name: str, count: int, candidates: int = 48) -> tuple[Written, ...]:
+    """Prompts of 9 to 14 tokens that repeat themselves, so that n-gram lookup drafts at once, and
+    their greedy texts of `count` tokens; the liveliest first."""
+    made, found = toy(name), []
+    for size in (4, 5, 6):
+        texts, start = _candidates(made.target, size, candidates, count), 3 * size - 3
+        q = made.draft(texts).logits[:, start - 1 : -1]
+        missed = q.argmax(-1) != texts[:, start:]
+        for row in (_margin(q).amin(1) > TIE).nonzero()[:, 0].tolist():
+            found.append(
+                Written(
+                    tuple(texts[row, :start].tolist()),
+                    tuple(texts[row, start:].tolist()),
+                    tuple(missed[row].nonzero()[:, 0].tolist()),
+                )
+            )
+    lively = sorted(found, key=lambda one: -len({one.text[i : i + 3] for i in range(count)}))
+    if len(lively) < 8:
+        raise SpecrefError(
+            f"the toy {name} has {len(lively)} prompts without a tie: give it another seed"
+        )
+    return tuple(lively)
+
+
+@cache
+def _candidates(target: Transformer, size: int, candidates: int, count: int) -> Tensor:
+    """Prompts [B,3 size - 3] of a repeated pattern and their greedy texts without a tie, [B,3 size
+    - 3 + count].
+    """
+    pattern = torch.randint(
+        target.config.vocab_size - 1,
+        (candidates, size),
+        generator=torch.Generator().manual_seed(size),
+    )
+    prompts = torch.cat((pattern, pattern, pattern[:, : size - 3]), 1)
+    texts = continued(target, prompts, count)
+    p = target(texts).logits[:, prompts.shape[1] - 1 : -1]
+    return texts[
+        (_margin(p).amin(1) > 10 * TIE) & (texts[:, prompts.shape[1] :] == p.argmax(-1)).all(1)
+    ]
+
+
+def _margin(logits: Tensor) -> Tensor:
+    best = logits.topk(2, -1).values
+    return best[..., 0] - best[..., 1]

@@ -1,0 +1,70 @@
+"""Planted bugs and controls behind the contract, so that the judge meets them as it meets any
+engine.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...adapters.reference import InjectableRule, RuleKernel, Tree
+from ...chance import Chance
+from ...data import Draft, Verdict
+from ...verify import Rule
+from ...verify.matching import matching
+from ...verify.rejection import rejection
+from ...verify.tree import tree
+from ..contract import Kernel
+from ..subjects import Step, drawn
+from ..tree_subjects import TreeStep, anew, best, without
+from .http_bugs import BASELINES
+from .toy_server import Service, Target, Toy
+
+
+class Stepped(RuleKernel):
+    """A step's rule, on drafts that the judge draws."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+class Injected(InjectableRule):
+    """A rule that asks for all coins at once and then for one draw."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+class SteppedTree(Tree):
+    """A tree step's rule, on trees that the judge draws; it has no chains of its own."""
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        return self.rule(draft, p, chance)
+
+
+def adapter(subject: Any) -> Any:
+    """The adapter through which the judge can meet a subject: a Kernel, ready, or a server to be
+    started; None where it only shows elsewhere, as a wrong draft does not in a kernel."""
+    if isinstance(subject, Step):
+        asks_in_turn = subject.rule in (matching, tree)
+        return (
+            None
+            if subject.propose is not drawn
+            else (Stepped if asks_in_turn else Injected)(subject.rule)
+        )
+    if isinstance(subject, TreeStep):
+        ours = subject.guess in (anew, without, best) and subject.order is TreeStep().order
+        return SteppedTree(subject.rule) if ours and subject.rule is not rejection else None
+    if isinstance(subject, type) and issubclass(subject, Kernel):
+        return subject()
+    if isinstance(subject, type) and issubclass(subject, Service):
+        return Toy(subject, BASELINES.get(subject, Target))
+    return None

@@ -1,0 +1,156 @@
+"""Right but unusual: what gets reported as a bug and is none. Every check of its level must pass
+each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...chance import Chance
+from ...checks import check
+from ...data import Completion, Draft, SamplingParams, Verdict
+from ...draft.base import Drafter, Text
+from ...draft.model import ModelDrafter
+from ...verify.block import block
+from ...verify.greedy import greedy
+from ...verify.matching import matching
+from ...verify.rejection import rejection
+from ...verify.tree import tree
+from ..loops import Blockwise, EarlyExit, Matching, NGram, NoDraft, Recursive
+from ..subjects import Loop, Step, overlap
+from . import Control
+from .parts import Through, assembled, one_hot, top
+
+
+def both(p: Tensor, q: Tensor) -> Tensor:
+    """sum p q: how often an independent draw from p is the draft token."""
+    return (p * q).sum(-1)
+
+
+def ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    check(draft, p)
+    return Verdict(
+        torch.zeros_like(draft.tokens), torch.zeros_like(draft.lengths), chance.draw(p[:, 0])
+    )
+
+
+def without_bonus(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """A fully accepted draft gains no token more: its last one takes the bonus token's place."""
+    verdict = rejection(draft, p, chance)
+    if not draft.tokens.shape[1]:
+        return verdict
+    whole = (verdict.accepted == draft.lengths) & (draft.lengths > 0)
+    last = draft.tokens.gather(1, (draft.lengths - 1).clamp(min=0)[:, None])[:, 0]
+    return Verdict(
+        verdict.path, verdict.accepted - whole.long(), torch.where(whole, last, verdict.next_token)
+    )
+
+
+class FromTheEnd(Through):
+    """The coins of a draft, asked for from its last token to its first."""
+
+    def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
+        return self.inner.accept(
+            probability.flip(1), None if asked is None else asked.flip(1)
+        ).flip(1)
+
+
+class Certain(ModelDrafter):
+    """The draft model's first choices, proposed with certainty."""
+
+    def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        text = replace(text, params=[replace(s, temperature=0.0) for s in text.params])
+        return replace(super().propose(text, budget, chance), q=None)
+
+
+class CertainDraft(Loop):
+    distribution = ""
+
+    def drafter(self) -> Drafter:
+        return Certain(self.draft)
+
+
+class RowsTurnedRound(Loop):
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: Sequence[SamplingParams],
+        chance: Chance | None = None,
+    ) -> list[Completion]:
+        turned = None if chance is None else chance.rows(range(len(prompts))[::-1])
+        return super().generate(prompts[::-1], params[::-1], turned)[::-1]
+
+
+RULE_CONTROLS = (
+    Control("rejection", "the reference", Step(rejection)),
+    Control("assembled", "the parts that bugs replace, all right", Step(assembled())),
+    Control("block", "another lossless rule", Step(block)),
+    Control("tree on a chain", "a chain is a tree", Step(tree)),
+    Control("sampler match", "the draw is the target's own", Step(matching, accepts=both)),
+    Control(
+        "target-only",
+        "accept with probability p(x), else p without x: lossless however x was drawn",
+        Step(rejection, lambda distribution, chance: (chance.draw(distribution), None), both),
+    ),
+    Control(
+        "target-only with argmax draft",
+        "a certain draft needs no q",
+        Step(
+            rejection,
+            lambda distribution, chance: (distribution.argmax(-1), None),
+            lambda p, q: both(p, one_hot(q)),
+        ),
+    ),
+    Control(
+        "block with argmax draft",
+        "a certain draft needs no q",
+        Step(
+            block,
+            lambda distribution, chance: (distribution.argmax(-1), None),
+            lambda p, q: both(p, one_hot(q)),
+        ),
+    ),
+    Control(
+        "filtered draft reported",
+        "q is the distribution drawn from",
+        Step(
+            rejection,
+            lambda distribution, chance: (chance.draw(top(distribution, 2)), top(distribution, 2)),
+            lambda p, q: overlap(p, top(q, 2)),
+        ),
+    ),
+    Control(
+        "draft ignored",
+        "slow, not wrong",
+        Step(ignores_draft, accepts=lambda p, q: 0 * overlap(p, q)),
+    ),
+    Control(
+        "without bonus",
+        "slower, not wrong",
+        Step(without_bonus, accepts=lambda p, q: 0 * overlap(p, q)),
+    ),
+    Control(
+        "coins from the end",
+        "independent coins have no order",
+        Step(lambda draft, p, chance: rejection(draft, p, FromTheEnd(chance))),
+    ),
+    Control("greedy", "the reference", Step(greedy, level="greedy")),
+    Control(
+        "rejection from one-hot distributions",
+        "temperature 0 is a distribution like any other",
+        Step(lambda draft, p, chance: rejection(draft, one_hot(p), chance), level="greedy"),
+    ),
+)
+LOOP_CONTROLS = (
+    Control("loop", "the reference", Loop),
+    Control("loop with block", "another lossless rule", Blockwise),
+    Control("loop with sampler match", "the draw is the target's own", Matching),
+    Control("loop with the tree rule", "a chain is a tree", Recursive),
+    Control("loop with n-grams", "a certain draft needs no q, and may be empty", NGram),
+    Control("loop without a draft", "plain decoding", NoDraft),
+    Control("loop with early exit", "any draft will do", EarlyExit),
+    Control("loop with certain drafts", "target-only verification", CertainDraft),
+    Control("loop with rows turned round", "a batch has no order", RowsTurnedRound),
+)

@@ -1,0 +1,96 @@
+"""Services that go wrong where two things meet: a stream and a stop, a count and a stop, two
+parameters.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from .toy_server import Service
+from .toy_text import CompletionRequest, Written, distribution
+
+
+class StreamKeepsStop(Service):
+    """Streamed, the letters of a stop that were sent before it was whole stay."""
+
+    def told(
+        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
+    ) -> dict[str, Any]:
+        made = super().told(out, wish, body, dialect)
+        if body.get("stream") and out.finish == "stop":
+            made["choices"][0]["text"] = out.text[:-1]
+        return made
+
+
+class FirstOfStops(Service):
+    """Of several stops the first is looked for."""
+
+    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+        wish = super().wish(body, dialect)
+        return replace(wish, stop=wish.stop[:1])
+
+
+class CountsPastStop(Service):
+    """Usage counts the whole block in which a stop fell."""
+
+    def counted(self, out: Written) -> int:
+        return len(out.tokens) + 2 * (out.finish == "stop")
+
+
+class OneIdAnEvent(Service):
+    """An event has the text of all its tokens and the id of one."""
+
+    def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        parts = super().pieces(told)
+        for part in parts:
+            part["choices"][0]["token_ids"] = part["choices"][0]["token_ids"][:1]
+        return parts
+
+
+class StreamWithoutReason(Service):
+    """The last event of a stream does not say why the text ends."""
+
+    def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        parts = super().pieces(told)
+        parts[-1]["choices"][0]["finish_reason"] = None
+        return parts
+
+
+class LogprobsOfDraft(Service):
+    """What is reported of sampled texts is the draft's."""
+
+    def write(self, wish: CompletionRequest, number: int) -> Written:
+        out = super().write(wish, number)
+        if wish.temperature and wish.max_tokens > 1:
+            texts = [(*wish.prompt, *out.tokens[:i]) for i in range(len(out.tokens))]
+            out.logprobs = [
+                [
+                    math.log(weight)
+                    for weight in distribution("draft", text[-2:], 1.0, 0, 1.0, 0.0, ())
+                ]
+                for text in texts
+            ]
+        return out
+
+
+class TopKBesideTopP(Service):
+    """Beside top_p, top_k is dropped."""
+
+    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+        wish = super().wish(body, dialect)
+        return replace(wish, top_k=0) if wish.top_p < 1 else wish
+
+
+class SeedThroughFloat(Service):
+    """Seeds pass through float32."""
+
+    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+        wish = super().wish(body, dialect)
+        return replace(
+            wish,
+            seed=(
+                wish.seed and wish.seed - wish.seed % 128
+                if (wish.seed or 0) >= 2**30
+                else wish.seed
+            ),
+        )

@@ -1,0 +1,248 @@
+"""Planted bugs that need two things at once: two parameters, a parameter on sampled rows alone, two
+requests one after the other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...adapters.reference import Looped
+from ...chance import Chance, Stream, Streams
+from ...data import Draft, SamplingParams, SpecrefError, Verdict
+from ...decode import Request
+from ...draft.base import Drafter, Text
+from ...draft.model import ModelDrafter
+from ...probs import probs
+from ...verify.rejection import rejection
+from ..contract import Completion
+from ..subjects import Loop
+from .loop_parts import OwnDistribution
+from .loops import Rewrites
+
+BLOCK = 16  # tokens that a prefix cache knows by one name
+
+
+class NeverRight(ModelDrafter):
+    """The draft's ids are the target's, moved by one."""
+
+    def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        greedy = replace(text, params=[replace(s, temperature=0.0) for s in text.params])
+        draft = super().propose(greedy, budget, chance)
+        return replace(draft, tokens=(draft.tokens + 1) % text.vocabulary, q=None)
+
+
+class DraftIdsMoved(Loop):
+    def drafter(self) -> Drafter:
+        return NeverRight(self.draft)
+
+
+class TopKBesideTopP(Rewrites):
+    """Beside top-p, top-k is dropped."""
+
+    def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
+        return [replace(s, top_k=0) if s.top_p < 1 else s for s in params]
+
+
+class HeatBesideTopP(Rewrites):
+    """With top-p the temperature is forgotten."""
+
+    def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
+        return [replace(s, temperature=1.0) if s.top_p < 1 and s.temperature else s for s in params]
+
+
+class OnePenalty(Rewrites):
+    """Of presence and frequency penalty one is applied."""
+
+    def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
+        return [replace(s, frequency_penalty=0.0) if s.presence_penalty else s for s in params]
+
+
+class MinTokensForOneEnd(Rewrites):
+    """min_tokens holds back the checkpoint's end token and no other stop."""
+
+    def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
+        return [
+            (
+                replace(s, min_tokens=0, logit_bias={**s.logit_bias, s.stop_ids[0]: -100.0})
+                if s.min_tokens and s.stop_ids[1:]
+                else s
+            )
+            for s in params
+        ]
+
+
+class SampledStopsLate(Loop):
+    """Sampled texts are searched for stop sequences at the end of a cycle."""
+
+    class request(Request):  # noqa: N801
+        def take(self, tokens: Sequence[int]) -> int:
+            whole = self.params
+            if not whole.temperature or not whole.stop_sequences:
+                return super().take(tokens)
+            self.params = replace(whole, stop_sequences=())
+            count = super().take(tokens)
+            self.params = whole
+            if not self.reason and self._stops():
+                self.reason = "stop"
+            return count
+
+
+class Remembers(Looped):
+    """Reads prompts by what it remembers of earlier ones."""
+
+    def __init__(self, target: Path, draft: Path | None):
+        super().__init__(target, draft)
+        self.seen: dict[tuple[int, ...], list[int]] = {}
+
+    def generate(
+        self,
+        prompts: list[list[int]],
+        params: SamplingParams | list[SamplingParams],
+        *,
+        speculative: bool,
+    ) -> list[Completion]:
+        done = super().generate(
+            [self.read(prompt) for prompt in prompts], params, speculative=speculative
+        )
+        for prompt, one in zip(prompts, done, strict=True):
+            self.keep(prompt, one.tokens)
+        return done
+
+    def read(self, prompt: list[int]) -> list[int]:
+        return prompt
+
+    def keep(self, prompt: list[int], output: list[int]) -> None:
+        raise SpecrefError("nothing is remembered: define keep(prompt, output)")
+
+
+class TurnWithoutLast(Remembers):
+    """A prompt that goes on from an answer finds that answer's last token, which was never fed, in
+    the cache.
+    """
+
+    def keep(self, prompt: list[int], output: list[int]) -> None:
+        self.seen[tuple(prompt + output)] = []
+
+    def read(self, prompt: list[int]) -> list[int]:
+        held = max(
+            (
+                len(text)
+                for text in self.seen
+                if len(text) < len(prompt) and tuple(prompt[: len(text)]) == text
+            ),
+            default=0,
+        )
+        return prompt[: held - 1] + prompt[held:] if held > 1 else prompt
+
+
+class BlocksByThemselves(Remembers):
+    """A block of a prompt is found by its own tokens, whatever stands before it."""
+
+    def keep(self, prompt: list[int], output: list[int]) -> None:
+        for end in range(2 * BLOCK, len(prompt), BLOCK):
+            self.seen.setdefault(tuple(prompt[end - BLOCK : end]), prompt[:end])
+
+    def read(self, prompt: list[int]) -> list[int]:
+        for end in range((len(prompt) - 1) // BLOCK * BLOCK, BLOCK, -BLOCK):
+            found = self.seen.get(tuple(prompt[end - BLOCK : end]), [])
+            if len(found) == end:
+                return found + prompt[end:]
+        return prompt
+
+
+class Told(Streams):
+    """Streams that know whose they are."""
+
+    def __init__(self, params: Sequence[SamplingParams], streams: Sequence[Stream] | None = None):
+        super().__init__([s.seed for s in params], streams)
+        self.params = list(params)
+
+    def rows(self, index: Sequence[int]) -> "Told":
+        return Told([self.params[row] for row in index], [self.streams[row] for row in index])
+
+
+class FiltersFirst(OwnDistribution):
+    """Right, in llama.cpp's order: top-p and min-p look at the distribution of temperature 1, and
+    the temperature comes last.
+    """
+
+    def chance(self, params: Sequence[SamplingParams]) -> Chance:
+        return Told(params)
+
+    def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        assert isinstance(chance, Told)
+        other = [
+            bool(s.temperature) and s.temperature != 1 and (s.top_p < 1 or s.min_p > 0)
+            for s in chance.params
+        ]
+        if any(other):
+            plain = [
+                (
+                    SamplingParams(top_k=s.top_k, top_p=s.top_p, min_p=s.min_p)
+                    if late
+                    else SamplingParams()
+                )
+                for s, late in zip(chance.params, other, strict=True)
+            ]
+            heats = torch.tensor(
+                [
+                    s.temperature if late else 1.0
+                    for s, late in zip(chance.params, other, strict=True)
+                ]
+            )
+            late_distribution = probs(self.kept.scores[:, : p.shape[1]], plain) ** (
+                1 / heats[:, None, None]
+            )
+            p = torch.where(
+                torch.tensor(other)[:, None, None],
+                late_distribution / late_distribution.sum(-1, keepdim=True),
+                p,
+            )
+        return rejection(draft, p, chance)
+
+
+class MixedDrafts(ModelDrafter):
+    """Looks up what followed the last two tokens, where they stood before; else asks the draft
+    model.
+    """
+
+    def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        found = [
+            [words[i + 2] for i in range(len(words) - 2) if words[i : i + 2] == words[-2:]][-1:]
+            * min(1, most)
+            for words, most in zip(text.tokens, budget.tolist(), strict=True)
+        ]
+        looked = torch.tensor([bool(token) for token in found])
+        asked = super().propose(text, torch.where(looked, 0, budget), chance)
+        width = max(1, asked.tokens.shape[1])
+        tokens, q = (
+            torch.zeros(len(budget), width, dtype=torch.int64),
+            torch.zeros(len(budget), width, text.vocabulary),
+        )
+        if asked.q is not None:
+            tokens[:, : asked.tokens.shape[1]], q[:, : asked.tokens.shape[1]] = (
+                asked.tokens,
+                asked.q,
+            )
+        for row, token in enumerate(found):
+            if token:
+                tokens[row, 0], q[row, 0] = token[0], torch.eye(text.vocabulary)[token[0]]
+        return Draft.chain(tokens, q, torch.where(looked, 1, asked.lengths))
+
+    def commit(self, accepted: Tensor) -> None:
+        self.cache.trim(torch.minimum(self.cache.lengths, self.base + accepted))
+
+
+class Mixed(Loop):
+    distribution = ""
+
+    def drafter(self) -> Drafter:
+        return MixedDrafts(self.draft)
+
+
+class MixesDrafts(Looped):
+    """Drafts come from the text itself or from the draft model; it says so."""
+
+    name, loop, mixes_drafts = "reference: mixed drafts", Mixed, True

@@ -1,0 +1,98 @@
+"""The right tree rule taken apart, so that a bug is one wrong part of it; and orders of nodes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...chance import Chance
+from ...checks import check
+from ...data import Draft, Verdict, residual
+from ...verify import Rule
+from ..tree_subjects import Parents
+
+# A part sees what is left of the target here, q of the node, its token x [B], and the target's
+# whole distribution here; [B,V] each.
+Part = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
+    """left(x)/q(x), [B]; padding, where q may be 0, gets a number that nobody asks for."""
+    return at(left, x) / at(q, x).clamp(min=1e-300)
+
+
+def rest(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
+    """What is left after the rejection of x."""
+    return residual(left, q)
+
+
+def child(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
+    """Whether a node is asked about, [B]: it is there, and a child of the node reached."""
+    return draft.valid[:, node] & (draft.parents[:, node] == here)
+
+
+def at(distribution: Tensor, x: Tensor) -> Tensor:
+    """distribution [B,V] at x [B] -> [B]."""
+    return distribution.gather(1, x[:, None])[:, 0]
+
+
+def assembled_tree(
+    coin: Part = ratio,
+    rest: Part = rest,
+    asks: Callable[[Draft, int, Tensor, Tensor], Tensor] = child,
+    row: Callable[[int], int] = lambda node: node + 1,
+) -> Rule:
+    """`tree` from its parts; with the parts above it is right. row: the row of p that holds the
+    distribution after a node.
+    """
+
+    def rule(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+        check(draft, p, chain=False)
+        batch, count = draft.tokens.shape
+        here, accepted = torch.full((batch,), -1), torch.zeros(batch, dtype=torch.int64)
+        path = torch.zeros(batch, count + 1, dtype=torch.int64)
+        whole = left = p[:, 0]
+        for node in range(count):
+            asked, x = asks(draft, node, here, accepted), draft.tokens[:, node]
+            q = (
+                torch.zeros_like(left).scatter_(1, x[:, None], 1)
+                if draft.q is None
+                else draft.q[:, node]
+            )
+            kept = chance.accept(coin(left, q, x, whole).clamp(max=1)[:, None], asked[:, None])[
+                :, 0
+            ]
+            after = rest(left, q, x, whole)
+            after = after / after.sum(-1, keepdim=True)
+            whole = torch.where(kept[:, None], p[:, row(node)], whole)
+            left = torch.where(kept[:, None], whole, torch.where(asked[:, None], after, left))
+            here = torch.where(kept, node, here)
+            path[torch.arange(batch), accepted] = torch.where(kept, node, 0)
+            accepted = accepted + kept
+        return Verdict(path[:, :count], accepted, chance.draw(left))
+
+    return rule
+
+
+def chain(parents: Parents) -> Parents:
+    """As many nodes, one below the other."""
+    return tuple(range(-1, len(parents) - 1))
+
+
+def reordered(parents: Parents, depth_first: bool) -> Parents:
+    """The same tree with its nodes in another order, siblings still in theirs."""
+    order, queue = [-1], [-1]
+    while queue:
+        node = queue.pop(0)
+        children = [i for i, parent in enumerate(parents) if parent == node]
+        queue = children + queue if depth_first else queue + children
+        order += [node] * (node >= 0)
+    return tuple(order.index(parents[node]) - 1 for node in order[1:])
+
+
+def depth_first(parents: Parents) -> Parents:
+    return reordered(parents, True)
+
+
+def breadth_first(parents: Parents) -> Parents:
+    return reordered(parents, False)

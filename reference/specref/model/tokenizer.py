@@ -1,0 +1,66 @@
+"""Text to token ids and back: a checkpoint's tokenizer.json where it has one, else one token a
+byte.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..data import SpecrefError
+
+
+class Tokenizer(Protocol):
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+
+class Bytes:
+    """UTF-8 bytes; what is no UTF-8 decodes to the replacement character."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode(errors="replace")
+
+
+class FromFile:
+    """A Hugging Face tokenizer.json, read by the `tokenizers` package."""
+
+    def __init__(self, path: Path):
+        try:
+            from tokenizers import Tokenizer as Fast
+        except ImportError:
+            raise SpecrefError(
+                f"{path} needs the tokenizers package: pip install 'specref[tokenizer]'"
+            ) from None
+        try:
+            self.tokenizer = Fast.from_file(str(path))
+        except Exception as error:  # the package raises a bare Exception
+            raise SpecrefError(
+                f"{path} is not a readable tokenizer ({error}): copy the checkpoint again"
+            ) from None
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text).ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=False)
+
+
+def tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
+    """The tokenizer of the checkpoint in `folder`.
+
+    Errors:
+        SpecrefError when there is none and the vocabulary is not bytes.
+    """
+    path = folder / "tokenizer.json"
+    if path.exists():
+        return FromFile(path)
+    if vocabulary == 256:
+        return Bytes()
+    raise SpecrefError(
+        f"{folder} has no tokenizer.json and {vocabulary} tokens are not bytes: copy the tokenizer"
+        " beside the checkpoint, or give the prompt as --prompt-ids"
+    )

@@ -1,0 +1,223 @@
+"""OpenAI's completion requests and answers, as JSON objects: what is asked for, and what is
+told.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..checks import check_prompts
+from ..data import Completion, SamplingParams, SpecrefError
+from ..model.tokenizer import Tokenizer
+from ..model.transformer import Config
+
+# name -> (types, what is given where it is absent)
+NUMBERS: dict[str, tuple[tuple[type, ...], Any]] = {
+    "max_tokens": ((int,), 16),
+    "temperature": ((int, float), 1.0),
+    "top_k": ((int,), 0),
+    "top_p": ((int, float), 1.0),
+    "min_p": ((int, float), 0.0),
+    "repetition_penalty": ((int, float), 1.0),
+    "presence_penalty": ((int, float), 0.0),
+    "frequency_penalty": ((int, float), 0.0),
+    "min_tokens": ((int,), 0),
+    "seed": ((int,), None),
+    "logprobs": ((int,), None),
+}
+FLAGS = ("stream", "ignore_eos", "return_token_ids", "return_tokens_as_token_ids")
+FIXED = {"n": 1, "best_of": 1, "echo": False, "suffix": None}  # known, and only so
+REST = {"prompt", "stop", "stop_token_ids", "logit_bias", "model", "user", "stream_options"}
+
+
+@dataclass
+class CompletionRequest:
+    """One request, understood."""
+
+    prompt: list[int]
+    params: SamplingParams
+    stops: list[str] = field(default_factory=list)
+    stream: bool = False
+    ids: bool = False  # token ids come back
+    as_ids: bool = False  # tokens are named by their ids
+    logprobs: int | None = None  # alternatives to each token
+
+
+def parse_request(body: Any, words: Tokenizer | None, config: Config) -> CompletionRequest:
+    """Read a request's body. words: None where the target has no tokenizer. config: the target's.
+
+    Errors:
+        SpecrefError, one line that names the mend.
+    """
+    if not isinstance(body, dict):
+        raise SpecrefError(
+            'the body is no JSON object: send one, such as {"prompt": "def ", "max_tokens": 16}'
+        )
+    unknown = sorted(body.keys() - NUMBERS.keys() - set(FLAGS) - FIXED.keys() - REST)
+    if unknown:
+        raise SpecrefError(f"{unknown[0]} is not a parameter of this server: remove it")
+    for name, only in FIXED.items():
+        if body.get(name) not in (None, only) or (
+            body.get(name) is not None and type(body[name]) is not type(only)
+        ):
+            raise SpecrefError(
+                f"{name} = {body[name]!r} is not supported, only {only!r}: leave it out"
+            )
+    value = {
+        name: _number(body, name, types, default) for name, (types, default) in NUMBERS.items()
+    }
+    flag = {name: _flag(body, name) for name in FLAGS}
+    logprobs, seed = value.pop("logprobs"), value["seed"]
+    if logprobs is not None and not 0 <= logprobs <= 20:
+        raise SpecrefError(f"logprobs = {logprobs} is not possible: give 0 to 20")
+    if seed is not None and not -(2**63) <= seed < 2**64:
+        raise SpecrefError(f"seed = {seed} is not possible: give one of 64 bits")
+    stops = body.get("stop") or []
+    stops = [stops] if isinstance(stops, str) else stops
+    if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
+        raise SpecrefError(
+            "stop is no text and no list of texts: give one, or stop_token_ids for ids"
+        )
+    if stops and words is None:
+        raise SpecrefError("stop is text and this target has no tokenizer: use stop_token_ids")
+    ids = _ids(body.get("stop_token_ids") or [], "stop_token_ids")
+    params = SamplingParams(
+        max_new_tokens=value.pop("max_tokens"),
+        top_k=max(0, value.pop("top_k")),
+        logit_bias=_bias(body.get("logit_bias") or {}),
+        stop_ids=(*ids, *(() if flag["ignore_eos"] else config.eos_token_id)),
+        **value,
+    )
+    prompt = _prompt(body, words)
+    check_prompts([prompt], config.vocab_size, config.max_position_embeddings)
+    return CompletionRequest(
+        prompt,
+        params,
+        stops,
+        flag["stream"],
+        flag["return_token_ids"],
+        flag["return_tokens_as_token_ids"] or words is None,
+        logprobs,
+    )
+
+
+def _number(body: dict[str, Any], name: str, types: tuple[type, ...], default: Any) -> Any:
+    value = body.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise SpecrefError(
+            f"{name} = {value!r} is not possible: give"
+            f" {'a number' if float in types else 'an integer'}"
+        )
+    return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise SpecrefError(f"{name} = {value!r} is not possible: give true or false")
+    return bool(value)
+
+
+def _ids(value: Any, name: str) -> list[int]:
+    if not isinstance(value, list) or not all(
+        isinstance(token, int) and not isinstance(token, bool) for token in value
+    ):
+        raise SpecrefError(f"{name} is no list of token ids: give integers")
+    return value
+
+
+def _bias(value: Any) -> dict[int, float]:
+    try:
+        return {int(token): float(bias) for token, bias in value.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise SpecrefError(
+            'logit_bias is no object of token ids and numbers: give such as {"12": -100}'
+        ) from None
+
+
+def _prompt(body: dict[str, Any], words: Tokenizer | None) -> list[int]:
+    prompt = body.get("prompt")
+    if isinstance(prompt, str):
+        if words is None:
+            raise SpecrefError(
+                "this target has no tokenizer: give the prompt as a list of token ids"
+            )
+        return words.encode(prompt)
+    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
+        raise SpecrefError(
+            "several prompts in one request are not supported: send a request for each"
+        )
+    return _ids(prompt, "prompt")
+
+
+def answer(
+    wish: CompletionRequest,
+    words: Tokenizer | None,
+    name: str,
+    model: str,
+    text: str,
+    tokens: list[int],
+    distributions: list[Tensor],
+    done: Completion,
+) -> dict[str, Any]:
+    """One answer, or one piece of a streamed one. distributions: each [V], of `tokens`; done:
+    counts and the reason so far.
+    """
+    choice: dict[str, Any] = {
+        "index": 0,
+        "text": text,
+        "finish_reason": done.finish_reason or None,
+        "logprobs": None,
+    }
+    if wish.ids:
+        choice["token_ids"] = tokens
+    if wish.logprobs is not None:
+
+        def named(token: int) -> str:
+            """Its text; its id where that is asked for, or where it is no text on its own."""
+            text = "\ufffd" if wish.as_ids or words is None else words.decode([token])
+            return f"token_id:{token}" if "\ufffd" in text else text
+
+        choice["logprobs"] = {
+            "tokens": [named(token) for token in tokens],
+            "token_logprobs": [
+                _log(distribution, token)
+                for distribution, token in zip(distributions, tokens, strict=True)
+            ],
+            "top_logprobs": [
+                {
+                    named(token): _log(distribution, token)
+                    for token in distribution.topk(wish.logprobs).indices.tolist()
+                    if distribution[token] > 0
+                }
+                for distribution in distributions
+            ],
+        }
+    told = {
+        "id": name,
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [choice],
+    }
+    if done.finish_reason:
+        count = len(done.tokens)
+        told["usage"] = {
+            "prompt_tokens": len(wish.prompt),
+            "completion_tokens": count,
+            "total_tokens": len(wish.prompt) + count,
+        }
+        told["metrics"] = {
+            "target_steps": done.target_steps,
+            "drafted": done.drafted,
+            "accepted": done.accepted,
+        }
+    return told
+
+
+def _log(distribution: Tensor, token: int) -> float:
+    return float(distribution[token].double().log())

@@ -1,0 +1,677 @@
+"""Whether rows, calls and small batches are independent: which rows are held against which, and
+under which distribution.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from specref.adapters.reference import Rejection
+from specref.judge import cases
+from specref.judge import session as session_of_a_run
+from specref.judge.session import MisbehavedError, Session
+from specref.judge.suite import checks, kernel_rows
+from specref.judge.suite import shared_randomness as kernel_copies
+from specref.judge.suite.kernel_call import answer
+from specref.judge.suite.kernel_distribution import detectable
+from specref.judge.suite.kernel_group import Group
+from specref.judge.suite.kernel_rows import CALLS_APART, ROWS_APART
+from specref.judge.suite.shared_randomness import ROWS
+from specref.stats.sequential import OneSample
+from torch import Tensor
+
+from tests.judge.by_hand import Mixed
+
+
+def test_strides_are_round_numbers_powers_of_two_primes_and_a_hash_s_constant() -> None:
+    """What a row's number is multiplied by, in code that makes a seed of the call's and the
+    row's.
+    """
+    assert set(kernel_copies.STRIDES) == {
+        100,
+        1_000,
+        10_000,
+        1_000_000,
+        2**2 * 6300,
+        2**10,
+        2**12,
+        2**16,
+        2**20,
+        1009,
+        1013,
+        7919,
+        10_007,
+        2**16 + 1,
+        999_983,
+        1_000_003,
+        1_000_000_007,
+        2_654_435_761,
+    }
+
+
+def test_which_rows_are_held_against_each_other() -> None:
+    a, b = torch.arange(ROWS), ROWS + torch.arange(ROWS)  # one call's rows, and those of the next
+    pairs = {
+        name: [{*zip(*(side.tolist() for side in split(a, b)), strict=True)}, len(split(a, b)[0])]
+        for name, split in (*ROWS_APART, *CALLS_APART)
+    }
+    each = [*range(ROWS), *range(ROWS, 2 * ROWS)]
+    assert pairs == {
+        "neighbours": [{(i, i + 1) for i in each if i % 2 == 0}, ROWS],
+        "halves of a batch": [{(i, i + ROWS // 2) for i in each if i % ROWS < ROWS // 2}, ROWS],
+        "a row and itself in the next call": [{(i, i + ROWS) for i in range(ROWS)}, ROWS],
+        "a row and the one before it in the next call": [
+            {(i + 1, i + ROWS) for i in range(ROWS - 1)},
+            ROWS - 1,
+        ],
+    }
+
+
+class Draw:
+    """Keeps nothing; the first token comes from p by coins of the test's making."""
+
+    def __init__(self, coins: Callable[[int, torch.Generator, int], Tensor]):
+        self.coins = coins
+        # rows, draft tokens, seed, whether q is told
+        self.calls: list[tuple[int, int, int, bool]] = []
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.calls.append((len(draft), draft.shape[1], seed, q is not None))
+        assert 0 <= seed < 2**63  # an int64, for whoever keeps it in a tensor
+        u = self.coins(len(draft), torch.Generator().manual_seed(seed), seed)
+        token = torch.searchsorted(p[:, 0].double().cumsum(-1), u[:, None], right=True).clamp(
+            max=p.shape[2] - 1
+        )
+        return torch.nn.functional.pad(token, (0, draft.shape[1]), value=-1)
+
+
+def own(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return torch.rand(batch, dtype=torch.float64, generator=generator)
+
+
+def paired(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own(batch, generator, seed)[: (batch + 1) // 2].repeat_interleave(2)[:batch]
+
+
+def halved(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own((batch + 1) // 2, generator, seed).repeat(2)[:batch]
+
+
+def even_seeds(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    return own(batch, torch.Generator().manual_seed(seed // 2), seed)
+
+
+def three_seeds(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    """Two seeds of three that follow each other share their coins."""
+    return own(batch, torch.Generator().manual_seed(seed // 3), seed)
+
+
+def shifted(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+    """Row i of the next call has the coins of row i + 1: the second of two calls looks back by
+    one.
+    """
+    return own(batch + 1, torch.Generator().manual_seed(seed // 2), seed)[
+        seed % 2 : batch + seed % 2
+    ]
+
+
+def every(period: int) -> Callable:
+    def coins(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+        return own(period, generator, seed).repeat(batch // period + 1)[:batch]
+
+    return coins
+
+
+def on(step: int) -> Callable:
+    def coins(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+        """A stream is chosen by seed + step x row."""
+        streams = own(step * batch + 4096, torch.Generator().manual_seed(seed // 4096), seed)
+        return streams[seed % 4096 + step * torch.arange(batch)]
+
+    return coins
+
+
+def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]:
+    kernel, session = Draw(coins), Session("x", "kernel", mde=mde)
+    session.check = f"kernel.{check}"
+    return list(getattr(kernel_rows, check.replace("-", "_"))(kernel, session)), kernel
+
+
+@pytest.mark.parametrize(
+    ("check", "coins", "told"),
+    [
+        ("independence", paired, "neighbours"),
+        ("independence", halved, "a row and the one 2048 behind it"),
+        ("independence", every(1000), "a row and the one 1000 behind it"),
+        ("independence", every(7), "a row and the one 7 behind it"),
+        ("independence", every(1), "a row and the one 1 behind it"),
+        ("seeds", three_seeds, "a row and itself in the next call"),
+        ("seeds", on(2), "a row and the one 1 before it 2 seeds later"),
+        ("seeds", on(4), "a row and the one 1 before it 4 seeds later"),
+        ("seeds", on(7), "a row and the one 1 before it 7 seeds later"),
+        ("seeds", on(63), "a row and the one 1 before it 63 seeds later"),
+    ],
+)
+def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, told: str) -> None:
+    (*_, said), _kernel = verdicts(check, coins)
+    assert said.verdict == "FAIL"
+    kind = (
+        "rows of one batch share coins"
+        if check == "independence"
+        else "calls with different seeds share coins"
+    )
+    assert said.what.startswith(
+        f"{kind}, or the distribution of each is off: {told} get the same first token with"
+        " probability "
+    )
+    same, right = (
+        float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of ")
+    )
+    # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09
+    # of p = (.1, .6, .3)
+    assert right == pytest.approx(
+        0.58 if "K = 0" in said.case else 0.625 if "V = 2" in said.case else 0.46, abs=1e-3
+    )
+    assert right + 0.2 < same <= 1
+    if told == "neighbours":
+        assert said.interval[0] <= said.tv <= said.interval[1]
+        assert said.alpha == pytest.approx(1e-6 / 8)
+
+
+def test_rows_agree_at_each_distance_as_often_as_counting_says() -> None:
+    a, b = torch.randint(3, (2, ROWS), generator=torch.Generator().manual_seed(0))
+    found = kernel_copies.agreeing(a, b, 3)
+    assert sorted(found) == [*range(-3584, 3585)], "512 pairs at least"
+    for far in (-3584, -1, 0, 1, 5, 3584):
+        pairs = [(int(a[i]), int(b[i + far])) for i in range(max(0, -far), min(ROWS, ROWS - far))]
+        assert found[far] == pytest.approx(sum(x == y for x, y in pairs) / len(pairs), abs=1e-9)
+
+
+def test_copies_are_looked_for_where_one_draft_alone_is_possible() -> None:
+    """Rows of other drafts are no copies, and a last draw that they share may come from other
+    distributions.
+    """
+    groups = [*kernel_rows._alike(), kernel_rows._one_draft()]
+    assert [int((group.draft > 0).sum()) == 1 for group in groups] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    _, kernel = verdicts("seeds", own)
+    for group, calls in ((0, kernel.calls[:83]), (4, kernel.calls[83:166])):
+        assert [(rows, count, seed - calls[0][2]) for rows, count, seed, _ in calls] == [
+            (ROWS if later < 2 else 1024, group, later)
+            for later in (*range(65), *kernel_copies.STRIDES)
+        ]
+    assert [count for _, count, *_ in verdicts("independence", own)[1].calls[:2]] == [0, 4]
+
+
+def test_coins_are_copies_where_the_last_draws_are_not() -> None:
+    class Judged(Draw):
+        """Keeps the first draft token by a coin that comes again after 1,000 rows."""
+
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            if draft.shape[1] == 4 and p.shape[2] == 2:
+                coins = every(1000)(len(p), torch.Generator().manual_seed(seed + 1), seed)
+                out[:, 0] = torch.where(coins < 0.5, draft[:, 0], 1 - draft[:, 0])
+            return out
+
+    session = Session("x", "kernel", mde=0.1)
+    session.check = "kernel.independence"
+    (said,) = kernel_rows.independence(Judged(own), session)  # type: ignore[arg-type]
+    assert (said.verdict, said.case) == ("FAIL", "certain (V = 2, K = 4)")
+    assert "a row and the one 1000 behind it" in said.what
+    assert "probability 1.000 instead of 0.625" in said.what
+
+
+class Coined(Draw):
+    """The right rule for drafts that are told; coins [B,K+1] as the test says."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        u = self.coins(len(draft), torch.Generator().manual_seed(seed), seed, draft.shape[1] + 1)  # type: ignore[call-arg]
+        return Rejection().verify_with(p, q, draft, u[:, :-1], u[:, -1])
+
+
+def stride(places: int, on: int = 1) -> Callable:
+    """Draft token i of row r is judged by coin places x r + on x i."""
+
+    def coins(batch: int, generator: torch.Generator, seed: int, width: int) -> Tensor:
+        stream = own(places * batch + on * width, generator, seed)
+        u = stream[places * torch.arange(batch)[:, None] + on * torch.arange(width)]
+        return torch.cat((u[:, :-1], own(batch, generator, seed)[:, None]), 1)
+
+    return coins
+
+
+def seeded(step: int) -> Callable:
+    """Draft token i is judged by coins seeded with seed + step x i."""
+
+    def coins(batch: int, generator: torch.Generator, seed: int, width: int) -> Tensor:
+        u = [
+            own(batch, torch.Generator().manual_seed(seed + step * i), seed)
+            for i in range(width - 1)
+        ]
+        return torch.stack((*u, own(batch, torch.Generator().manual_seed(seed + 10**6), seed)), 1)
+
+    return coins
+
+
+@pytest.mark.parametrize(
+    ("check", "coins", "told"),
+    [
+        (
+            "independence",
+            stride(1),
+            "draft token 2 of a row and draft token 1 of the one 1 behind it",
+        ),
+        (
+            "independence",
+            stride(2),
+            "draft token 3 of a row and draft token 1 of the one 1 behind it",
+        ),
+        (
+            "independence",
+            stride(3),
+            "draft token 4 of a row and draft token 1 of the one 1 behind it",
+        ),
+        (
+            "independence",
+            stride(1, 64),
+            "draft token 2 of a row and draft token 1 of the one 64 behind it",
+        ),
+        ("seeds", seeded(1), "draft token 2 of a row and draft token 1 of itself in the next call"),
+    ],
+)
+def test_a_later_coin_that_is_the_first_one_of_another_row_is_seen(
+    check: str, coins: Callable, told: str
+) -> None:
+    session = Session("x", "kernel", mde=0.1)
+    session.check = f"kernel.{check}"
+    (said,) = getattr(kernel_rows, check)(Coined(coins), session)
+    assert said.verdict == "FAIL"
+    assert f"{told} are kept or replaced together with probability " in said.what
+    same, right = (
+        float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of ")
+    )
+    assert right + 0.1 < same < 1
+
+
+@pytest.mark.parametrize(
+    ("check", "coins"),
+    [
+        ("independence", stride(5)),
+        ("seeds", seeded(100)),
+        ("independence", stride(1, 65)),
+        ("seeds", seeded(2)),
+    ],
+)
+def test_a_later_coin_of_its_own_passes_and_so_does_one_that_is_shared_farther_away(
+    check: str, coins: Callable
+) -> None:
+    """Beyond 64 rows and the next call there are more pairs of places than so many rows could tell
+    apart.
+    """
+    session = Session("x", "kernel", mde=0.1)
+    session.check = f"kernel.{check}"
+    assert {said.verdict for said in getattr(kernel_rows, check)(Coined(coins), session)} == {
+        "PASS"
+    }
+
+
+def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
+    group = Group("two", cases.turned(2, 2, {"opposed": cases.TWOS["opposed"]}))
+    given = torch.tensor([[0, -1, -1], [1, -1, -1], [0, 1, -1], [1, 1, 0]]).repeat(20_000, 1)
+    texts = kernel_copies.continued(group, given, torch.Generator().manual_seed(0))
+    assert bool((texts >= 0).all())
+    assert torch.equal(texts[given >= 0], given[given >= 0])
+    for row, told in enumerate((1, 1, 2, 3)):
+        distribution = group.target[0].view(2, 2, 2)[tuple(given[row, :told].tolist())].flatten()
+        counts = torch.bincount(
+            (texts[row::4] * torch.tensor([4, 2, 1])).sum(1) % 2 ** (3 - told),
+            minlength=len(distribution),
+        )
+        # 5.6 deviations at least
+        assert counts.double() / 20_000 == pytest.approx(
+            distribution / distribution.sum(), abs=0.02
+        )
+
+
+def test_coins_that_move_on_by_one_row_with_the_seed_are_seen() -> None:
+    kernel = Draw(shifted)
+    session = Session("x", "kernel", mde=0.1)
+    session.check = "kernel.seeds"
+    said = [v for v in kernel_rows.seeds(kernel, session) if v.verdict == "FAIL"]
+    seeds = [seed for *_, seed, _ in kernel.calls[:2]]
+    assert seeds[1] == seeds[0] + 1
+    assert len(said) == 1
+    assert (
+        "a row and the one 1 before it in the next call" in said[0].what
+        or "a row and the one before it" in said[0].what
+    )
+
+
+@pytest.mark.parametrize("check", ["independence", "seeds"])
+def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str) -> None:
+    said, kernel = verdicts(check, own)
+    assert {v.verdict for v in said} == {"PASS"}
+    assert said[-1].mde <= 0.1
+    assert all(v.mde > 0.1 for v in said[:-1])
+    assert {(count, told) for _, count, _, told in kernel.calls} == {
+        (0, True),
+        (1, True),
+        (4, True),
+        (1, False),
+    }
+    assert {rows for rows, *_ in kernel.calls} == (
+        {ROWS} if check == "independence" else {ROWS, 1024}
+    )
+    assert said[-1].what == "2 kinds of pairs"
+    # the first ones look for copies
+    drawn = len(kernel.calls) - (2 * 83 if check == "seeds" else 2)
+    assert said[-1].n == ROWS * drawn - (drawn // 2 if check == "seeds" else 0)
+    assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
+
+
+def test_a_pass_tells_the_least_power_of_all_kinds_of_drafts() -> None:
+    said, kernel = verdicts("independence", own, mde=0.05)
+    kinds = [(0, True), (1, True), (4, True), (1, False)]
+    drawn = {
+        kind: sum(rows for rows, count, _, told in kernel.calls[2:] if (count, told) == kind)
+        for kind in kinds
+    }
+    assert len({*drawn.values()}) > 1
+    assert said[-1].mde == max(
+        detectable(n // 2, 4 if kind == (0, True) else 9, said[-1].alpha, 0.05)
+        for kind, n in drawn.items()
+    )
+
+
+def test_a_pass_tells_the_distance_of_the_oddest_test() -> None:
+    p = torch.tensor([0.5, 0.5]).double()
+    tests = [OneSample(p, 1e-6) for _ in range(3)]
+    for test, first in zip(tests, (510, 570, 495), strict=True):
+        test.update(torch.tensor([first, 1000 - first]))
+    said = kernel_rows._passed(tests, 0.01, "said")
+    assert (said.verdict, said.n, said.what, said.tv) == ("PASS", 3000, "said", pytest.approx(0.07))
+    assert said.interval is not None
+    assert said.interval[0] <= 0.07 <= said.interval[1]
+
+
+def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
+    session.check = "kernel.seeds"
+    next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
+    kinds = [
+        kind
+        for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[166:])
+    ]
+    assert kinds == [(0, True), (1, True), (4, True), (1, False)]
+
+
+def test_a_token_that_never_comes_is_a_failure_and_no_crash() -> None:
+    class Last(Draw):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            return out if p.shape[2] == 2 else torch.where(out == 2, 0, out)
+
+    session = Session("x", "kernel", mde=0.1)
+    session.check = "kernel.independence"
+    *_, said = kernel_rows.independence(Last(own), session)  # type: ignore[arg-type]
+    assert (said.verdict, said.method) == ("FAIL", "e-process")
+
+
+def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    monkeypatch.setattr(
+        kernel_rows, "OneSample", lambda *given: made.append(given) or OneSample(*given)
+    )
+    verdicts("independence", own, mde=0.3)
+    assert len(made) == 8
+    for distribution, alpha, toward, plan in made:
+        p = [0.7, 0.3] if len(distribution) == 4 else [0.1, 0.6, 0.3]
+        assert distribution.tolist() == pytest.approx([a * b for a in p for b in p], abs=1e-7)
+        assert torch.stack(toward).tolist() == [
+            pytest.approx(
+                [a if i == j else 0 for i, a in enumerate(p) for j in range(len(p))], abs=1e-7
+            )
+        ]
+        assert (alpha, plan) == (pytest.approx(1e-6 / 8), 0.3)
+
+
+def test_the_second_of_two_calls_has_the_next_seed() -> None:
+    kernel, group = Draw(own), kernel_rows._alike()[1]
+    kernel_rows.PairedCalls(kernel, Session("x", "kernel"), [group]).counts(group, 1, 0)  # type: ignore[arg-type]
+    (*_, first, _), (*_, second, _) = kernel.calls
+    assert second == first + 1
+
+
+def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() -> None:
+    class Keeps(Draw):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            drafts.append(draft)
+            return super().verify(p, q, draft, seed)
+
+    drafts: list[Tensor] = []
+    group = kernel_rows._alike()[1]
+    kernel = Keeps(own)
+    pairs = kernel_rows.PairedCalls(kernel, Session("x", "kernel"), [group])  # type: ignore[arg-type]
+    for number in (1, 2, 1):
+        pairs.ask(group, number, (ROWS, ROWS), (0, 1))
+    assert not torch.equal(drafts[0], drafts[1])
+    assert not torch.equal(drafts[0], drafts[2])
+    assert torch.equal(drafts[0], drafts[4])
+    assert kernel.calls[0] == kernel.calls[4] != kernel.calls[2]
+
+
+class OneWrong(Mixed):
+    """Right, but in batches of one size."""
+
+    def __init__(self, size: int):
+        super().__init__(0)
+        self.size, self.asked = size, []  # type: ignore[var-annotated]
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        self.asked.append((len(p), seed))
+        assert 0 <= seed < 2**63 - 300
+        out = super().verify(p, q, draft, seed)
+        if len(p) == self.size:
+            out[:, 0] = p[:, 0].argmax(-1)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [
+        (1, "the distribution is off in batches of 1 row"),
+        (8, "the distribution is off in batches of 2 to 8 rows"),
+        (100, "the distribution is off in batches of 16 to 100 rows"),
+    ],
+)
+def test_a_distribution_that_is_off_in_small_batches_alone_is_told_with_their_size(
+    size: int, what: str
+) -> None:
+    *_, said = kernel_rows.small_batches(OneWrong(size), Session("x", "kernel", mde=0.05))  # type: ignore[arg-type]
+    assert (said.verdict, said.what, said.case) == ("FAIL", what, "opposed (V = 2, K = 1)")
+    assert said.alpha == pytest.approx(1e-6 / 3)
+    assert said.interval[0] <= said.tv <= said.interval[1]
+    sizes = next(sizes for name, sizes in kernel_rows.SMALL.items() if name in what)
+    assert said.tv == pytest.approx(0.3 * size / sum(sizes), abs=0.1)
+
+
+def test_an_answer_that_leaves_its_draft_in_a_small_batch_is_a_failure_at_once() -> None:
+    class Astray(Mixed):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            return torch.cat((1 - draft, draft), 1) if len(p) == 8 else out
+
+    first, *more = kernel_rows.small_batches(Astray(0), Session("x", "kernel", mde=0.05))  # type: ignore[arg-type]
+    assert not more
+    assert (first.verdict, first.method, first.case) == (
+        "FAIL",
+        "deterministic",
+        "opposed (V = 2, K = 1)",
+    )
+    assert first.what.startswith("in batches of 2 to 8 rows: opposed (V = 2, K = 1): emits [")
+    assert first.n == kernel_rows.CALLS // 5 * (2 + 3 + 4 + 5 + 8)
+
+
+def test_what_is_slow_to_draw_ends_at_a_tv_of_2_in_100_as_its_page_says() -> None:
+    assert Session("x", "kernel").slow_goal == 0.02
+    slow = [item for item in checks("kernel") if item.slow]
+    assert {item.id.split(".")[1] for item in slow} == {
+        "small-batches",
+        "tree-small-batches",
+        "large-vocabulary",
+        "dense-vocabulary",
+        "sizes",
+        "tree-sizes",
+    }
+    assert all("at a TV of .02" in " ".join(item.about.split()) for item in slow)
+
+
+@pytest.mark.parametrize(("mde", "end"), [(None, 0.2), (0.3, 0.3)])
+def test_small_batches_end_where_their_own_goal_is_reached_or_the_one_asked_for(
+    monkeypatch: pytest.MonkeyPatch, mde: float | None, end: float
+) -> None:
+    monkeypatch.setattr(session_of_a_run, "SLOW_GOAL", 0.2)
+    kernel = OneWrong(0)
+    said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+    assert {v.verdict for v in said} == {"PASS"}
+    assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
+    assert said[-1].n == sum(rows for rows, _ in kernel.asked)
+    assert said[-1].what == "batches of 1 row, batches of 2 to 8 rows, batches of 16 to 100 rows"
+    assert {rows for rows, _ in kernel.asked} == {
+        size for sizes in kernel_rows.SMALL.values() for size in sizes
+    }
+    ones = [seed for rows, seed in kernel.asked if rows == 1][:100]
+    # seeds that follow each other, as a loop's do
+    assert [b - a for a, b in itertools.pairwise(ones)] == [1] * 99
+    assert said[-1].alpha == pytest.approx(1e-6 / 3)
+
+
+def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
+    """A turn is 200 rows of one, or calls of each other size: a call of few rows costs as much as
+    one of one.
+    """
+    kernel = OneWrong(0)
+    list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=0.1)))  # type: ignore[arg-type]
+    drawn = {
+        name: sum(rows for rows, _ in kernel.asked if rows in sizes)
+        for name, sizes in kernel_rows.SMALL.items()
+    }
+    first = [rows for rows, _ in kernel.asked][: 3 * kernel_rows.CALLS]
+    assert {*first} == {size for sizes in kernel_rows.SMALL.values() for size in sizes}, (
+        "every size in the first turns"
+    )
+    turn = {
+        name: kernel_rows.CALLS // len(sizes) * sum(sizes)
+        for name, sizes in kernel_rows.SMALL.items()
+    }
+    least = min(drawn.values())
+    assert all(drawn[name] < least + turn[name] for name in drawn), (
+        "and none of them gets ahead by more than its turn"
+    )
+
+
+def test_small_batches_have_every_small_size_and_powers_of_two_with_their_neighbours() -> None:
+    """All of them before anything is said."""
+    kernel = Draw(own)
+    next(kernel_rows.small_batches(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+    assert {rows for rows, *_ in kernel.calls} == {1, 2, 3, 4, 5, 8, 16, 31, 32, 33, 64, 100}
+
+
+def test_rows_of_small_batches_have_their_own_distributions_and_are_counted_as_theirs() -> None:
+    """All drafts kept: then what is counted is the drafts."""
+
+    class KeepsAll:
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            assert len(p) == len(draft) and (q is None or len(q) == len(p))  # noqa: PT018
+            asked.append(len(p))
+            seeds.append(seed)
+            return torch.cat((draft, p[:, 1].argmax(-1, keepdim=True)), 1)
+
+    for certain in (False, True):
+        asked: list[int] = []
+        seeds: list[int] = []
+        group = Group("three", cases.turned(1, 2, cases.TWOS), certain)
+        kernel_rows._in_batches(KeepsAll(), Session("x", "kernel"), group, (3, 2), 1)  # type: ignore[arg-type]
+        assert asked == [3] * (kernel_rows.CALLS // 2) + [2] * (kernel_rows.CALLS // 2)
+        assert seeds == [*range(seeds[0], seeds[0] + len(seeds))]
+        assert int(group.fresh.counts.sum()) == sum(asked)
+        assert group.fresh.accepted[:, 0].tolist() == [0, 0]
+        assert (group.stray, group.impossible) == ("", "")
+        counts = group.fresh.counts.view(2, 2, 2)
+        assert bool((counts.sum(1) > 0).any())
+        # p after token t is p turned: (.3, .7) and (.7, .3), (.1, .9) and (.9, .1)
+        assert counts[:, 0, 0].tolist() == counts[:, 1, 1].tolist() == [0, 0] or bool(
+            (counts > 0).sum() == 4
+        )
+
+
+def test_both_checks_of_independence_look_at_the_same_calls() -> None:
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
+    first, second = (
+        list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds)
+    )  # type: ignore[arg-type]
+    drawn = len(kernel.calls) - 2 * (1 + 83)  # the others look for copies
+    assert first.n == ROWS * drawn
+    assert second.n == first.n - drawn // 2
+    assert len({seed for *_, seed, _ in kernel.calls}) == len(kernel.calls)
+
+
+def test_what_is_no_answer_in_a_small_batch_is_named() -> None:
+    class Short:
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            return draft
+
+    with pytest.raises(
+        MisbehavedError, match=r"verify returns the shape \[1, 1\]: return \[1, 2\]"
+    ):
+        list(kernel_rows.small_batches(Short(), Session("x", "kernel")))  # type: ignore[arg-type]
+    with pytest.raises(MisbehavedError, match="emits no token"):
+        answer(torch.tensor([[-1, -1]]), 1, 2, 2)
+
+
+def near(monkeypatch: pytest.MonkeyPatch, kernel: object, rows: int) -> list:
+    monkeypatch.setattr(kernel_rows, "NEAR", rows)
+    return list(kernel_rows.near_equal(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+
+
+def test_enough_nearly_equal_rows_are_drawn_to_see_a_rejection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One case of three rejects 9e-5 of its rows: nine are expected, and none comes with a
+    probability of e^-9.
+    """
+    assert pytest.approx(9) == kernel_rows.NEAR * 9e-5 / 3
+    said = near(monkeypatch, Mixed(0), 20_000)
+    assert [v.verdict for v in said] == ["INCONCLUSIVE"] * (len(said) - 1) + ["PASS"]
+    assert [v.n >= 20_000 for v in said] == [False] * (len(said) - 1) + [True]
+    assert said[-1].what == f"{said[-1].n:,} rows"
+
+
+def test_nearly_equal_distributions_that_break_a_kernel_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Odd(Mixed):
+        def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+            out = super().verify(p, q, draft, seed)
+            out[p[:, 0, 1] == 0] = self.told  # type: ignore[has-type]
+            return out
+
+    for told, what in (
+        (torch.tensor([1, -1]), "probability 0"),
+        (torch.tensor([1, 0]), "probability 0"),
+    ):
+        kernel = Odd(0)
+        kernel.told = told  # type: ignore[attr-defined]
+        (said,) = near(monkeypatch, kernel, 20_000)
+        assert said.verdict == "FAIL"
+        assert what in said.what
+        assert "one token certain" in said.what
