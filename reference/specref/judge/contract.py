@@ -1,15 +1,15 @@
-"""What an adapter implements. It imports this module and nothing else of the project.
+"""The contract between an engine and the judge. An adapter imports this module and nothing else.
 
-An adapter is one class, at the level at which its code can be called:
+An adapter is one class. Choose the base class by what the judge can call:
 
-    Kernel            one verification step, batched
-    TreeKernel        the same over trees
-    InjectableKernel  a kernel whose coins the judge may choose: judged exactly
-    Engine            whole generation, in this process
-    Server            an OpenAI-compatible or llama.cpp server, spoken to over HTTP
+    Kernel            one verification step over a batch of drafts
+    TreeKernel        one verification step over a batch of draft trees
+    InjectableKernel  a kernel that takes its uniform random numbers as arguments: judged exactly
+    Engine            text generation in this process
+    Server            an HTTP server: OpenAI's or llama.cpp's completions
 
 The judge finds the level from the methods. `specref validate --init LEVEL FILE` writes an adapter
-to start from.
+that runs.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -55,36 +55,43 @@ class Kernel:
     """One verification step. Shapes: B rows, K draft tokens, V vocabulary."""
 
     name = "kernel"
-    lossless = True  # False: lossy by design, reported as such
+    lossless = True  # False: changes the distribution on purpose, and is reported so
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
-        """Judge B drafts.
+        """Verify B drafts.
 
         Args:
-            p: [B,K+1,V] float32, the target's distribution after the context and after each draft
-                token. q: [B,K,V] float32, the distribution that each draft token was drawn from;
-                None: proposed with certainty. draft: [B,K] int64. seed: the call's; another seed
-                    must give other coins, the same seed the same ones.
+            p: [B,K+1,V] float32. Target distributions: row 0 after the context, row i + 1 after
+                draft token i.
+            q: [B,K,V] float32. The distribution that each draft token was drawn from. None: the
+                tokens were proposed with certainty.
+            draft: [B,K] int64.
+            seed: Of this call. The same seed gives the same tokens; another seed gives other ones.
         Returns:
-            [B,K+1] int64: each row's emitted tokens (the accepted ones, then one more), then -1.
+            [B,K+1] int64. In each row: the accepted tokens, one more token, then -1.
         """
         raise SpecrefError(f"{type(self).__name__} has no verify(p, q, draft, seed): define it")
 
 
 class TreeKernel(Kernel):
-    """A step over trees of N nodes, all rows of one shape."""
+    """One verification step over draft trees of N nodes. All rows have the same tree."""
 
     def verify_tree(
         self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int
     ) -> Tensor:
-        """Judge B trees.
+        """Verify B draft trees.
 
         Args:
-            p: [B,N+1,V], row 0 after the context, row i + 1 after node i. q: [B,N,V], each node's
-                distribution given its earlier siblings; None: proposed with certainty. tokens:
-                    [B,N]. parents: [N], -1: a child of the context.
+            p: [B,N+1,V] float32. Target distributions: row 0 after the context, row i + 1 after
+                node i.
+            q: [B,N,V] float32. The distribution of each node given its earlier siblings. None:
+                the nodes were proposed with certainty.
+            tokens: [B,N] int64.
+            parents: [N] int64. The index of each node's parent; -1 for a child of the context.
+            seed: As in `Kernel.verify`.
         Returns:
-            [B,D+1] int64, D the tree's depth: the emitted tokens, then -1.
+            [B,D+1] int64, D the depth of the tree. In each row: the accepted tokens, one more
+            token, then -1.
         """
         raise SpecrefError(
             f"{type(self).__name__} has no verify_tree(p, q, tokens, parents, seed): define it"
@@ -92,13 +99,16 @@ class TreeKernel(Kernel):
 
 
 class InjectableKernel(Kernel):
-    """A kernel that takes its uniforms from the judge."""
+    """A kernel that takes its uniform random numbers as arguments."""
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
     ) -> Tensor:
-        """As `verify`, with accept_u [B,K] for the coins and final_u [B] for the last draw,
-        uniforms in [0,1).
+        """As `verify`, with the random numbers given.
+
+        Args:
+            accept_u: [B,K], uniform in [0,1): one for each accept or reject decision.
+            final_u: [B], uniform in [0,1): for the draw of the last token.
         """
         raise SpecrefError(
             f"{type(self).__name__} has no verify_with(p, q, draft, accept_u, final_u): define it"
@@ -109,46 +119,47 @@ class InjectableKernel(Kernel):
 class Metrics:
     """What an engine counted for one request."""
 
-    # target forwards, the prefill not counted; None where they are not known
+    # Target forwards without the prefill; None: the engine does not count them.
     target_steps: int | None
-    drafted: int  # tokens proposed
-    accepted: int  # proposed tokens that were kept in the text
+    drafted: int  # draft tokens
+    accepted: int  # draft tokens that are part of the text
 
 
 @dataclass
 class Completion:
-    """What one request got: the new tokens alone, and why they end ("stop" or "length")."""
+    """The answer to one request."""
 
-    tokens: list[int]
-    finish_reason: str
-    # of each token, in nats, under the distribution it was drawn from
+    tokens: list[int]  # the new tokens, without the prompt
+    finish_reason: str  # "stop" or "length"
+    # The natural logarithm of each token's probability in the distribution it was drawn from.
     logprobs: list[float] | None = None
     metrics: Metrics | None = None
 
 
 class Engine:
-    """Whole generation. `supports` names what it has, out of CAPABILITIES; what is absent is not
-    asked for.
+    """Text generation in this process.
 
-    Without "metrics" speculation cannot be seen to run, and nothing is said to have passed. A text
-    ends with a token of `stop_ids` or a sequence of `stop_sequences`, kept or left out, or with its
-    last token of `max_new_tokens`. The judge always names the checkpoint's own end token in
-    `stop_ids`.
+    `supports` names what the engine has, out of CAPABILITIES. The judge does not ask for the rest.
+    An engine without "metrics" cannot show that it speculates, and then no run passes.
+    A text ends with a token of `stop_ids`, with a sequence of `stop_sequences` (kept in the text or
+    left out), or after `max_new_tokens`. `stop_ids` always holds the checkpoint's own end token.
     """
 
     name = "engine"
-    lossless = True
-    # True: it drafts by itself (n-gram lookup, early exit) and is made with draft None
+    lossless = True  # False: changes the distribution on purpose, and is reported so
+    # True: the engine drafts without a draft model (n-gram lookup, early exit); draft is None.
     own_draft = False
-    # True: beside a draft model it drafts in other ways, so that acceptance says nothing of the
-    # model
+    # True: the engine also drafts in other ways, so that its acceptance is not the draft model's.
     mixes_drafts = False
     supports: Collection[str] = ()
 
     def __init__(self, target: Path, draft: Path | None):
-        """Load a target and a draft: folders in Hugging Face's Llama layout, written by the judge,
-        float32. draft None: the judge wants a drafter that needs no model, such as n-gram
-        lookup."""
+        """Load the models.
+
+        Args:
+            target: A folder in Hugging Face's Llama layout, float32, that the judge wrote.
+            draft: The same for the draft model. None: draft without a model.
+        """
 
     def generate(
         self,
@@ -157,41 +168,46 @@ class Engine:
         *,
         speculative: bool,
     ) -> list[Completion]:
-        """Continue every prompt. params: one for all prompts, or one each (asked for only with
-        "batch").
+        """Continue every prompt.
+
+        Args:
+            prompts: Token ids.
+            params: One for all prompts, or a list of one each. The judge passes a list only if
+                `supports` has "batch".
+            speculative: False: decode with the target alone.
+        Returns:
+            One completion for each prompt, in order.
         """
         raise SpecrefError(
             f"{type(self).__name__} has no generate(prompts, params, *, speculative): define it"
         )
 
     def close(self) -> None:
-        """Let go of what the engine holds, such as processes."""
+        """Release what the engine holds, such as processes."""
 
 
 class Server:
-    """A server to be judged over HTTP. The class body may name running ones, or `start` may bring
-    them up.
+    """A server that the judge calls over HTTP. Name a running server, or start one in `start`.
 
-    It speaks OpenAI's `/v1/completions` or llama.cpp's `/completion`; the judge finds out which,
-    and which parameters it knows. `supports`, where it is given, is what is asked for out of
-    CAPABILITIES, and what must then be there.
+    The server speaks OpenAI's `/v1/completions` or llama.cpp's `/completion`. The judge finds out
+    which, and which parameters the server knows. If `supports` is given, the judge asks for these
+    parameters and no others.
     """
 
     name = "server"
-    lossless = True
-    url = ""  # of the speculating server
-    # of the same target without speculation; without one fewer distributions can be judged
+    lossless = True  # False: changes the distribution on purpose, and is reported so
+    url = ""  # of the server with speculation
+    # Of a server with the same target and without speculation. Without it the judge sees less.
     baseline = ""
     supports: Collection[str] = ()  # empty: the judge finds out
     model = ""  # the model's name in requests; empty: the first that the server lists
-    # sent with every request, such as an Authorization
-    headers: Mapping[str, str] = MappingProxyType({})
-    timeout = 60.0  # seconds that one answer may take
-    # to start from; empty: what the server writes itself
+    headers: Mapping[str, str] = MappingProxyType({})  # sent with every request
+    timeout = 60.0  # seconds for one answer
+    # To start from: texts or lists of token ids; empty: what the server itself writes.
     prompts: Sequence[Sequence[int] | str] = ()
 
     def start(self) -> None:
-        """Bring the servers up and set `url` and `baseline`; nothing to do for running ones."""
+        """Start the servers and set `url` and `baseline`. Running servers need nothing here."""
 
     def close(self) -> None:
-        """Take down what `start` brought up."""
+        """Stop what `start` started."""

@@ -1,11 +1,11 @@
-"""An adapter for a whole engine in this process, to be judged.
+"""An adapter for an engine that generates text in this process.
 
     specref validate my_adapter.py:Mine --budget 120
 
-It runs as it stands: a small decoder without a cache that drafts three tokens a cycle. Put your
-engine where it says so; then `Row`, `Decoder` and the cycle are yours to delete. The judge writes
-toy checkpoints (Hugging Face's Llama layout, float32), hands you their folders, and knows the
-distribution of every text that may come out.
+The file runs as it is: a small decoder without a cache, which drafts three tokens a cycle. Replace
+the marked parts by calls of your engine, then delete `Row`, `Decoder` and `cycle`.
+The judge writes toy checkpoints (Hugging Face's Llama layout, float32), passes their folders, and
+knows the distribution of every text that may come out.
 """
 
 import json
@@ -18,29 +18,27 @@ from torch import Generator, Tensor
 
 from specref.judge.contract import Completion, Engine, Metrics, SamplingParams
 
-DRAFTED = 3  # tokens a cycle
+K = 3  # draft tokens a cycle
 
 
 class Mine(Engine):
     name = "mine"
-    # False if it is meant to change the target's distribution: then it is reported as such
-    lossless = True
-    # What it has, out of contract.CAPABILITIES. What you leave out is not asked for, and is
-    # reported as unsupported. "metrics": without it the judge cannot see whether speculation ran at
-    # all. "batch": many prompts in one call, by which the judge draws far more in the same time.
+    lossless = True  # False: your engine changes the distribution on purpose
+    # What your engine has, out of contract.CAPABILITIES. The judge does not ask for the rest.
+    # "metrics": without it the judge cannot see whether speculation ran.
+    # "batch": many prompts in one call; the judge then draws far more in the same time.
     supports = frozenset({"sampling", "seed", "batch", "stop", "metrics"})
 
     def __init__(self, target: Path, draft: Path | None):
-        # ---- your engine: load both checkpoints in float32, with the longest draft and the
-        # greatest batch you like -------
+        # ---- your engine: load both checkpoints in float32
         if draft is None:
-            raise ValueError("this engine has no drafter that needs no model")
+            raise ValueError("this engine needs a draft model")
         self.target, self.draft = Decoder(target), Decoder(draft)
-        self.vocabulary, self.context = (
-            self.target.config[name] for name in ("vocab_size", "max_position_embeddings")
-        )
+        self.vocabulary = self.target.config["vocab_size"]
+        self.context = self.target.config["max_position_embeddings"]
         if self.draft.config["vocab_size"] != self.vocabulary:
-            raise ValueError("draft and target have not the same vocabulary")
+            raise ValueError("draft and target have different vocabularies")
+        # ---- to here
 
     def generate(
         self,
@@ -49,13 +47,11 @@ class Mine(Engine):
         *,
         speculative: bool,
     ) -> list[Completion]:
-        """Continue every prompt. One params for all prompts, or, with "batch", one each."""
-        # ---- your engine: hand it the prompts as token ids, and every parameter that you said it
-        # supports ----------------
+        """Continue every prompt (token ids). A list of params comes only if you support "batch"."""
+        # ---- your engine: pass the prompts and every parameter that `supports` names
         each = params if isinstance(params, list) else [params] * len(prompts)
-        rows = [Row(prompt, wanted, self.context) for prompt, wanted in zip(prompts, each)]
-        # a row leaves the batch when its text ends
-        while going := [row for row in rows if not row.reason]:
+        rows = [Row(prompt, one, self.context) for prompt, one in zip(prompts, each, strict=True)]
+        while going := [row for row in rows if not row.reason]:  # a finished row leaves the batch
             self.cycle(going, speculative)
         return [
             Completion(
@@ -63,57 +59,48 @@ class Mine(Engine):
             )
             for row in rows
         ]
+        # ---- to here
 
     def cycle(self, rows: list["Row"], speculative: bool) -> None:
-        """Draft for each row, one target forward for all, accept with min(1, p/q), and one token
-        more.
-        """
+        """Draft K tokens, score them in one target forward, accept with min(1, p/q), add one."""
         texts = [row.prompt + row.tokens for row in rows]
-        heat = torch.tensor([row.params.temperature for row in rows])
-        # Each row has coins of its own, as many in every cycle, so that its text never depends on
-        # its neighbours.
-        coins = torch.stack([torch.rand(2 * DRAFTED + 1, generator=row.generator) for row in rows])
+        temperature = torch.tensor([row.params.temperature for row in rows])  # [B]
+        # Every row draws as many random numbers in every cycle, so that its text does not depend
+        # on the other rows: K for the drafts, K to accept, one for the last token.
+        u = torch.stack([torch.rand(2 * K + 1, generator=row.generator) for row in rows])
+        # [B] bool: the first cycle only reads the prompt, and a draft must fit into the context.
         drafts = torch.tensor(
             [
-                speculative and bool(row.tokens) and len(text) + DRAFTED < self.context
-                # [B]; the first step only reads the prompt
-                for row, text in zip(rows, texts)
+                speculative and bool(row.tokens) and len(text) + K < self.context
+                for row, text in zip(rows, texts, strict=True)
             ]
         )
-        count = DRAFTED if bool(drafts.any()) else 0
-        q = torch.zeros(len(rows), count, self.vocabulary)
+        count = K if bool(drafts.any()) else 0
+        q = torch.zeros(len(rows), count, self.vocabulary)  # [B,K,V]
         for i in range(count):
-            q[:, i] = self.draft.distributions(texts, heat, 1)[:, 0]
-            texts = [
-                [*text, token] for text, token in zip(texts, draw(q[:, i], coins[:, i]).tolist())
-            ]
-        p = self.target.distributions(texts, heat, count + 1)  # [B,K+1,V]
-        # [B,K]
+            q[:, i] = self.draft.distributions(texts, temperature, 1)[:, 0]
+            tokens = draw(q[:, i], u[:, i]).tolist()
+            texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
+        p = self.target.distributions(texts, temperature, count + 1)  # [B,K+1,V]
         draft = torch.tensor([text[len(text) - count :] for text in texts], dtype=torch.long)
-        q_of, p_of = (
-            distribution[:, :count].gather(2, draft[..., None])[..., 0] for distribution in (q, p)
-        )
-        # [B]
-        accepted = (
-            ((coins[:, DRAFTED : DRAFTED + count] * q_of < p_of) & drafts[:, None])
-            .long()
-            .cumprod(1)
-            .sum(1)
-        )
-        place = torch.arange(len(rows)), accepted
-        # where nothing was drafted it is 0
-        q = torch.cat([q * drafts[:, None, None], torch.zeros_like(p[:, :1])], 1)
-        residual = (p[place] - q[place]).clamp(min=0)
-        last = draw(residual.where(residual.sum(-1, keepdim=True) > 0, p[place]), coins[:, -1])
+        q_x = q.gather(2, draft[..., None])[..., 0]  # [B,K]
+        p_x = p[:, :count].gather(2, draft[..., None])[..., 0]  # [B,K]
+        accept = (u[:, K : K + count] * q_x < p_x) & drafts[:, None]  # [B,K]
+        accepted = accept.long().cumprod(1).sum(1)  # [B]
+        last = (torch.arange(len(rows)), accepted)
+        q = torch.cat([q * drafts[:, None, None], torch.zeros_like(p[:, :1])], 1)  # [B,K+1,V]
+        residual = (p[last] - q[last]).clamp(min=0)  # [B,V]
+        residual = residual.where(residual.sum(-1, keepdim=True) > 0, p[last])
+        final = draw(residual, u[:, -1])
         for i, row in enumerate(rows):
             row.steps += bool(row.tokens)
             row.drafted += count * bool(drafts[i])
             row.accepted += row.take(draft[i, : accepted[i]].tolist())
-            row.take([int(last[i])])
+            row.take([int(final[i])])
 
 
 class Row:
-    """One request: its text, its coins, and where it ends."""
+    """One request: its text, its random numbers, and where it ends."""
 
     def __init__(self, prompt: list[int], params: SamplingParams, context: int):
         self.prompt, self.params = prompt, params
@@ -121,97 +108,96 @@ class Row:
         self.tokens: list[int] = []
         self.reason = "" if self.room > 0 else "length"
         self.generator = Generator()
-        self.generator.seed() if params.seed is None else self.generator.manual_seed(params.seed)
+        if params.seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(params.seed)
         self.steps = self.drafted = self.accepted = 0
 
     def take(self, tokens: list[int]) -> int:
-        """Add tokens up to the text's end, which may lie inside a draft. Returns: how many were
-        added.
+        """Add tokens up to the end of the text, which may lie inside a draft.
+
+        Returns:
+            How many were added.
         """
         for count, token in enumerate(tokens):
             if self.reason:
                 return count
             self.tokens.append(token)
-            # The checkpoint's own end token is among stop_ids. A stop may be left out of the text,
-            # too. A stop sequence may begin in one cycle and end in another: look for it in the
-            # text, not in the cycle's tokens.
-            stops = (self.tokens[-len(stop) :] == list(stop) for stop in self.params.stop_sequences)
-            self.reason = (
-                "stop"
-                if token in self.params.stop_ids or any(stops)
-                else "length"
-                if len(self.tokens) == self.room
-                else ""
-            )
+            if self.stops():
+                self.reason = "stop"
+            elif len(self.tokens) == self.room:
+                self.reason = "length"
         return len(tokens)
 
+    def stops(self) -> bool:
+        """Whether the text ends with a stop. A stop sequence may begin in an earlier cycle."""
+        if self.tokens[-1] in self.params.stop_ids:
+            return True
+        return any(self.tokens[-len(s) :] == list(s) for s in self.params.stop_sequences)
 
-def draw(distributions: Tensor, coins: Tensor) -> Tensor:
-    """distributions [B,V], which need not sum to 1, and coins [B] -> [B] tokens."""
-    ahead = distributions.double().cumsum(-1)
-    return (ahead <= coins[:, None] * ahead[:, -1:]).sum(-1)
+
+def draw(weights: Tensor, u: Tensor) -> Tensor:
+    """weights [B,V], not normalised; u [B] uniform in [0,1) -> [B] tokens."""
+    cumulative = weights.double().cumsum(-1)
+    return (cumulative <= u[:, None] * cumulative[:, -1:]).sum(-1)
 
 
 class Decoder:
-    """Llama in plain torch, all tokens anew at every step."""
+    """Llama in plain torch. Every forward reads all tokens."""
 
     def __init__(self, folder: Path):
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = load_file(folder / "model.safetensors")
 
     @torch.no_grad()
-    def distributions(self, texts: list[list[int]], heat: Tensor, last: int) -> Tensor:
-        """heat [B]: temperatures. -> [B,last,V]: the distributions of what follows the last so many
-        tokens of each text.
-        """
-        longest = max(map(len, texts))
-        # padding: nobody looks ahead
-        x = self.states(torch.tensor([text + [0] * (longest - len(text)) for text in texts]))
-        # [B,last]
-        ends = torch.tensor([len(text) for text in texts])[:, None] + torch.arange(-last, 0)
+    def distributions(self, texts: list[list[int]], temperature: Tensor, last: int) -> Tensor:
+        """temperature [B] -> [B,last,V]: what follows each of the last tokens of each text."""
+        lengths = torch.tensor([len(text) for text in texts])
+        longest = int(lengths.max())
+        padded = torch.tensor([text + [0] * (longest - len(text)) for text in texts])  # [B,N]
+        ends = lengths[:, None] + torch.arange(-last, 0)  # [B,last]
+        x = self.states(padded)[torch.arange(len(texts))[:, None], ends]  # [B,last,E]
         head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
-        logits = x[torch.arange(len(texts))[:, None], ends] @ head.T
-        greedy, heat = F.one_hot(logits.argmax(-1), logits.shape[-1]).float(), heat[:, None, None]
-        return torch.where(heat > 0, (logits / heat.where(heat > 0, 1)).softmax(-1), greedy)
+        logits = x @ head.T  # [B,last,V]
+        greedy = F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+        t = temperature[:, None, None]
+        return torch.where(t > 0, (logits / t.where(t > 0, 1)).softmax(-1), greedy)
 
     def states(self, tokens: Tensor) -> Tensor:
-        """[B,N] -> [B,N,E]."""
+        """tokens [B,N] -> [B,N,E]."""
         config, weights = self.config, self.weights
         heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
-        wide = config.get("head_dim") or config["hidden_size"] // heads
+        width = config.get("head_dim") or config["hidden_size"] // heads  # D
         theta = (config.get("rope_parameters") or config).get("rope_theta", 10000.0)
-        angle = torch.outer(
-            torch.arange(tokens.shape[1]), theta ** -(torch.arange(0, wide, 2) / wide)
-        )
-        cos, sin = (turn.repeat(1, 2) for turn in (angle.cos(), angle.sin()))  # [N,D]
+        frequency = theta ** -(torch.arange(0, width, 2) / width)  # [D/2]
+        angle = torch.outer(torch.arange(tokens.shape[1]), frequency)  # [N,D/2]
+        cos, sin = angle.cos().repeat(1, 2), angle.sin().repeat(1, 2)  # [N,D]
 
         def norm(x: Tensor, name: str) -> Tensor:
             return F.rms_norm(x, x.shape[-1:], weights[name], config["rms_norm_eps"])
 
-        def rotated(x: Tensor) -> Tensor:
+        def linear(x: Tensor, name: str) -> Tensor:
+            return x @ weights[f"{name}.weight"].T
+
+        def split(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (-1, width)).transpose(1, 2)  # [B,heads,N,D]
+
+        def rotate(x: Tensor) -> Tensor:
             left, right = x.chunk(2, -1)
             return x * cos + torch.cat([-right, left], -1) * sin
 
-        x = weights["model.embed_tokens.weight"][tokens]
+        x = weights["model.embed_tokens.weight"][tokens]  # [B,N,E]
         for i in range(config["num_hidden_layers"]):
-            layer = f"model.layers.{i}."
-            y = norm(x, layer + "input_layernorm.weight")
-            q, k, v = (
-                (y @ weights[f"{layer}self_attn.{name}_proj.weight"].T)
-                .unflatten(-1, (-1, wide))
-                .transpose(1, 2)
-                for name in "qkv"
-            )  # [B,H,N,D], [B,G,N,D] twice
-            k, v = (part.repeat_interleave(heads // groups, 1) for part in (rotated(k), v))
-            y = (
-                F.scaled_dot_product_attention(rotated(q), k, v, is_causal=True)
-                .transpose(1, 2)
-                .flatten(2)
-            )
-            x = x + y @ weights[layer + "self_attn.o_proj.weight"].T
-            y = norm(x, layer + "post_attention_layernorm.weight")
-            y = F.silu(y @ weights[layer + "mlp.gate_proj.weight"].T) * (
-                y @ weights[layer + "mlp.up_proj.weight"].T
-            )
-            x = x + y @ weights[layer + "mlp.down_proj.weight"].T
+            layer = f"model.layers.{i}"
+            y = norm(x, f"{layer}.input_layernorm.weight")
+            q = rotate(split(linear(y, f"{layer}.self_attn.q_proj")))  # [B,H,N,D]
+            k = rotate(split(linear(y, f"{layer}.self_attn.k_proj")))  # [B,G,N,D]
+            v = split(linear(y, f"{layer}.self_attn.v_proj"))  # [B,G,N,D]
+            k, v = (part.repeat_interleave(heads // groups, 1) for part in (k, v))  # [B,H,N,D]
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # [B,H,N,D]
+            x = x + linear(y.transpose(1, 2).flatten(2), f"{layer}.self_attn.o_proj")
+            y = norm(x, f"{layer}.post_attention_layernorm.weight")
+            gate, up = linear(y, f"{layer}.mlp.gate_proj"), linear(y, f"{layer}.mlp.up_proj")
+            x = x + linear(F.silu(gate) * up, f"{layer}.mlp.down_proj")
         return norm(x, "model.norm.weight")

@@ -1,11 +1,11 @@
-"""An adapter for one verification step, to be judged.
+"""An adapter for one verification step.
 
     specref validate my_adapter.py:Mine
 
-It runs as it stands: rejection sampling in plain torch. Put a call of your own kernel where it says
-so. Other classes that
-the judge knows: contract.InjectableKernel (the judge chooses the coins, and then knows the
-distribution exactly) and contract.TreeKernel (drafts that branch); a class may be several of these.
+The file runs as it is: speculative sampling in plain torch. Replace the marked part by a call of
+your kernel. If your kernel can take its random numbers as arguments, use
+`contract.InjectableKernel`: the judge then computes the distribution exactly. If your drafts are
+trees, use `contract.TreeKernel`. One class may have several of these methods.
 """
 
 import torch
@@ -16,24 +16,25 @@ from specref.judge.contract import Kernel
 
 class Mine(Kernel):
     name = "mine"
-    # False if it is meant to change the target's distribution: then it is reported as such
-    lossless = True
+    lossless = True  # False: your kernel changes the distribution on purpose
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
-        """p [B,K+1,V] float32: the target's distribution after the context and after each draft
-        token.
-        q [B,K,V] float32: the distribution that each draft token was drawn from; None: it was
-        proposed with certainty.
-        draft [B,K] int64. seed: the same one gives the same tokens, another one other coins.
-        -> [B,K+1] int64: for each row the accepted tokens, then one more, then -1 up to the end.
+        """Verify B drafts of K tokens. Every row is a request of its own. K may be 0.
 
-        Every row is a request of its own, with coins of its own. K may be 0. The inputs are not
-        yours to change. Distributions with
-        NaN in them, which a model that overflows makes, may be refused: raise.
+        Args:
+            p: [B,K+1,V] float32. Target distributions: row 0 after the context, row i + 1 after
+                draft token i.
+            q: [B,K,V] float32. The distribution that each draft token was drawn from. None: the
+                tokens were proposed with certainty.
+            draft: [B,K] int64.
+            seed: The same seed gives the same tokens; another seed gives other ones.
+        Returns:
+            [B,K+1] int64. In each row: the accepted tokens, one more token, then -1.
+
+        Do not change the inputs. You may raise an error if a distribution holds NaN.
         """
-        # ---- your engine: replace what follows by a call of your kernel
-        # ------------------------------------------------- Move the tensors to its device, and turn
-        # what it returns into the rows above. If it takes logits, give it p.log().
+        # ---- your kernel: replace from here. Move the tensors to its device, call it, and bring
+        # its answer into the shape above. If it takes logits, pass p.log().
         generator = torch.Generator().manual_seed(seed)
         batch, count = draft.shape
         if q is None:
@@ -52,7 +53,6 @@ class Mine(Kernel):
         residual = residual.where(residual.sum(-1, keepdim=True) > 0, target)
         final = torch.multinomial(residual, 1, generator=generator)  # [B,1]
         # ---- to here
-        # ----------------------------------------------------------------------
-        out = torch.cat([draft, torch.zeros_like(final)], 1)
+        out = torch.cat([draft, torch.zeros_like(final)], 1)  # [B,K+1]
         place = torch.arange(count + 1)
         return out.where(place < accepted[:, None], -1).scatter(1, accepted[:, None], final)
