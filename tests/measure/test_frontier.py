@@ -47,25 +47,36 @@ def test_the_distance_is_the_mean_over_the_contexts():
     assert len({round(tv, 6) for tv in each}) > 2
 
 
-def test_the_estimate_of_the_first_token_is_the_enumerated_distance():
-    """From one context the estimate has no noise: its mean over first cycles is the exact TV of one
-    token.
+@pytest.mark.parametrize("place", [*PLACES, [1, 2, 3]], ids=str)
+def test_the_estimate_of_the_first_token_is_the_enumerated_distance(place):
+    """From one context the estimate has no noise: its sum over the cycles is the exact TV of one
+    token, since of two tokens only the first cycle judges a guess.
     """
     rule = LossyTypical(0.3, 10.0)
     drafter = MedusaDrafter(HEADS, best_first(2, 2))
-    seen = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]] * 5, 3, 0.0)
-    assert seen.tokens_per_cycle >= 1
-    first = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]], 1, 0.0)
-    assert first.tv == 0, "with one token to go nothing is drafted, and nothing is lost"
-    # Two tokens: one guess is judged in the first cycle, from this one context. Its distribution is
-    # a point or p itself.
-    once = point(rule, 0.3, 10.0, TARGET, drafter, 2, [[1, 2, 3]], 2, 0.0)
-    cycles = round(2 / once.tokens_per_cycle)
-    assert once.tv * cycles == pytest.approx(first_token_tv(rule, drafter), abs=1e-12)
+    seen = point(rule, 0.3, 10.0, TARGET, drafter, 2, [place], 2, 0.0)
+    cycles = round(2 / seen.tokens_per_cycle)
+    assert seen.tv * cycles == pytest.approx(first_token_tv(rule, drafter, place), abs=1e-12)
 
 
-def first_token_tv(rule, drafter) -> float:
-    """TV between p and the distribution of the first of two tokens, enumerated."""
+def test_the_contexts_of_that_test_tell_an_estimate_from_its_complement():
+    """Guesses pass in some and in others none does, and no distance is one half."""
+    drafter = MedusaDrafter(HEADS, best_first(2, 2))
+    far = [first_token_tv(LossyTypical(0.3, 10.0), drafter, place) for place in PLACES]
+    assert sum(tv > 0.01 for tv in far) >= 5
+    assert sum(tv < 1e-12 for tv in far) >= 1
+    assert min(abs(tv - 0.5) for tv in far) > 0.01
+
+
+def test_with_one_token_to_go_nothing_is_drafted_and_nothing_is_lost():
+    drafter = MedusaDrafter(HEADS, best_first(2, 2))
+    for place in PLACES:
+        seen = point(LossyTypical(0.3, 10.0), 0.3, 10.0, TARGET, drafter, 2, [place], 1, 0.0)
+        assert (seen.tv, seen.tokens_per_cycle) == (0, 1)
+
+
+def first_token_tv(rule, drafter, place) -> float:
+    """TV between p and the distribution of the first of two tokens after `place`, enumerated."""
 
     def distribution(rule, drafter):
         def program(chance, root):
@@ -73,7 +84,7 @@ def first_token_tv(rule, drafter) -> float:
                 TARGET,
                 drafter,
                 rule,
-                [[1, 2, 3]] * len(root),
+                [place] * len(root),
                 SamplingParams(max_new_tokens=2),
                 gamma=2,
                 chance=chance,

@@ -6,6 +6,9 @@ depth limit, rows that have no state yet, the state that belongs to the pending 
 after acceptance and rejection, addon files.
 """
 
+import itertools
+import statistics
+
 import pytest
 import torch
 from specref.chance import Streams
@@ -19,7 +22,7 @@ from specref.exact.enumerate import distributions, total_variation
 from specref.model.auxiliary import load_addon, save_addon, size_in_bytes
 from specref.verify import RULES
 
-from tests.stub import greedy_text, tiny
+from tests.stub import greedy_text, own_logits, tiny
 
 TARGET = tiny(seed=5, vocabulary=3)
 WIDER = tiny(seed=6, vocabulary=11)
@@ -253,6 +256,48 @@ def test_training_makes_heads_and_module_guess_what_the_target_says():
             loss(rows).backward()
             optimizer.step()
         assert float(loss(rows).detach()) < 0.6 * first
+
+
+def test_the_loss_of_the_heads_is_the_divergence_from_the_distributions_further_on_by_hand():
+    """Head k (from 0) at place i is held to what the target says after token i + k + 1: by then it
+    has read the pending token and the k guesses before.
+    """
+    target, rows = tiny(vocabulary=7), torch.randint(7, (2, 9))
+    made = heads(target)
+    by_hand = []
+    for k, row in itertools.product(range(2), rows[:, :-1].tolist()):
+        for i in range(len(row) - k - 1):
+            state = target.states(torch.tensor([row[: i + 1]]))[0, -1]
+            q = made(state)[k].softmax(-1)
+            p = own_logits(target, row[: i + k + 2]).softmax(-1)
+            by_hand.append((k, float((p * (p / q).log()).sum())))
+    want = sum(statistics.mean(kl for head, kl in by_hand if head == k) for k in range(2)) / 2
+    assert float(medusa_loss(made, target)(rows)) == pytest.approx(want, rel=1e-5)
+
+
+def test_a_head_that_was_trained_guesses_the_token_its_node_stands_for():
+    """The best guess of head k (from 0) after token i is the target's greedy token after token
+    i + k + 1, and not the one a place earlier or later. The text is read from the target alone.
+    """
+    torch.manual_seed(0)
+    target = tiny(seed=2, vocabulary=5, dtype=torch.float32, sharp=3.0)
+    rows = torch.randint(5, (1, 26))
+    made = MedusaHeads.of(target, 2)
+    optimizer, loss = torch.optim.Adam(made.parameters(), 0.03), medusa_loss(made, target)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(rows).backward()
+        optimizer.step()
+    text = rows[0].tolist()
+    greedy = torch.tensor([int(own_logits(target, text[: i + 1]).argmax()) for i in range(25)])
+    guesses = made(target.states(rows[:, :-1]))[0].argmax(-1)  # [C,K]
+    for k in range(2):
+        agree = [
+            float((guesses[:22, k] == greedy[shift : 22 + shift]).float().mean())
+            for shift in range(4)
+        ]
+        assert agree.pop(k + 1) > 0.8
+        assert max(agree) < 0.5
 
 
 def test_an_addon_comes_back_as_it_was_saved_and_another_kind_is_refused(tmp_path):
