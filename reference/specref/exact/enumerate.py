@@ -89,7 +89,8 @@ def distributions(
     Args:
         program: called with a chance for W rows and root [W] int64, which root each row is a copy
             of; returns W outcomes. Row w may depend on root[w] and its own answers only.
-        limit: the most worlds to run. chunk: how many at a time.
+        limit: the most worlds to run.
+        chunk: how many at a time.
     Returns:
         for every root, outcome -> probability.
     Errors:

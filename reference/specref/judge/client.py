@@ -34,8 +34,8 @@ class Client:
     """Keeps one connection a thread open, so that a request costs no handshake.
 
     Args:
-        url: http or https, with a path in front of every request's where there is one. timeout:
-            seconds for an answer.
+        url: http or https, with a path in front of every request's where there is one.
+        timeout: seconds for an answer.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, timeout: float = 60.0):

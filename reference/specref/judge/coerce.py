@@ -18,8 +18,8 @@ def whole(given: object, said: str, wanted: str) -> Tensor:
     """Whole numbers, as int64 on the CPU, in the shape that they have.
 
     Args:
-        said: how a sentence about them begins, such as "verify returns". wanted: what it should be,
-            for the mend.
+        said: how a sentence about them begins, such as "verify returns".
+        wanted: what it should be, for the mend.
     Errors:
         MisbehavedError, one line, for anything else: floats, truth values, text, rows of several
             lengths.

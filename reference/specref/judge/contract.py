@@ -84,8 +84,8 @@ class TreeKernel(Kernel):
         Args:
             p: [B,N+1,V] float32. Target distributions: row 0 after the context, row i + 1 after
                 node i.
-            q: [B,N,V] float32. The distribution of each node given its earlier siblings. None:
-                the nodes were proposed with certainty.
+            q: [B,N,V] float32. The distribution of each node given its earlier siblings. None: the
+                nodes were proposed with certainty.
             tokens: [B,N] int64.
             parents: [N] int64. The index of each node's parent; -1 for a child of the context.
             seed: As in `Kernel.verify`.

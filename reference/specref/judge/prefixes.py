@@ -173,8 +173,8 @@ class Prefixes(Together):
     """Two sources, compared text by text.
 
     Args:
-        first, second: texts to choose prefixes and outcomes from; they are not tested. alpha:
-            false-alarm rate.
+        first, second: texts to choose prefixes and outcomes from; they are not tested.
+        alpha: false-alarm rate.
         plan: the TV to be sharpest for.
     """
 

@@ -35,9 +35,11 @@ class Session:
     `generator`, and let the size of a slice depend on what was drawn, never on the clock.
 
     Args:
-        engine: as the user named it. seed: of everything drawn. budget: seconds for the whole run.
-            mde: the TV that has to be seen, None for the level's own. options: what else a
-                reproduction has to say, such as --baseline.
+        engine: as the user named it.
+        seed: of everything drawn.
+        budget: seconds for the whole run.
+        mde: the TV that has to be seen, None for the level's own.
+        options: what else a reproduction has to say, such as --baseline.
     """
 
     engine: str

@@ -31,7 +31,8 @@ class Leaning:
     alternatives are (1 - w) p + w q for one w in all of them, w positive or negative.
 
     Args:
-        p, q: [C,K] distributions; q is taken within what p allows. alpha: false-alarm rate.
+        p, q: [C,K] distributions; q is taken within what p allows.
+        alpha: false-alarm rate.
     """
 
     def __init__(self, p: Tensor, q: Tensor, alpha: float):

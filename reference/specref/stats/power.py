@@ -79,8 +79,11 @@ def mde(
     case.
 
     Args:
-        n: draws. cells: outcomes of positive probability. alpha: false-alarm rate. arms: 1 known
-            distribution and one sample, 2 samples. plan: the TV that the mixture is sharpest for.
+        n: draws.
+        cells: outcomes of positive probability.
+        alpha: false-alarm rate.
+        arms: 1 known distribution and one sample, 2 samples.
+        plan: the TV that the mixture is sharpest for.
     Returns:
         TV in (0,1]; 1 where nothing less is sure to be found.
     Errors:

@@ -100,8 +100,10 @@ class OneSample(EProcess):
     """Is the sample's distribution p? An outcome with p = 0 rejects at once.
 
     Args:
-        p: [K] distribution. alpha: false-alarm rate. toward: distributions [K] that a mistake might
-            move p to. plan: the TV to be sharpest for.
+        p: [K] distribution.
+        alpha: false-alarm rate.
+        toward: distributions [K] that a mistake might move p to.
+        plan: the TV to be sharpest for.
     """
 
     method = "e-process, one sample"

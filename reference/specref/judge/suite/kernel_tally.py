@@ -16,7 +16,8 @@ def distinct(
     """Equal rows with equal answers as one.
 
     Args:
-        rows: [n], each below `kinds`. answers: [n,W], each token from -1 to vocabulary.
+        rows: [n], each below `kinds`.
+        answers: [n,W], each token from -1 to vocabulary.
     Returns:
         the different ones, rows [m] and answers [m,W], and how often each came [m].
     """
