@@ -23,9 +23,8 @@ Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Distribution
 @dataclass(frozen=True)
 class Ordering:
     """An order, and what it means when tokens are too far in front, or too far behind; or when
-    several of them, which stand
-    as `groups` says, depend on each other. beside: so few groups that its MDE is not the
-    check's."""
+    several of them, which stand as `groups` says, depend on each other. beside: so few groups that
+    its MDE is not the check's."""
 
     name: str
     keys: Order

@@ -6,9 +6,8 @@ of the tokens in front of the one that came, plus a uniform share of its own, is
 and independent of everything before, whatever the distribution, the parameters and the prefix
 (Rosenblatt 1952, made continuous). So the ranks of all tokens of all texts are one sample of one
 known distribution, and so are the pairs of ranks that stand side by side, and the sums of normal
-scores of whole texts.
-What moves tokens to the front of the order moves ranks to 0: by the target's own probabilities that
-is text that is too greedy, by q/p it is text that leans to the draft.
+scores of whole texts. What moves tokens to the front of the order moves ranks to 0: by the target's
+own probabilities that is text that is too greedy, by q/p it is text that leans to the draft.
 
 A fault of one kind of token drowns among all others, and faults of two settings may cancel. So the
 first token of a text, the last before its length, those from the 33rd on and all between, on each

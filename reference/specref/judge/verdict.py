@@ -28,9 +28,8 @@ class Verdict:
     """What one check says.
 
     PASS, FAIL; INCONCLUSIVE: too few draws for the effect that matters; UNSUPPORTED: the engine
-    lacks what is asked for;
-    UNVERIFIED: speculation was never seen to run; LOSSY-BY-DESIGN: off, as its adapter says it
-    would be.
+    lacks what is asked for; UNVERIFIED: speculation was never seen to run; LOSSY-BY-DESIGN: off, as
+    its adapter says it would be.
     """
 
     verdict: Outcome

@@ -2,10 +2,9 @@
 needs.
 
 Differences are total variation (TV). Of all distributions at TV e from p, the hardest to see shift
-probability evenly between
-two halves of p: their chi-square divergence is 4 e^2, and none at TV e has less (Cauchy-Schwarz).
-So n draws have a noncentrality of at least 4 n e^2, and n pairs of draws from two unknown
-distributions at least 2 n e^2.
+probability evenly between two halves of p: their chi-square divergence is 4 e^2, and none at TV e
+has less (Cauchy-Schwarz). So n draws have a noncentrality of at least 4 n e^2, and n pairs of draws
+from two unknown distributions at least 2 n e^2.
 
 Two tests are planned here. A fixed-sample chi-square test (`fixed_`) is the yardstick. The
 e-process of `sequential.py` is the one in use; its power is that of a chi-square test too, because
@@ -15,11 +14,10 @@ to second order its evidence is
         concentration,
 
 which rises with x, so E passes 1/alpha exactly where x passes a critical value.
-`tests/distribution` runs the real test at the
-effect computed here. The figure is for a look at n alone: every earlier look can only add power. It
-is an estimate, a little
-bold where outcomes are many more than draws: at 3,000 draws of 32,768, 997 of 1,000 runs are found
-that should be 999, and 290 of 300 that should be 297 (power .99).
+`tests/stats` runs the real test at the effect computed here. The figure is for a look at n
+alone: every earlier look can only add power. It is an estimate, a little bold where outcomes are
+many more than draws: at 3,000 draws of 32,768, 997 of 1,000 runs are found that should be 999, and
+290 of 300 that should be 297 (power .99).
 """
 
 import math

@@ -1,23 +1,24 @@
-"""Does a sample follow a distribution? Tests that may look after every draw and stop when they have
-seen enough.
+"""Sequential tests: does a sample follow a distribution? They may look after every draw.
 
-An e-process is a wealth that no betting can be expected to raise while the null hypothesis holds:
-it starts at 1, and the chance that it ever reaches 1/alpha is at most alpha (Ville's inequality).
-So the test may stop at any moment, and
-a test that failed is never run again. The wealth here is a likelihood ratio: a mixture of
-alternatives against p. Every alternative is fixed beforehand, hence its ratio has mean 1 under p
-after any number of draws, and so has the mixture.
+Each test computes an e-process: evidence that starts at 1 and whose expectation does not grow while
+the null hypothesis holds. The probability that it ever reaches 1/alpha is at most alpha (Ville's
+inequality). So the test may stop at any moment, and a test that has failed is never run again.
 
-    spread   theta ~ Dirichlet(s p): deviations in all outcomes, of many sizes s (see
-    `power.concentrations`) single   one outcome's probability changed, the others in proportion
-    towards  (1 - w) p + w q for a named distribution q, w = 1, 1/2, 1/4 ..: most mistakes move the
-        target's distribution to the draft's
+One sample, known distribution p: the evidence is a likelihood ratio, a mixture of alternatives
+against p. The alternatives are fixed beforehand, so each ratio has expectation 1 under p after any
+number of draws, and so has the mixture. There are three kinds of alternatives:
 
-Two unknown distributions: Turner, Ly, Grunwald 2024 (arXiv:2106.02693). A pair of draws, one from
-each arm, is worth (a/m)(first) (b/m)(second) with m = (a + b)/2; with pi = a/(a + b), outcome by
-outcome, that is 2 pi(first) times 2 (1 - pi(second)). Its mean under equal distributions is at most
-1 for *any* pi in [0,1]^K, since the two factors' means add up to 2. So every outcome has its own
-pi, Beta(b,b) distributed, and the mixture is a product of closed forms.
+    spread   theta ~ Dirichlet(s p): all outcomes deviate; many sizes s (`power.concentrations`)
+    single   the probability of one outcome changes, the others keep their proportions
+    towards  (1 - w) p + w q for a named distribution q and w = 1, 1/2, 1/4, ...: most bugs move the
+             target's distribution towards the draft's
+
+Two samples, unknown distributions: Turner, Ly, Grunwald 2024 (arXiv:2106.02693). A pair of draws,
+one from each sample, contributes a(first)/m(first) times b(second)/m(second) with m = (a + b)/2.
+With pi = a/(a + b) that is 2 pi(first) times 2 (1 - pi(second)). If the distributions are equal,
+its expectation is at most 1 for any pi in [0,1]^K, because the expectations of the two factors add
+up to 2. So every outcome has a pi of its own, with a Beta(b,b) prior, and the mixture is a product
+of closed forms.
 """
 
 import math
@@ -32,7 +33,7 @@ from .power import PLAN, SINGLE, TOWARDS, concentrations, mde
 
 
 class EProcess:
-    """What both tests share: counts per outcome, the largest evidence so far, the verdict."""
+    """Counts for each outcome, the largest evidence so far, and the finding."""
 
     method, arms = "", 1
 
@@ -97,12 +98,12 @@ class EProcess:
 
 
 class OneSample(EProcess):
-    """Is the sample's distribution p? An outcome with p = 0 rejects at once.
+    """Is p the distribution of the sample? An outcome with p = 0 rejects at once.
 
     Args:
         p: [K] distribution.
         alpha: false-alarm rate.
-        toward: distributions [K] that a mistake might move p to.
+        toward: distributions [K] that a bug might move p towards.
         plan: the TV to be sharpest for.
     """
 
@@ -163,9 +164,9 @@ class OneSample(EProcess):
         """TV of the sample to p, and an interval for its distribution's TV to p.
 
         The distributions theta that the mixture does not reject at 1 - level lie in a ball
-        KL(sample, theta) <= r. Upper end:
-        Pinsker. Lower end: theta(A) - p(A) of the sets A where the sample exceeds p most, each by
-        its binary KL.
+        KL(sample, theta) <= r. The upper end follows from Pinsker's inequality. The lower end is
+        the largest theta(A) - p(A) over the sets A where the sample exceeds p most; each theta(A)
+        is bounded by its binary KL.
         """
         if not self.n:
             return 0.0, 0.0, 1.0
@@ -222,9 +223,9 @@ class TwoSample(EProcess):
         """TV of the samples, and an interval for their distributions' TV (Manole and Ramdas 2023,
         arXiv:2103.09267).
 
-        The distance of samples from distributions is a reverse submartingale, so that a bound at m
-        = 1.1^k pairs holds from there on; bounded differences give the bound, and the k share the
-        error.
+        The distance between a sample and its distribution is a reverse submartingale. So a bound
+        that holds at m = 1.1^k pairs holds from there on. Bounded differences give the bound; the
+        values of k share the error probability.
         """
         if not self.n:
             return 0.0, 0.0, 1.0

@@ -25,9 +25,8 @@ SHAPES: tuple[Parents, ...] = ((-1, -1, 0, 1), (-1, 0, -1, 2), (-1, 0, 0), (-1, 
 @lru_cache(maxsize=64)
 def outcomes(step: TreeStep, tables: Tables, parents: Parents) -> list[Distribution]:
     """For every case with the whole tree, then for every case with one node less, and so on to
-    none: the exact distribution of
-    the `Outcome`. Padding looks like a node with token 0: it has a parent, a distribution q and a
-    distribution p, which is another's."""
+    none: the exact distribution of the `Outcome`. Padding looks like a node with token 0: it has a
+    parent, a distribution q and a distribution p, which is another's."""
     count = len(parents)
 
     def program(chance: Forking, root: Tensor) -> list[Outcome]:

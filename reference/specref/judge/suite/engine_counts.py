@@ -90,11 +90,11 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
     """When the draft is the target, is every draft accepted, cycle after cycle?
 
     At temperature 0 and after other calls of the same engine. A draft whose cache lacks a token, or
-    that stands at a wrong
-    position, still gives the right text: acceptance alone shows it. FAIL where no drafted token is
-    ever accepted, or where some go to waste and a cycle gains fewer tokens than an earlier one. The
-    other branches of trees are no waste; a draft that is always as much too short is not noticed.
-    An engine that mixes drafts of several sources says `mixes_drafts`.
+    that stands at a wrong position, still gives the right text: acceptance alone shows it. FAIL
+    where no drafted token is ever accepted, or where some go to waste and a cycle gains fewer
+    tokens than an earlier one. The other branches of trees are no waste; a draft that is always as
+    much too short is not noticed. An engine that mixes drafts of several sources says
+    `mixes_drafts`.
     """
     if why := _other_drafts(engine):
         yield Verdict("UNSUPPORTED", "none", why)
@@ -296,8 +296,7 @@ def vocabulary(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Is a draft with another vocabulary refused?
 
     The target has 32 tokens and the draft 256, too many more to be padding. Making the engine, or
-    the first call, must
-    raise: ids that mean something else are no draft.
+    the first call, must raise: ids that mean something else are no draft.
     """
     if getattr(engine, "own_draft", False):
         yield Verdict("UNSUPPORTED", "none", "the engine takes no draft model")

@@ -242,8 +242,7 @@ def lookup_distribution(engine: type[Engine], session: Session) -> Iterator[Verd
     """Without a draft model, has each token the target's distribution after its own prefix?
 
     The engine is made with draft None; prompts repeat themselves, so that n-gram lookup drafts.
-    Ranks by p and by what was
-    looked up: a draft that is certain has a point mass for its q.
+    Ranks by p and by what was looked up: a draft that is certain has a point mass for its q.
     """
     asked(engine, session, "small")
     try:

@@ -126,9 +126,8 @@ def logit_bias(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     First at temperature 0: each of the first eight tokens of greedy texts is banned in turn by a
     bias of -100, with drafts that are always taken and drafts that are often right; the text must
-    be the target's own under that bias. Then, where
-    the engine samples, the distribution of tokens with one banned and one favoured: a single banned
-    token fails at once.
+    be the target's own under that bias. Then, where the engine samples, the distribution of tokens
+    with one banned and one favoured: a single banned token fails at once.
     """
     verdict = greedily(
         engine,
@@ -160,8 +159,8 @@ def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     First at temperature 0 with a repetition penalty, which counts prompt and output everywhere.
     Then, where the engine samples, the distribution of tokens under presence and frequency
-    penalties, each alone and both together. Engines count them over
-    the output or over prompt and output: one of the two conventions has to hold.
+    penalties, each alone and both together. Engines count them over the output or over prompt and
+    output: one of the two conventions has to hold.
     """
     verdict = greedily(
         engine,

@@ -44,8 +44,8 @@ def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     Four prompts with six seeds each, alone, alone again, in one batch, and in a batch turned round.
     Alone, every text must come back; in a batch, one of the 24 may differ, since sums in another
     order move an edge now and then. Seed 0 is a seed, three of the others are alike in their low 8
-    bits, two of them in their low 16, and two in the 24 bits that
-    float32 keeps: two seeds that write the same four texts are one.
+    bits, two of them in their low 16, and two in the 24 bits that float32 keeps: two seeds that
+    write the same four texts are one.
     """
     one = asked(engine, session, "wide")
     params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(one.toy.eos,))

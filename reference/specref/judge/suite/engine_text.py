@@ -78,8 +78,8 @@ def parity(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     Twelve prompts of several lengths on a draft that is often right, on one that likes what the
     target likes least, and on the target itself; in batches and one by one. A wrong row of scores,
     a cache that keeps rejected tokens, a verifier that compares with the wrong place, and a sampled
-    rule used at temperature 0 all show. Texts whose two best
-    tokens are nearer than 0.001 are not used: float32 may choose either.
+    rule used at temperature 0 all show. Texts whose two best tokens are nearer than 0.001 are not
+    used: float32 may choose either.
     """
     readings, count = [], 0
     for name in ("wide", "wide-opposed", "wide-same"):
@@ -208,10 +208,9 @@ def stop_sequence(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does a text end with its stop sequence, inside a draft and across two?
 
     One to six tokens from each place in three greedy texts are made a stop sequence, alone or
-    behind another that never
-    comes: some lie in one draft, some begin in one cycle and end in the next or the one after. What
-    follows in the same cycle must go. Then sampled texts, where the engine samples, with three stop
-    sequences each.
+    behind another that never comes: some lie in one draft, some begin in one cycle and end in the
+    next or the one after. What follows in the same cycle must go. Then sampled texts, where the
+    engine samples, with three stop sequences each.
     """
     yield from _stops(engine, session, "sequence")
 

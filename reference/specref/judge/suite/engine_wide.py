@@ -27,9 +27,8 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     Lengths that fill blocks of 16, 32 and 64 and those beside them, one token over and over, and an
     end token in the prompt, which is a token like any other there; with drafts that are always
-    taken and drafts that are often right. Then
-    prompts of which the engine has seen a part: those that go on from an answer, and blocks of
-    tokens behind other ones.
+    taken and drafts that are often right. Then prompts of which the engine has seen a part: those
+    that go on from an answer, and blocks of tokens behind other ones.
     """
 
     def rows(name: str, toy: Toy) -> list[Row]:
@@ -77,10 +76,9 @@ def sizes(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Is text the target's own among 37 tokens and among 2,053, greedy and sampled?
 
     Both are prime, so that no tile and no padding fits them, and of 2,053 tokens a tenth of the
-    mass lies behind the 1,024
-    likeliest. First greedy texts, then the distribution of each token after its own prefix, by
-    ranks: a padded row that is drawn from, or a distribution that is cut to its likeliest tokens,
-    shows.
+    mass lies behind the 1,024 likeliest. First greedy texts, then the distribution of each token
+    after its own prefix, by ranks: a padded row that is drawn from, or a distribution that is cut
+    to its likeliest tokens, shows.
     """
     ones = [asked(engine, session, name) for name in ("odd", "vast")]
     verdict = greedily(

@@ -206,10 +206,9 @@ def malformed(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Does a body that is no JSON get an answer other than text, and a good request one after it?
 
     A text, a connection that closes without an answer, silence, and a good request that is not
-    served afterwards are
-    failures. Which status says no is not: servers hand broken JSON to the framework below them,
-    some get 500 back or 200 with an error in it, and neither touches any distribution. 4xx passes;
-    another status is UNSUPPORTED, and named.
+    served afterwards are failures. Which status says no is not: servers hand broken JSON to the
+    framework below them, some get 500 back or 200 with an error in it, and neither touches any
+    distribution. 4xx passes; another status is UNSUPPORTED, and named.
     """
     side, good = server_pair.server, Ask(server_pair.prompts[0], 4, 0.0)
     status, said = 200, ""

@@ -20,10 +20,9 @@ def greedy(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Is the text at temperature 0 the baseline's, token for token?
 
     All prompts in flight together: what the server wrote itself, some repeating themselves so that
-    lookup drafters draft.
-    Where the texts part, the baseline draws there at temperature .1: if the server's token comes up
-    too, it is a tie of floating-point numbers and is reported apart. A difference below a gap of .1
-    nats is not seen.
+    lookup drafters draft. Where the texts part, the baseline draws there at temperature .1: if the
+    server's token comes up too, it is a tie of floating-point numbers and is reported apart. A
+    difference below a gap of .1 nats is not seen.
     """
     assert server_pair.baseline is not None
     asked = [Ask(prompt, LONG, 0.0) for prompt in server_pair.prompts]

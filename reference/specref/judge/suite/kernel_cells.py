@@ -1,11 +1,10 @@
 """A kernel whose coins the judge may choose: its distribution, exactly.
 
 For fixed distributions and a fixed draft the answer is a function of K + 1 uniforms. Nothing is
-assumed of their order or direction
-but this: the cube of the uniforms falls into boxes of one answer each. The walls of the boxes are
-found line by line, by bisection to 2^-40; every box is then asked once, in its middle, and weighed
-by its volume. Random points check that the boxes are right, and where they are not, lines through
-those points find the walls that were missed.
+assumed of their order or direction but this: the cube of the uniforms falls into boxes of one
+answer each. The walls of the boxes are found line by line, by bisection to 2^-40; every box is then
+asked once, in its middle, and weighed by its volume. Random points check that the boxes are right,
+and where they are not, lines through those points find the walls that were missed.
 """
 
 from dataclasses import dataclass

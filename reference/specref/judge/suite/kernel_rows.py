@@ -213,9 +213,8 @@ def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept in batches of one row, of a few and of some tens?
 
     A batch of one often takes a path of its own, and so do batches below a block's size. Batches of
-    2 to 8 rows take turns
-    in one test, and those of 16 to 100: a size that is off alone counts for its part of the rows.
-    Every call yields few, so the tests end at a TV of .02.
+    2 to 8 rows take turns in one test, and those of 16 to 100: a size that is off alone counts for
+    its part of the rows. Every call yields few, so the tests end at a TV of .02.
     """
     tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
     yield from small(kernel, session, [Group(f"batches of {name}", tables) for name in SMALL])

@@ -169,8 +169,8 @@ def other_sizes(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
     A wrong stride, a tile that is not full or coins that run out may hit some sizes alone. Each
     size of the vocabulary has a few possible tokens, the last one among them; one size is not told
-    q. Where all rows have one draft, the first token is
-    looked at with each later one: two coins that are one keep both. Ends at a TV of .02.
+    q. Where all rows have one draft, the first token is looked at with each later one: two coins
+    that are one keep both. Ends at a TV of .02.
     """
     found = SampleStream(kernel, session, sizes())
     yield from distribution(

@@ -3,9 +3,9 @@
     specref validate my_adapter.py:Mine --budget 120
 
 The file runs as it is: a small decoder without a cache, which drafts three tokens a cycle. Replace
-the marked parts by calls of your engine, then delete `Row`, `Decoder` and `cycle`.
-The judge writes toy checkpoints (Hugging Face's Llama layout, float32), passes their folders, and
-knows the distribution of every text that may come out.
+the marked parts by calls of your engine, then delete `Row`, `Decoder` and `cycle`. The judge writes
+toy checkpoints (Hugging Face's Llama layout, float32), passes their folders, and knows the
+distribution of every text that may come out.
 """
 
 import json

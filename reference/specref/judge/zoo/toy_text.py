@@ -2,9 +2,9 @@
 Python.
 
 A server has to answer tens of thousands of requests to be judged, so this one spends microseconds
-on a token where a
-transformer spends milliseconds. Nothing of the reference is in it: to the judge it is somebody
-else's engine. Wrong variants replace one method, and `exact` gives the distribution of any of them.
+on a token where a transformer spends milliseconds. Nothing of the reference is in it: to the judge
+it is somebody else's engine. Wrong variants replace one method, and `exact` gives the distribution
+of any of them.
 """
 
 import math
