@@ -16,7 +16,7 @@ STEPS = (  # what happens, in a few words; what is handed on; where it is writte
         "reference/specref/model/transformer.py",
     ),
     ("probs", "temperature, filters, penalties", "p", "reference/specref/probs.py"),
-    ("judge", "a rule accepts a prefix and adds one token", "Verdict", "reference/specref/verify"),
+    ("verify", "a rule accepts a prefix and adds one token", "Verdict", "reference/specref/verify"),
     ("commit", "the cache keeps the accepted path only", "", "reference/specref/model/cache.py"),
     ("emit", "cut at stops and lengths, hand out", "", "reference/specref/decode.py"),
 )
