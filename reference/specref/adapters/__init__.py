@@ -14,6 +14,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "kernel": f"{_HERE}.reference:Matching",
     },
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
+    "reference-speculate": {"kernel": f"{_HERE}.one_page:OnePage"},
     "reference-serving": {"engine": f"{_HERE}.serving:Serving"},
     "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
