@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs proofs engines clean
+.PHONY: demo test density lint docs proofs engines clean
 
 demo: .venv/ready
 	$(BIN)/specref demo
@@ -12,6 +12,10 @@ demo: .venv/ready
 # Tests start many processes: where no bytecode is kept, each compiles everything anew.
 test: .venv/ready-test
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
+
+# AST nodes per code line, room by room.
+density:
+	$(PYTHON) -m tests.style
 
 lint: .venv/ready-test
 	$(BIN)/ruff check reference tests proofs docs
