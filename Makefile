@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test density lint docs proofs engines clean
+.PHONY: demo test quick coverage density lint docs proofs engines clean
 
 demo: .venv/ready
 	$(BIN)/specref demo
@@ -12,6 +12,14 @@ demo: .venv/ready
 # Tests start many processes: where no bytecode is kept, each compiles everything anew.
 test: .venv/ready-test
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
+
+# The tests of what changed since the branch left main, in less than 30 s; it says what it leaves out.
+quick: .venv/ready-test
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.quick
+
+# What the tests reach, room by room.
+coverage: .venv/ready-test
+	$(BIN)/python -m tests.covered -n auto --dist worksteal --json docs/results/coverage.json
 
 # AST nodes per code line, room by room.
 density:
