@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from specref.cli.common import write_result
+
 from tests.style import ROOT, room
 
 SLOW = 0.5  # seconds; a quicker test is not listed
