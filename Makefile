@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick coverage density lint docs proofs engines clean
+.PHONY: demo test quick coverage mutation mutation-sample density lint docs results proofs engines clean
 
 demo: .venv/ready
 	$(BIN)/specref demo
@@ -21,6 +21,17 @@ quick: .venv/ready-test
 coverage: .venv/ready-test
 	$(BIN)/python -m tests.covered -n auto --dist worksteal --json docs/results/coverage.json
 
+# Small edits of the core, the statistics and the judge: does a test notice each of them? Hours;
+# MUTANTS="--each 4" tries four of each file.
+MUTANTS ?= --all
+
+mutation: .venv/ready-test
+	$(BIN)/python -m tests.mutation $(MUTANTS) --json docs/results/mutation.json
+
+# A few of the core's, others for every commit, in at most four minutes.
+mutation-sample: .venv/ready-test
+	$(BIN)/python -m tests.mutation --core --sample 60 --minutes 3 --seed $$(git rev-list --count HEAD)
+
 # AST nodes per code line, room by room.
 density:
 	$(PYTHON) -m tests.style
@@ -33,6 +44,10 @@ lint: .venv/ready-test
 docs: .venv/ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	$(BIN)/python -m docs.check
+
+# How many commits have touched what each result file measures, and what to run for the old ones.
+results:
+	$(PYTHON) -m docs.ages
 
 proofs: .venv/ready-test
 	$(BIN)/python -m proofs.run

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import ages
+
 Result = Mapping[str, Any]
 
 
@@ -85,10 +87,12 @@ def table(root: Path, command: str, part: str = "") -> str:
     result = load(root, command)
     if result is None:
         return wanting(command)
-    return TABLES[command, part](result) + "\n\n" + origin(result)
+    age = ages.age(root, path_of(root, command).name, result.get("commit"))
+    return TABLES[command, part](result) + "\n\n" + origin(result, age.words)
 
 
-def origin(result: Result) -> str:
+def origin(result: Result, age: str) -> str:
+    """Who wrote a result, where, when, and what has changed since."""
     machine, versions = result["machine"], result["versions"]
     where = machine.get("gpu") or machine["cpu"]
     threads = f"{machine['threads']} thread(s)" if "threads" in machine else ""
@@ -96,7 +100,7 @@ def origin(result: Result) -> str:
     kept = ", ".join(f"{name} {version}" for name, version in versions.items())
     parts = [
         part
-        for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit)
+        for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit, age)
         if part
     ]
     return f'<p class="origin" markdown>Written by {" · ".join(parts)}</p>'
@@ -330,6 +334,27 @@ def mutation(result: Result) -> str:
             ]
             for row in files
         ],
+    )
+
+
+def mutation_rooms(result: Result) -> str:
+    """The same by room: the core first, then what judges other engines."""
+    rooms = sorted(result["rooms"], key=lambda room: not room["core"])
+    core = {"room": "the core together", "core": True} | result["core"]
+    return rows(
+        ["room", "part", "possible edits", "tried", "noticed", "share"],
+        [
+            [
+                room["room"],
+                "core" if room["core"] else "judge",
+                f"{room['possible']:,}",
+                f"{room['tried']:,}",
+                f"{room['killed']:,}",
+                f"{100 * room['killed'] / room['tried']:.1f} %" if room["tried"] else "–",
+            ]
+            for room in [*rooms, core]
+        ],
+        words=2,
     )
 
 
