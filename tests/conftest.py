@@ -5,12 +5,18 @@ At the end of a run: what each statistical test found, and the smallest differen
 have seen.
 """
 
+import os
+
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("house", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("house")
+# for tests.mutation, which asks only whether anything fails
+settings.register_profile(
+    "no shrinking", settings.get_profile("house"), phases=[Phase.explicit, Phase.generate]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_HOUSE", "house"))
 torch.set_num_threads(1)
 
 DISTRIBUTION = "sampled distribution"

@@ -1,18 +1,22 @@
-"""python -m tests.mutation: break the statistics, the oracles and the judge's kernel code, one
-small edit at a time, and see whether the tests notice.
+"""python -m tests.mutation: break the core, the statistics, the oracles and the judge's kernel
+code, one small edit at a time, and see whether the tests notice.
 
 Every mutant runs in a process of its own, which imports the changed module and then runs the
-module's quick tests until one fails. What only a run of the whole judge would notice counts as not
-noticed. A sample of the mutants of each file is tried (seeded; --all for all of them). What
+module's quick tests (tests/mutation_files.py) until one fails. What only a slower test would notice
+counts as not noticed. A seeded sample of each file's mutants is tried (--all for all of them). What
 survives must have a written reason in tests/mutants_left.json. Not part of `make test`.
 
-Exit 1 when less than 95 % are killed, or a survivor has no reason.
+Exit 1 when less than 90 % of the core's or 95 % of the others' are killed, or a survivor has no
+reason. With --sample, which tries a few of them for every commit: exit 1 when so many survive
+without a reason that one sample in a thousand would have as many if one mutant in ten had none, or
+less than a quarter of the sample was tried before the time was up.
 """
 
 import argparse
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -23,58 +27,18 @@ from pathlib import Path
 
 import hypothesis  # noqa: F401  (imported before the fork, as are the others: every mutant then starts at once)
 import pytest
-import scipy.stats  # noqa: F401
 import torch
+import transformers  # noqa: F401
+from scipy.stats import binom
 
 from tests.mutants import ROOT, Changed, Mutant, mutants
+from tests.mutation_files import CORE_FILES, FILES, Groups, room
 
-# tests, each room of them in a process of its own: the quick ones first
-Rooms = tuple[Sequence[str], ...]
-DISTRIBUTION = (
-    [f"tests/stats/test_{name}.py" for name in ("by_hand", "power")],
-    [f"tests/stats/test_{name}.py" for name in ("validity", "detection")],
-)
-PARTS = {
-    "kernel": "answers",
-    "kernel_call": "answers",
-    "kernel_diagnose": "diagnose",
-    "shared_randomness": "rows trees",
-    "kernel_group": "group",
-    "kernel_stream": "stream pooled",
-    "kernel_cells": "cells exact",
-    "kernel_exact": "exact",
-    "kernel_distribution": "distributions",
-    "kernel_pooled": "pooled",
-    "kernel_rows": "rows",
-    "kernel_tally": "tally group",
-    "kernel_tree": "trees",
-    "kernel_wide": "wide",
-}
-FILES: dict[str, Rooms] = {  # and the tests that must notice
-    "stats/sequential.py": DISTRIBUTION,
-    "stats/power.py": (["tests/stats/test_power.py"], *DISTRIBUTION),
-    "stats/finding.py": DISTRIBUTION,
-    "stats/pooled.py": (["tests/stats/test_pooled.py"],),
-    "exact/enumerate.py": (
-        ["tests/exact/test_enumerate.py"],
-        ["tests/chance", "tests/judge/test_oracle.py"],
-    ),
-    "judge/oracle.py": (["tests/judge/test_oracle.py"],),
-    "judge/params_oracle.py": (["tests/judge/test_params_oracle.py"],),
-    "judge/joint.py": (["tests/judge/test_engine_oracle.py"],),
-    "judge/pit.py": (["tests/judge/test_pit.py"],),
-    "judge/ordering.py": (["tests/judge/test_pit.py"],),
-    "judge/schedule.py": (["tests/judge/test_schedule.py"],),
-    "judge/cases.py": (["tests/judge/test_cases.py"], ["tests/judge/test_kernel_distributions.py"]),
-    **{
-        f"judge/suite/{name}.py": tuple(
-            [f"tests/judge/test_kernel_{part}.py"] for part in parts.split()
-        )
-        for name, parts in PARTS.items()
-    },
-}
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons
-ENOUGH = 0.95
+ENOUGH = 0.95  # of the judge's and the statistics' mutants
+ENOUGH_CORE = 0.90
+MIN_SHARE = 0.25  # of a sample that must have been tried when its time is up
+RARE = 1e-3  # a sample with more survivors than one in so many would have is not enough
 
 
 def failing(
@@ -96,6 +60,7 @@ def failing(
             ):
                 # none is needed, and they take longer than most tests
                 os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+                os.environ["HYPOTHESIS_HOUSE"] = "no shrinking"
                 if changed:
                     sys.meta_path.insert(0, changed)
                 code = int(
@@ -103,24 +68,28 @@ def failing(
                 )
         finally:
             os._exit(min(code, 2))
-    while time.monotonic() - began < limit:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status != 0, time.monotonic() - began
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True, time.monotonic() - began
+    try:
+        while time.monotonic() - began < limit:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                child = 0
+                return status != 0, time.monotonic() - began
+            time.sleep(0.02)
+        return True, time.monotonic() - began
+    finally:
+        if child:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def killed(
-    mutant: Mutant, rooms: Rooms, limits: Mapping[str, float], root: Path = ROOT
+    mutant: Mutant, groups: Groups, limits: Mapping[str, float], root: Path = ROOT
 ) -> tuple[bool, float]:
-    """Whether any room's tests notice, and the seconds they took. A loop that never ends is noticed
-    too.
+    """Whether any group of tests notices, and the seconds they took. A loop that never ends is
+    noticed too.
     """
     seconds = 0.0
-    for tests in rooms:
+    for tests in groups:
         dead, took = failing(tests, mutant, limits[" ".join(tests)], root)
         seconds += took
         if dead:
@@ -129,16 +98,18 @@ def killed(
 
 
 def chosen(each: int | None, seed: int, files: Sequence[str]) -> Iterator[Mutant]:
+    """Of each file as many mutants as `each` says, or all."""
     for file in files:
         known = mutants(file)
-        sample = (
-            known
-            if each is None
-            else sorted(
-                random.Random(seed).sample(known, min(each, len(known))), key=lambda m: m.number
-            )
-        )
-        yield from sample
+        if each is not None and each < len(known):
+            known = sorted(random.Random(seed).sample(known, each), key=lambda m: m.number)
+        yield from known
+
+
+def drawn(count: int, seed: int, files: Sequence[str]) -> list[Mutant]:
+    """So many of all mutants of the files, in an order that may be broken off at any place."""
+    known = list(chosen(None, seed, files))
+    return random.Random(seed).sample(known, min(count, len(known)))
 
 
 def row(mutant: Mutant, dead: bool, seconds: float, root: Path = ROOT) -> dict:
@@ -166,14 +137,18 @@ def reason(row: Mapping, left: Sequence[Mapping]) -> str:
     )
 
 
+def total(files: Sequence[Mapping]) -> dict[str, int]:
+    return {key: sum(file[key] for file in files) for key in ("possible", "tried", "killed")}
+
+
 def summary(
     rows: Sequence[Mapping],
     left: Sequence[Mapping],
     others: Sequence[Mapping] = (),
     root: Path = ROOT,
 ) -> dict:
-    """The result: counts by file, and every survivor with its reason; with those of earlier runs
-    over other files.
+    """The result: counts by file and by room, and every survivor with its reason; with those of
+    earlier runs over other files, whose rows keep the commit of their run.
     """
     survivors = [
         {key: row[key] for key in ("file", "line", "was", "becomes")}
@@ -191,31 +166,80 @@ def summary(
             "killed": sum(row["file"] == file and row["killed"] for row in rows),
         }
         for file in dict.fromkeys(row["file"] for row in rows)
-    ] + [file for other in others for file in other["files"]]
-    total = {key: sum(file[key] for file in files) for key in ("possible", "tried", "killed")}
-    return total | {
+    ] + [{"commit": other.get("commit")} | file for other in others for file in other["files"]]
+    rooms = {
+        name: [file for file in files if room(file["file"]) == name]
+        for name in dict.fromkeys(room(file["file"]) for file in files)
+    }
+    return total(files) | {
         "unexplained": sum(not row["why"] for row in survivors),
+        "core": total([file for file in files if file["file"] in CORE_FILES]),
+        "rooms": [
+            {"room": name, "core": of[0]["file"] in CORE_FILES} | total(of)
+            for name, of in rooms.items()
+        ],
         "files": files,
         "survivors": survivors,
     }
 
 
 def good(result: Mapping) -> bool:
-    return result["killed"] >= ENOUGH * result["tried"] and not result["unexplained"]
+    """Whether enough of the core's and of the others' were killed, and every survivor has a
+    reason.
+    """
+    core = result["core"]
+    tried, dead = (result[key] - core[key] for key in ("tried", "killed"))
+    return (
+        core["killed"] >= ENOUGH_CORE * core["tried"]
+        and dead >= ENOUGH * tried
+        and not result["unexplained"]
+    )
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def plausible(result: Mapping) -> bool:
+    """Whether a sample speaks against nine in ten being killed or explained."""
+    return bool(binom.sf(result["unexplained"] - 1, result["tried"], 1 - ENOUGH_CORE) >= RARE)
+
+
+def _trial(job: tuple[Mutant, Mapping[str, float], float]) -> dict | None:
+    """One mutant, in a worker; nothing where the time is up."""
+    mutant, limits, until = job
+    if time.monotonic() > until:
+        return None
+    return row(mutant, *killed(mutant, FILES[mutant.file], limits))
+
+
+def _tell(found: Mapping, left: Sequence[Mapping]) -> None:
+    word = "killed" if found["killed"] else "SURVIVED"
+    if not found["killed"] and reason(found, left):
+        word = "reason"
+    place = f"{found['file']}:{found['line']}"
+    print(
+        f"{word:8} {found['seconds']:6.1f} s  {place:32} {found['was'][:60]}  ->"
+        f"  {found['becomes'][:60]}",
+        flush=True,
+    )
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--each", type=int, default=12, help="mutants of each file; default: 12")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--sample", type=int, metavar="N", help="N mutants of all files together")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=float("inf"),
+        help="start none later; the tests without an edit come before",
+    )
+    parser.add_argument("--core", action="store_true", help="the files of the core alone")
     parser.add_argument(
         "--only",
         action="append",
-        choices=FILES,
         metavar="FILE",
-        help="this file alone; may be repeated",
+        help="this file alone, or those whose path begins so; may be repeated",
     )
     parser.add_argument(
         "--with",
@@ -227,46 +251,73 @@ def main(words: Sequence[str] | None = None) -> int:
         help="add the result of an earlier run; its files are not tried again",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args(words)
+    unknown = [start for start in args.only or () if not any(f.startswith(start) for f in FILES)]
+    if unknown:
+        parser.error(f"no file that is broken begins with {', '.join(unknown)}")
+    return args
+
+
+def wanted(args: argparse.Namespace, done: set[str]) -> list[str]:
+    """The files to break."""
+    starts = tuple(args.only or [""])
+    known = CORE_FILES if args.core else FILES
+    return [file for file in known if file.startswith(starts) and file not in done]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    args = arguments(words)
     torch.set_num_threads(1)
     os.chdir(ROOT)
     others = [json.loads(path.read_text()) for path in args.others]
-    done = {entry["file"] for other in others for entry in other["files"]}
-    files = {file: FILES[file] for file in args.only or FILES if file not in done}
-    limits = {}
-    for tests in {" ".join(tests): tests for rooms in files.values() for tests in rooms}.values():
-        wrong, seconds = failing(tests)
-        if wrong:
-            print(f"{' '.join(tests)} fail without any edit", file=sys.stderr)
-            return 1
-        limits[" ".join(tests)] = 10 + 5 * seconds
+    files = wanted(args, {entry["file"] for other in others for entry in other["files"]})
+    if args.sample:
+        tried = drawn(args.sample, args.seed, files)
+    else:
+        tried = list(chosen(None if args.all else args.each, args.seed, files))
     rows, left = [], json.loads(LEFT.read_text())
-    with contextlib.suppress(KeyboardInterrupt):
-        for mutant in chosen(None if args.all else args.each, args.seed, list(files)):
-            rows.append(row(mutant, *killed(mutant, files[mutant.file], limits)))
-            told = (
-                "killed  "
-                if rows[-1]["killed"]
-                else "reason  "
-                if reason(rows[-1], left)
-                else "SURVIVED"
-            )
-            print(
-                f"{told} {rows[-1]['seconds']:6.1f} s  {mutant.file}:{mutant.line} "
-                f" {mutant.edit[:90]}",
-                flush=True,
-            )
+    groups = {
+        " ".join(tests): tests
+        for file in dict.fromkeys(mutant.file for mutant in tried)
+        for tests in FILES[file]
+    }
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        multiprocessing.get_context("fork").Pool(args.jobs) as pool,
+    ):
+        unbroken = dict(zip(groups, pool.map(failing, groups.values(), chunksize=1), strict=True))
+        wrong = [name for name, (failed, _) in unbroken.items() if failed]
+        if wrong:
+            print(f"these tests fail without any edit: {'; '.join(wrong)}", file=sys.stderr)
+            return 1
+        limits = {name: 10 + 5 * seconds for name, (_, seconds) in unbroken.items()}
+        until = time.monotonic() + 60 * args.minutes
+        for found in pool.imap_unordered(_trial, [(mutant, limits, until) for mutant in tried]):
+            if found is not None:
+                rows.append(found)
+                _tell(found, left)
+    if len(rows) < len(tried):
+        print(f"the time was up: {len(tried) - len(rows)} of {len(tried)} were not tried")
+    order = {(mutant.file, mutant.line): number for number, mutant in enumerate(tried)}
+    rows.sort(key=lambda found: order[found["file"], found["line"]])
     result = summary(rows, left, others) | {"seed": args.seed}
-    from specref.cli.common import (
-        write_result,  # not before: what is imported already cannot be changed any more
-    )
+    # not before: what is imported already cannot be changed any more
+    from specref.cli.common import write_result
 
     write_result(args.json, "mutation", result)
+    for entry in result["rooms"]:
+        print(
+            f"{entry['room']:10} {entry['killed']} of {entry['tried']} killed,"
+            f" {entry['possible']} possible in the files that were tried"
+        )
     print(
         f"{result['killed']} of {result['tried']} mutants killed, {result['unexplained']} survivors"
         " without a reason"
     )
+    if args.sample:
+        return 0 if plausible(result) and len(rows) >= MIN_SHARE * len(tried) else 1
     return 0 if good(result) else 1
 
 

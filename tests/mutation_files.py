@@ -1,0 +1,126 @@
+"""Which files are broken, and the tests that must notice: a table by the start of the file's path,
+the longest that fits. A new file of the core is in the run from its first day.
+"""
+
+from collections.abc import Sequence
+
+from tests.mutants import ROOT, mutants
+
+# tests, each group of them in a process of its own: the quick ones first
+Groups = tuple[Sequence[str], ...]
+PACKAGE = ROOT / "reference" / "specref"
+
+
+def _tests(room: str, names: str) -> list[str]:
+    return [f"tests/{room}/test_{name}.py" for name in names.split()]
+
+
+DISTRIBUTION = (_tests("stats", "by_hand power"), _tests("stats", "validity detection"))
+KERNEL_PARTS = {
+    "kernel": "answers",
+    "kernel_call": "answers",
+    "kernel_diagnose": "diagnose",
+    "shared_randomness": "rows trees",
+    "kernel_group": "group",
+    "kernel_stream": "stream pooled",
+    "kernel_cells": "cells exact",
+    "kernel_exact": "exact",
+    "kernel_distribution": "distributions",
+    "kernel_pooled": "pooled",
+    "kernel_rows": "rows",
+    "kernel_tally": "tally group",
+    "kernel_tree": "trees",
+    "kernel_wide": "wide",
+}
+JUDGES: dict[str, Groups] = {  # what says whether another engine is right
+    "stats/sequential.py": DISTRIBUTION,
+    "stats/power.py": (_tests("stats", "power"), *DISTRIBUTION),
+    "stats/finding.py": DISTRIBUTION,
+    "stats/pooled.py": (_tests("stats", "pooled"),),
+    "exact/enumerate.py": (
+        _tests("exact", "enumerate"),
+        ["tests/chance", "tests/judge/test_oracle.py"],
+    ),
+    "judge/oracle.py": (_tests("judge", "oracle"),),
+    "judge/params_oracle.py": (_tests("judge", "params_oracle"),),
+    "judge/joint.py": (_tests("judge", "engine_oracle"),),
+    "judge/pit.py": (_tests("judge", "pit"),),
+    "judge/ordering.py": (_tests("judge", "pit"),),
+    "judge/schedule.py": (_tests("judge", "schedule"),),
+    "judge/cases.py": (_tests("judge", "cases"), _tests("judge", "kernel_distributions")),
+    **{
+        f"judge/suite/{name}.py": tuple(
+            [f"tests/judge/test_kernel_{part}.py"] for part in parts.split()
+        )
+        for name, parts in KERNEL_PARTS.items()
+    },
+}
+
+LOOP = _tests("decode", "bad_input stops_and_lengths requests cache_contents greedy_output")
+EXACT = _tests("decode", "exact_distribution")
+FORWARD = _tests("model", "cache tree norm")
+# what people copy: start of a path -> its tests
+CORE: dict[str, Groups] = {
+    "chance.py": (["tests/chance"],),
+    "checks.py": (_tests("verify", "refusals"), _tests("decode", "bad_input")),
+    "data.py": (
+        _tests("verify", "refusals") + _tests("probs", "edges"),
+        LOOP,
+    ),
+    "probs.py": (_tests("probs", "edges penalties"), _tests("probs", "hugging_face"), EXACT),
+    "decode": (LOOP, EXACT),
+    "verify/": (_tests("verify", "refusals lossless"), ["tests/tree/test_tree_distribution.py"]),
+    "verify/greedy.py": (_tests("verify", "refusals"), LOOP),
+    "verify/matching.py": (_tests("verify", "refusals lossless"), EXACT),
+    "verify/typical.py": (_tests("verify", "refusals"), _tests("measure", "frontier")),
+    "draft/": (["tests/draft"], LOOP, EXACT),
+    "draft/early_exit.py": (_tests("draft", "early_exit"), EXACT),
+    "draft/medusa.py": (_tests("tree", "heads"),),
+    "draft/model.py": (_tests("draft", "model_drafter"), EXACT),
+    "draft/mtp.py": (_tests("tree", "heads"), _tests("model", "distil"), EXACT),
+    "draft/ngram.py": (_tests("draft", "ngram"),),
+    "model/": (FORWARD, _tests("model", "hugging_face refusals")),
+    "model/auxiliary.py": (_tests("tree", "heads"), _tests("model", "refusals")),
+    "model/checkpoint.py": (_tests("model", "refusals"), _tests("model", "hugging_face")),
+    "model/flex.py": (_tests("model", "paged"),),
+    "model/paged.py": (_tests("model", "paged"),),
+    "model/pool.py": (_tests("model", "paged"),),
+    "model/tokenizer.py": (_tests("model", "text"), _tests("model", "refusals")),
+    "serve/": (_tests("serve", "load same_answers"), _tests("serve", "http")),
+    "serve/calibrate.py": (_tests("serve", "pace load"),),
+    "serve/depth_policy.py": (_tests("serve", "pace"),),
+    "serve/detokenizer.py": (_tests("serve", "http load"),),
+    "serve/http_server.py": (_tests("serve", "http"),),
+    "serve/parallel.py": (_tests("serve", "parallel"),),
+    "serve/protocol.py": (_tests("serve", "http"),),
+    "serve/scheduler.py": (_tests("serve", "scheduler"), _tests("serve", "load")),
+    "measure/": (
+        _tests("measure", "acceptance cost methods tree frontier"),
+        _tests("cli", "bench profile plan"),
+    ),
+    "measure/acceptance": (_tests("measure", "acceptance"), _tests("cli", "profile")),
+    "measure/cost.py": (_tests("measure", "cost"), _tests("cli", "plan")),
+    "measure/frontier.py": (_tests("measure", "frontier"),),
+    "measure/methods.py": (_tests("measure", "methods"), _tests("cli", "profile")),
+    "measure/tree.py": (_tests("measure", "tree"), _tests("cli", "plan")),
+}
+
+
+def _core_files() -> dict[str, Groups]:
+    """Every file of the core in which something can be edited."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        fitting = [start for start in CORE if file.startswith(start)]
+        if fitting and mutants(file):
+            found[file] = CORE[max(fitting, key=len)]
+    return found
+
+
+CORE_FILES = _core_files()
+FILES: dict[str, Groups] = {**CORE_FILES, **JUDGES}
+
+
+def room(file: str) -> str:
+    """What a file is counted under: its folder, or its own name."""
+    return file.split("/")[0].removesuffix(".py")
