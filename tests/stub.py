@@ -10,10 +10,12 @@ from functools import lru_cache
 
 import torch
 from specref.chance import Chance
-from specref.data import Draft
+from specref.data import Completion, Draft, SamplingParams
+from specref.decode import Cycle, decode_loop, new_requests
 from specref.draft.base import Drafter, Text
 from specref.model.cache import Cache
 from specref.model.transformer import Config, Output, Transformer
+from specref.verify import Rule
 from torch import Tensor
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -81,6 +83,25 @@ def greedy_text(model, prompt: Sequence[int], count: int) -> list[int]:
     for _ in range(count):
         text.append(int(own_logits(model, text).argmax()))
     return text[len(prompt) :]
+
+
+def generate_with(
+    target,
+    drafter: Drafter,
+    rule: Rule,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams | Sequence[SamplingParams],
+    *,
+    gamma: int = 5,
+    chance: Chance | None = None,
+    watch: Callable[[Cycle], None] | None = None,
+) -> list[Completion]:
+    """`decode.generate` with the randomness of `chance`; `watch` is called with every cycle."""
+    requests = new_requests(target, prompts, params)
+    for cycle in decode_loop(target, drafter, rule, requests, gamma, chance):
+        if watch is not None:
+            watch(cycle)
+    return [request.completion() for request in requests]
 
 
 class Scripted:

@@ -1,7 +1,7 @@
 """p, q, what they share, and what is left after a rejection, for one real pair of distributions."""
 
 import torch
-from specref.data import residual
+from specref.verify.residual import residual
 
 from . import svg
 from .letters import distribution_after, letters

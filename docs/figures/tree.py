@@ -12,7 +12,7 @@ from specref.cli.common import BUNDLED
 from specref.cli.forest import mask
 from specref.cli.record import Watched, describe_tree
 from specref.data import SamplingParams
-from specref.decode import Cycle, generate
+from specref.decode import Cycle, decode_loop, new_requests
 from specref.draft.medusa import MedusaDrafter, Node
 from specref.model.checkpoint import load
 from specref.verify import RULES
@@ -36,16 +36,9 @@ def cycle() -> dict[str, Any]:
         found.append(describe_tree(one, rule.questions))
 
     with torch.random.fork_rng(devices=[]):
-        generate(
-            target,
-            drafter,
-            rule,
-            [list(PROMPT.encode())],
-            SamplingParams(max_new_tokens=60),
-            gamma=3,
-            chance=Streams([1]),
-            watch=watch,
-        )
+        requests = new_requests(target, [list(PROMPT.encode())], SamplingParams(max_new_tokens=60))
+        for cycle in decode_loop(target, drafter, rule, requests, 3, Streams([1])):
+            watch(cycle)
     every = set(FATES)
     return next(
         one

@@ -124,6 +124,17 @@ class Draft:
         before = torch.arange(-1, self.tokens.shape[1] - 1, device=self.parents.device)
         return bool(((self.parents != before) & self.valid).any())
 
+    def cleared(self) -> "Draft":
+        """The same draft with token 0 and a chain's parents in the padding, so that a model can
+        read the padding too; itself where there is none.
+        """
+        if bool(self.valid.all()):
+            return self
+        before = torch.arange(-1, self.tokens.shape[1] - 1, device=self.parents.device)  # [N]
+        tokens = torch.where(self.valid, self.tokens, 0)  # [B,N]
+        parents = torch.where(self.valid, self.parents, before)  # [B,N]
+        return Draft(tokens, parents, self.q, self.lengths)
+
     def to(self, device: torch.device) -> "Draft":
         """The same draft on another device; itself where it is there already."""
         if self.tokens.device == device:
@@ -177,21 +188,3 @@ class Completion:
     accepted: int = 0  # proposed tokens that were kept in the text
     # of each token, in nats, under the distribution it was drawn from; where somebody asked
     logprobs: list[float] | None = None
-
-
-def residual(p: Tensor, q: Tensor) -> Tensor:
-    """max(p - q, 0), and p where nothing remains: the distribution after a rejection, not yet
-    normalised.
-
-    p, q [B,V] -> [B,V]. Leviathan et al. 2023, Algorithm 1. Nothing remains when p = q: then a
-    rejection has probability 0, and only rounding can bring us here.
-    """
-    rest = (p - q).clamp(min=0)
-    return torch.where(rest.sum(-1, keepdim=True) > 0, rest, p)
-
-
-def rows_at(table: Tensor, index: Tensor) -> Tensor:
-    """table [B,M,V] at index [B] of its second dimension -> [B,V]."""
-    begins = torch.arange(0, table.shape[0] * table.shape[1], table.shape[1], device=index.device)
-    # table[arange, index] takes 2 to 5 times as long
-    return table.flatten(0, 1).index_select(0, begins + index)

@@ -1,281 +1,277 @@
 """The one flow: propose, one target forward, probs(), rule, commit, trim at stops, emit.
 
-Every method of this project is this loop with another drafter and another rule. The newest token of
-a text is pending: emitted, but not yet in the cache; the forward that verifies a draft takes it in.
-A row that has finished leaves the batch, so no rule ever sees it.
+`decode_step` is one cycle of it, `decode_loop` repeats the cycle until every request has ended,
+`generate` starts requests and returns their completions. Every method of this project is this flow
+with another drafter, another rule or another depth.
+
+The newest token of a text is pending: emitted, but not yet in the cache. The forward that verifies
+a draft writes it there. A row that has finished leaves the batch, so no rule ever sees it.
+
+Shapes: B rows, N draft nodes, D path length, V vocabulary, E hidden size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .chance import Chance, Streams
-from .checks import check_prompts
+from .checks import check_prompts, check_readable
 from .data import Completion, Draft, SamplingParams, SpecrefError, Verdict
 from .draft.base import Drafter, Text
 from .model.cache import Cache
-from .model.transformer import Transformer
-from .probs import history, needs_history, probs
+from .model.transformer import Output, Transformer
+from .probs import History, history, needs_history, probs
+from .stops import finish_reason
 from .verify import Rule
 
 
 @dataclass
-class Cycle:
-    """One turn of the loop, as a trace sees it."""
+class Request:
+    """One text: its prompt, what it may become, what it is so far."""
 
-    rows: list[int]  # which requests
+    prompt: list[int]
+    params: SamplingParams
+    limit: int  # output tokens at most: max_new_tokens, or what the context has room for
+    tokens: list[int] = field(default_factory=list)  # the output
+    reason: str | None = None  # why it ended: "stop" or "length"; None: it goes on
+    target_steps: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def budget(self, gamma: int) -> int:
+        """The depth of the next draft: at most gamma, and one token less than may be written."""
+        return min(gamma, self.limit - len(self.tokens) - 1)
+
+    def take(self, tokens: Sequence[int]) -> int:
+        """Append tokens until the text ends; returns how many were appended."""
+        for count, token in enumerate(tokens, 1):
+            self.tokens.append(token)
+            self.reason = finish_reason(self.tokens, self.params, self.limit)
+            if self.reason:
+                return count
+        return len(tokens)
+
+    def emit(self, tokens: list[int], drafted: int) -> list[int]:
+        """One step's tokens, cut where the text ends; counts the step and its `drafted` tokens."""
+        taken = self.take(tokens)
+        self.target_steps += 1
+        self.drafted += drafted
+        self.accepted += min(taken, len(tokens) - 1)
+        return tokens[:taken]
+
+    def completion(self) -> Completion:
+        """The result; finish_reason "" while the text goes on."""
+        return Completion(
+            list(self.tokens), self.reason or "", self.target_steps, self.drafted, self.accepted
+        )
+
+
+@dataclass
+class Batch:
+    """The rows that are decoded together: everything that has one entry for each of them."""
+
+    text: Text
+    requests: list[Request]
+    cache: Cache
+    chance: Chance
+
+    def rows(self, index: list[int]) -> "Batch":
+        """The batch of these rows alone."""
+        requests = [self.requests[row] for row in index]
+        return Batch(
+            self.text.rows(index), requests, self.cache.rows(index), self.chance.rows(index)
+        )
+
+
+@dataclass
+class Cycle:
+    """What one decode step did."""
+
+    rows: list[int]  # indices of the requests
     draft: Draft
     p: Tensor  # [B,N+1,V]
     verdict: Verdict
     emitted: list[list[int]]  # after trimming at stops and lengths
 
     def distributions(self) -> list[Tensor]:
-        """For every row, the distribution p of each token that it emitted, [n,V]."""
-        return [
-            self.p[
-                row, [0, *(self.verdict.path[row, : len(tokens) - 1] + 1).tolist()][: len(tokens)]
-            ]
-            for row, tokens in enumerate(self.emitted)
-        ]
+        """For every row the distributions p of the n tokens that it emitted, [n,V]."""
+        result = []
+        for row, tokens in enumerate(self.emitted):
+            path = self.verdict.path[row, : len(tokens) - 1]  # [n-1]
+            after = [0, *(path + 1).tolist()]
+            result.append(self.p[row, after[: len(tokens)]])
+        return result
 
 
-@dataclass
-class Request:
-    """One row's own count of its output, and where it ends."""
+class Forward(Protocol):
+    """The target as `decode_step` calls it: the transformer itself, or what stands in for it."""
 
-    params: SamplingParams
-    limit: int  # output tokens at most: its own wish, or the context's end
-    tokens: list[int] = field(default_factory=list)
-    reason: str | None = None
-    target_steps: int = 0
-    drafted: int = 0
-    accepted: int = 0
+    @property
+    def device(self) -> torch.device: ...
 
-    def budget(self, gamma: int) -> int:
-        """How deep a draft may be: what comes after it is one token more."""
-        return min(gamma, self.limit - len(self.tokens) - 1)
-
-    def take(self, tokens: Sequence[int]) -> int:
-        """Append until a stop or the limit; returns how many were taken."""
-        for count, token in enumerate(tokens, 1):
-            self.tokens.append(token)
-            if self._stops():
-                self.reason = "stop"
-            elif len(self.tokens) == self.limit:
-                self.reason = "length"
-            if self.reason:
-                return count
-        return len(tokens)
-
-    def _stops(self) -> bool:
-        params, text = self.params, self.tokens
-        if len(text) < params.min_tokens:
-            return False
-        return text[-1] in params.stop_ids or any(
-            tuple(text[-len(s) :]) == tuple(s) for s in params.stop_sequences
-        )
+    def __call__(
+        self, tokens: Tensor, cache: Cache, parents: Tensor | None, counts: Tensor
+    ) -> Output:
+        """As Transformer.forward: tokens [B,N] -> logits [B,N,V], hidden [B,N,E]."""
+        ...
 
 
-@torch.inference_mode()
-def cycles(
-    target: Transformer,
-    drafter: Drafter,
-    rule: Rule,
-    prompts: Sequence[Sequence[int]],
-    params: Sequence[SamplingParams],
-    requests: list[Request],
-    chance: Chance,
-    gamma: int,
-) -> Iterator[Cycle]:
-    """The loop itself. It fills `requests` and yields every cycle."""
-    active = [i for i, request in enumerate(requests) if not request.reason]
-    if not active:
-        return
-    text = Text(
-        [list(prompts[i]) for i in active],
-        [len(prompts[i]) for i in active],
-        [params[i] for i in active],
-        target.config.vocab_size,
-    )
-    capacity = max(len(prompts[i]) + requests[i].limit for i in active) + drafter.nodes(gamma) + 1
-    cache = target.new_cache(len(active), capacity)
-    chunks = [tokens[:-1] for tokens in text.tokens]
-    if any(chunks):
-        text.states, text.fresh = (
-            read(target, cache, chunks),
-            torch.tensor([len(chunk) for chunk in chunks]),
-        )
-    drafter.begin(text, capacity)
-    chance = chance.rows(active)
-    while active:
-        budget = torch.tensor([requests[i].budget(gamma) for i in active])
-        cycle = turn(
-            target, drafter, rule, text, [requests[i] for i in active], cache, budget, chance
-        )
-        yield replace(cycle, rows=active)
-        going = [row for row, i in enumerate(active) if not requests[i].reason]
-        if not going:
-            return
-        if len(going) < len(active):
-            active = [active[row] for row in going]
-            text, cache, chance = text.rows(going), cache.rows(going), chance.rows(going)
-            drafter.rows(going)
-
-
-def turn(
-    target: Transformer,
-    drafter: Drafter,
-    rule: Rule,
-    text: Text,
-    requests: Sequence[Request],
-    cache: Cache,
-    budget: Tensor,
-    chance: Chance,
-    chunks: Sequence[Sequence[int]] = (),
+def decode_step(
+    target: Forward, drafter: Drafter, rule: Rule, batch: Batch, budget: Tensor
 ) -> Cycle:
-    """One cycle of the rows of `text`, from the draft to the tokens that each request takes.
+    """One cycle of all rows, for one target forward.
 
     Args:
-        text, requests, budget [B], chance: B rows. cache: the same rows; behind them one for every
-            chunk.
-        chunks: prompt tokens that the same forward reads into the cache: drafts, so to speak, that
-            nobody has to judge.
+        batch: B rows; its text, requests and cache are extended. budget: [B] depth of each draft.
     """
-    batch = len(requests)
-    draft = _readable(
-        drafter.propose(text, budget, chance).to(target.device), batch, text.vocabulary
-    )
-    verdict, p, states = _verify(target, cache, rule, text, draft, chance, chunks)
-    path, accepted = verdict.path.cpu(), verdict.accepted.cpu()
-    if chunks:
-        more = torch.tensor([len(chunk) - 1 for chunk in chunks], dtype=torch.int64)
-        cache.commit(
-            torch.cat((path, torch.arange(path.shape[1]).expand(len(chunks), -1))),
-            torch.cat((accepted, more)),
-        )
-    else:
-        cache.commit(path, accepted)
+    text = batch.text
+    # propose
+    draft = drafter.propose(text, budget, batch.chance).to(target.device)  # tokens [B,N]
+    check_readable(draft, len(text.tokens), text.vocabulary)
+    draft = draft.cleared()
+    # one target forward: the pending token stands before the draft
+    pending = torch.tensor([[tokens[-1]] for tokens in text.tokens], device=target.device)  # [B,1]
+    tokens = torch.cat((pending, draft.tokens), 1)  # [B,N+1]
+    output = target(tokens, batch.cache, _rooted(draft), draft.lengths.cpu() + 1)
+    # probs: row 0 judges the first token of the draft
+    p = probs(output.logits, text.params, _past(text, draft))  # [B,N+1,V]
+    # rule
+    verdict = rule(draft, p, batch.chance)
+    path, accepted = verdict.path.cpu(), verdict.accepted.cpu()  # [B,D], [B]
+    # commit
+    batch.cache.commit(path, accepted)
     drafter.commit(accepted)
-    kept = (
-        torch.cat((torch.zeros_like(path[:, :1]), path + 1), 1)
-        if path.shape[1]
-        else accepted[:, None] * 0
-    )
-    text.states, text.fresh = states[torch.arange(batch)[:, None], kept], accepted + 1
-    emitted = verdict.emitted(draft)
-    for row, (request, tokens) in enumerate(zip(requests, emitted, strict=True)):
-        taken = request.take(tokens)
-        emitted[row] = tokens[:taken]
+    read = F.pad(path + 1, (1, 0))  # [B,D+1]: forward positions of the pending token and the path
+    text.states = output.hidden[torch.arange(len(read))[:, None], read]  # [B,D+1,E]
+    text.fresh = accepted + 1  # [B]
+    # trim at stops, emit
+    emitted = []
+    for row, gained in enumerate(verdict.emitted(draft)):
+        emitted.append(batch.requests[row].emit(gained, int(draft.lengths[row])))
         text.tokens[row].extend(emitted[row])
-        request.target_steps += 1
-        request.drafted += int(draft.lengths[row])
-        request.accepted += min(taken, len(tokens) - 1)
-    return Cycle(list(range(batch)), draft, p, verdict, emitted)
+    return Cycle(list(range(len(emitted))), draft, p, verdict, emitted)
 
 
-def read(target: Transformer, cache: Cache, chunks: Sequence[Sequence[int]]) -> Tensor:
-    """Tokens go into the cache without a cycle, one chunk a row, ragged; the target's states of
-    them, [B,N,E].
+def _rooted(draft: Draft) -> Tensor | None:
+    """Parents [B,N+1] with the pending token as node 0; None for a chain, which needs no mask."""
+    if not draft.branches:
+        return None
+    return F.pad(draft.parents + 1, (1, 0), value=-1)  # [B,N+1]
+
+
+def _past(text: Text, draft: Draft) -> History | None:
+    """The tokens before each of the N+1 positions, where some parameter looks at them."""
+    if not needs_history(text.params):
+        return None
+    return history(text.tokens, text.prompts, text.vocabulary, draft, draft.tokens.device)
+
+
+def prefill(target: Transformer, cache: Cache, chunks: Sequence[Sequence[int]]) -> Tensor:
+    """Write prompt tokens to the cache: chunk b behind the text of row b, ragged.
+
+    Returns:
+        the target's states of them, [B,N,E], N the longest chunk.
     """
-    counts = torch.tensor([len(chunk) for chunk in chunks])
-    states = target.states(_padded(chunks, int(counts.max()), target.device), cache, None, counts)
+    counts = torch.tensor([len(chunk) for chunk in chunks])  # [B]
+    tokens = padded(chunks, int(counts.max()), target.device)  # [B,N]
+    states = target.states(tokens, cache, None, counts)  # [B,N,E]
     cache.lengths += counts
     return states
 
 
-def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> Tensor:
-    """Ragged token lists as [B,width], 0 in the padding."""
-    return torch.tensor(
-        [[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.int64, device=device
-    )
+def padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> Tensor:
+    """Ragged token lists as [B,width] int64, 0 in the padding."""
+    filled = [[*row, *[0] * (width - len(row))] for row in rows]
+    return torch.tensor(filled, dtype=torch.int64, device=device)
 
 
-def _readable(draft: Draft, batch: int, vocabulary: int) -> Draft:
-    """The draft with 0 in its padding, which the target reads but nobody heeds; refuses what no
-    model can read.
-    """
-    count, lengths = draft.tokens.shape[1], draft.lengths.tolist()
-    if (
-        draft.tokens.shape[0] != batch
-        or len(lengths) != batch
-        or draft.parents.shape != (batch, count)
-        or not all(0 <= length <= count for length in lengths)
-    ):
-        raise SpecrefError(
-            f"the draft has tokens {list(draft.tokens.shape)}, parents {list(draft.parents.shape)}"
-            f" and lengths {lengths[:8]}: give [{batch}, N], [{batch}, N] and {batch} lengths from"
-            " 0 to N"
-        )
-    if not draft.tokens.numel():
-        return draft
-    low, high = draft.tokens.aminmax()
-    if low >= 0 and high < vocabulary and not draft.branches:
-        return draft
-    ahead, valid = torch.arange(count, device=draft.tokens.device), draft.valid
-    known = (draft.tokens >= 0) & (draft.tokens < vocabulary)
-    good = known & (draft.parents >= -1) & (draft.parents < ahead)
-    if bool((good & valid).all()):
-        return draft
-    if bool((valid & ~known).any()):
-        raise SpecrefError(
-            f"the draft holds token {int(draft.tokens[valid & ~known][0])}, outside"
-            f" 0..{vocabulary - 1}: draft and target must share one vocabulary"
-        )
-    if bool((valid & ~good).any()):
-        raise SpecrefError(
-            "a draft node stands before its parent: give -1 or the index of an earlier node"
-        )
-    return replace(
-        draft,
-        tokens=draft.tokens.masked_fill(~valid, 0),
-        parents=torch.where(valid, draft.parents, ahead - 1),
-    )
-
-
-def _verify(
+@torch.inference_mode()
+def decode_loop(
     target: Transformer,
-    cache: Cache,
+    drafter: Drafter,
     rule: Rule,
-    text: Text,
-    draft: Draft,
-    chance: Chance,
-    chunks: Sequence[Sequence[int]],
-) -> tuple[Verdict, Tensor, Tensor]:
-    """One target forward over the pending tokens, the drafts and the chunks, then the rule."""
-    batch, nodes = draft.tokens.shape
-    pending = torch.tensor([[tokens[-1]] for tokens in text.tokens], device=target.device)
-    tokens, parents, counts = (
-        torch.cat((pending, draft.tokens), 1),
-        _rooted(draft),
-        draft.lengths.cpu() + 1,
-    )
-    if chunks:
-        width = max(nodes + 1, *map(len, chunks))
-        below = _padded(chunks, width, target.device)
-        tokens = torch.cat((torch.nn.functional.pad(tokens, (0, width - nodes - 1)), below))
-        counts = torch.cat((counts, torch.tensor([len(chunk) for chunk in chunks])))
-        if parents is not None:
-            wider = torch.arange(-1, width - 1, device=target.device).repeat(len(tokens), 1)
-            wider[:batch, : nodes + 1] = parents
-            parents = wider
-    output = target(tokens, cache, parents, counts)
-    past = (
-        history(text.tokens, text.prompts, text.vocabulary, draft, target.device)
-        if needs_history(text.params)
-        else None
-    )
-    p = probs(output.logits[:batch, : nodes + 1], text.params, past)
-    return rule(draft, p, chance), p, output.hidden[:batch, : nodes + 1]
+    requests: list[Request],
+    gamma: int = 5,
+    chance: Chance | None = None,
+) -> Iterator[Cycle]:
+    """Decode steps until every request has ended; fills `requests` and yields every cycle.
+
+    Args:
+        requests: as `new_requests` makes them; those that have ended are left out. gamma: tokens
+            that a cycle proposes at most. chance: one row a request; None: one seeded stream each.
+    Errors:
+        SpecrefError for a negative gamma, and for whatever `probs` and the checks refuse.
+    """
+    if gamma < 0:
+        raise SpecrefError(f"gamma = {gamma} is not possible: give 0 (no draft) or more")
+    active = [i for i, request in enumerate(requests) if not request.reason]
+    if not active:
+        return
+    if chance is None:
+        chance = Streams([request.params.seed for request in requests])
+    batch = _start(target, drafter, [requests[i] for i in active], gamma, chance.rows(active))
+    while active:
+        budget = torch.tensor([request.budget(gamma) for request in batch.requests])  # [B]
+        cycle = decode_step(target, drafter, rule, batch, budget)
+        yield replace(cycle, rows=active)
+        going = [row for row, request in enumerate(batch.requests) if not request.reason]
+        if going and len(going) < len(active):
+            batch = batch.rows(going)
+            drafter.rows(going)
+        active = [active[row] for row in going]
 
 
-def _rooted(draft: Draft) -> Tensor | None:
-    """Parents with the pending token as node 0; None for a chain, which needs no tree mask."""
-    if not draft.branches:
-        return None
-    root = torch.full_like(draft.parents[:, :1], -1)
-    return torch.cat((root, draft.parents + 1), 1)
+def _start(
+    target: Transformer, drafter: Drafter, requests: list[Request], gamma: int, chance: Chance
+) -> Batch:
+    """The batch of new requests: all prompt tokens but the last, which is pending, are cached."""
+    text = Text(
+        [list(request.prompt) for request in requests],
+        [len(request.prompt) for request in requests],
+        [request.params for request in requests],
+        target.config.vocab_size,
+    )
+    longest = max(len(request.prompt) + request.limit for request in requests)
+    capacity = longest + drafter.nodes(gamma) + 1
+    cache = target.new_cache(len(requests), capacity)
+    chunks = [request.prompt[:-1] for request in requests]
+    if any(chunks):
+        text.states = prefill(target, cache, chunks)  # [B,M,E]
+        text.fresh = torch.tensor([len(chunk) for chunk in chunks])  # [B]
+    drafter.begin(text, capacity)
+    return Batch(text, requests, cache, chance)
+
+
+def new_requests(
+    target: Transformer,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams | Sequence[SamplingParams],
+) -> list[Request]:
+    """B requests that have no output yet.
+
+    Args:
+        prompts: B token lists, ragged. params: one for all of them, or B.
+    Errors:
+        SpecrefError for prompts that do not fit the target, and for another number of params.
+    """
+    every = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
+    if len(every) != len(prompts):
+        raise SpecrefError(
+            f"{len(prompts)} prompts and {len(every)} sampling parameters: give one for all, or one"
+            " each"
+        )
+    context = target.config.max_position_embeddings
+    check_prompts(prompts, target.config.vocab_size, context)
+    requests = []
+    for prompt, one in zip(prompts, every, strict=True):
+        limit = min(one.max_new_tokens, context - len(prompt))
+        reason = None if one.max_new_tokens else "length"
+        requests.append(Request(list(prompt), one, limit, reason=reason))
+    return requests
 
 
 def generate(
@@ -284,45 +280,19 @@ def generate(
     rule: Rule,
     prompts: Sequence[Sequence[int]],
     params: SamplingParams | Sequence[SamplingParams],
-    *,
     gamma: int = 5,
-    chance: Chance | None = None,
-    watch: Callable[[Cycle], None] | None = None,
 ) -> list[Completion]:
-    """Decode a batch of prompts.
+    """Decode a batch of prompts, each row with its own seeded stream of random numbers.
 
     Args:
-        prompts: B token lists, ragged. params: one for all rows, or B of them. gamma: tokens
-            proposed a cycle at most.
-        chance: default one seeded stream a row. watch: called with every cycle.
+        prompts: B token lists, ragged. params: one for all rows, or B of them. gamma: tokens that
+            a cycle proposes at most.
     Returns:
         B completions in the order of the prompts.
     Errors:
-        SpecrefError for prompts that do not fit, and for whatever `probs` and `check` refuse.
+        SpecrefError for prompts that do not fit, and for whatever `probs` and the checks refuse.
     """
-    every = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
-    if len(every) != len(prompts):
-        raise SpecrefError(
-            f"{len(prompts)} prompts and {len(every)} sampling parameters: give one for all, or one"
-            " each"
-        )
-    if gamma < 0:
-        raise SpecrefError(f"gamma = {gamma} is not possible: give 0 (no draft) or more")
-    context = target.config.max_position_embeddings
-    check_prompts(prompts, target.config.vocab_size, context)
-    requests = [
-        Request(
-            s,
-            min(s.max_new_tokens, context - len(prompt)),
-            reason=None if s.max_new_tokens else "length",
-        )
-        for prompt, s in zip(prompts, every, strict=True)
-    ]
-    answers = Streams([s.seed for s in every]) if chance is None else chance
-    for cycle in cycles(target, drafter, rule, prompts, every, requests, answers, gamma):
-        if watch:
-            watch(cycle)
-    return [
-        Completion(r.tokens, r.reason or "length", r.target_steps, r.drafted, r.accepted)
-        for r in requests
-    ]
+    requests = new_requests(target, prompts, params)
+    for _ in decode_loop(target, drafter, rule, requests, gamma):
+        pass
+    return [request.completion() for request in requests]

@@ -14,9 +14,10 @@ from specref.cli import main
 from specref.cli.forest import mask
 from specref.cli.record import Watched
 from specref.data import SamplingParams
-from specref.decode import generate
 from specref.draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from specref.verify import RULES
+
+from tests.stub import generate_with
 
 from .conftest import tiny
 from .test_common import failed
@@ -231,7 +232,7 @@ def test_watched_counts_the_nodes_that_were_asked_about() -> None:
         asked += sum(int(q.asked.sum()) for q in rule.questions if q.kind == "accept")
 
     heads = MedusaHeads.of(target, 2)
-    generate(
+    generate_with(
         target,
         MedusaDrafter(heads, best_first(2, 3)),
         rule,

@@ -3,7 +3,7 @@ text, so a row's draft never depends on the rows beside it."""
 
 import torch
 from specref.chance import Chance
-from specref.checks import check
+from specref.checks import check_judgeable
 from specref.data import Draft, Verdict
 from specref.draft.base import Drafter, Text
 from specref.draft.early_exit import EarlyExitDrafter
@@ -113,7 +113,7 @@ def greedy_tree(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """Walk down the tree while a child is the target's choice; of equal children the last, so that
     paths are scattered.
     """
-    check(draft, p, chain=False)
+    check_judgeable(draft, p, chain=False)
     batch, count = draft.tokens.shape
     path, accepted, following = torch.zeros(batch, count, dtype=torch.int64), [], []
     for row in range(batch):

@@ -10,12 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from specref.data import SamplingParams
-from specref.decode import generate
 from specref.model.cache import Cache
 from specref.verify import RULES
 
 from tests.decode.players import Bushy, drafters, greedy_tree
-from tests.stub import DEVICES, Scripted, Told, scramble, tiny
+from tests.stub import DEVICES, Scripted, Told, generate_with, scramble, tiny
 
 MODELS = {device: tiny(seed=4, device=device) for device in DEVICES}
 
@@ -52,7 +51,7 @@ def watched(model, drafter, rule, prompts, params, gamma, compare) -> int:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cache, "commit", commit)
-        generate(model, drafter, rule, prompts, params, gamma=gamma, watch=watch)
+        generate_with(model, drafter, rule, prompts, params, gamma=gamma, watch=watch)
     return seen
 
 

@@ -11,13 +11,12 @@ scratch.
 import pytest
 import torch
 from specref.data import SamplingParams
-from specref.decode import generate
 from specref.exact.enumerate import distributions
 from specref.probs import history, probs
 from specref.verify import RULES
 
 from tests.decode.players import Bushy, drafters
-from tests.stub import own_logits, tiny
+from tests.stub import generate_with, own_logits, tiny
 
 LOSSLESS = ["rejection", "block", "matching"]
 MODEL = tiny(seed=3, vocabulary=3, layers=2, sharp=0.9)
@@ -93,7 +92,7 @@ def loop_distribution(
 
     def program(chance, root):
         nonlocal longest
-        done = generate(
+        done = generate_with(
             MODEL,
             drafter(),
             rule,

@@ -14,7 +14,7 @@ from specref.decode import generate
 from specref.verify import RULES
 
 from tests.decode.players import drafters
-from tests.stub import Scripted, Told, scramble, tiny
+from tests.stub import Scripted, Told, generate_with, scramble, tiny
 
 MODEL = tiny(seed=2, sharp=1.0)
 NAMES = list(drafters(MODEL))
@@ -123,7 +123,7 @@ def test_what_a_completion_reports_is_what_happened(batch, name, rule, gamma):
         drafter = (
             Told(lambda text, most: []) if name == "the target itself" else drafters(MODEL)[name]()
         )
-        done = generate(
+        done = generate_with(
             MODEL,
             drafter,
             RULES[rule],

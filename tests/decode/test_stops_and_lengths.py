@@ -13,7 +13,7 @@ from specref.decode import generate
 from specref.verify import RULES
 
 from tests.decode.players import drafters
-from tests.stub import Scripted, Told, greedy_text, parrot, tiny
+from tests.stub import Scripted, Told, generate_with, greedy_text, parrot, tiny
 
 SCRIPT = [1, 2, 3, 1, 4, 2, 1, 1, 3, 2, 4, 1, 3, 3, 2, 1]
 PROMPT = [9, 9]
@@ -110,7 +110,7 @@ def test_max_new_tokens_is_met_to_the_token(count, gamma, drafted):
 def test_no_draft_reaches_beyond_what_is_left(count):
     seen = []
     target = Scripted(10, parrot(10, SCRIPT, 2))
-    generate(
+    generate_with(
         target,
         Told(lambda text, most: [8] * most),
         RULES["greedy"],

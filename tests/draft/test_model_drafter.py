@@ -21,7 +21,7 @@ from specref.model.transformer import Transformer
 from specref.probs import history, probs
 from specref.verify import RULES
 
-from tests.stub import DEVICES, own_logits, tiny
+from tests.stub import DEVICES, generate_with, own_logits, tiny
 
 SMALL = tiny(vocabulary=4, layers=2)
 MODELS = {device: tiny(device=device) for device in DEVICES}
@@ -202,7 +202,7 @@ def test_where_the_drafts_own_context_ends_the_target_goes_on_alone():
             lengths[number].append(int(cycle.draft.lengths[row]))
 
     params = SamplingParams(temperature=0, max_new_tokens=30)
-    with_draft = generate(
+    with_draft = generate_with(
         target,
         ModelDrafter(draft),
         RULES["greedy"],

@@ -17,7 +17,7 @@ from specref.judge.session import Session
 from specref.judge.suite import checks
 from specref.judge.verdict import Verdict
 from specref.model.tokenizer import Bytes
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 from specref.serve.http_server import Server
 from specref.verify import RULES
 
@@ -30,7 +30,10 @@ FEW = [item for item in checks("http") if not item.statistical]
 
 def up(drafter: Drafter, rule: str = "rejection") -> Server:
     made = Server(
-        ServingEngine(MODEL, drafter, RULES[rule], gamma=3, rows=32, blocks=600, size=4), Bytes()
+        ServingEngine(
+            MODEL, drafter, RULES[rule], ServingSettings(gamma=3, rows=32, blocks=600, block_size=4)
+        ),
+        Bytes(),
     )
     threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
     return made
@@ -71,10 +74,7 @@ def test_another_model_is_convicted_over_http(servers: dict[str, str]) -> None:
             tiny(seed=10, vocabulary=256, layers=1, context=400, sharp=0.8),
             NoDrafter(),
             RULES["rejection"],
-            gamma=0,
-            rows=32,
-            blocks=600,
-            size=4,
+            ServingSettings(gamma=0, rows=32, blocks=600, block_size=4),
         ),
         Bytes(),
     )

@@ -8,12 +8,13 @@ from itertools import pairwise
 
 import pytest
 from specref.data import SamplingParams
-from specref.decode import generate
 from specref.draft.medusa import MedusaDrafter, best_first
 from specref.draft.none import NoDrafter
 from specref.exact.enumerate import distributions, total_variation
 from specref.measure.frontier import contexts, exact_distributions, exact_tv, point, toy
 from specref.verify import RULES, LossyTypical
+
+from tests.stub import generate_with
 
 TARGET, HEADS = toy()
 PLACES = contexts(6, count=8)
@@ -80,7 +81,7 @@ def first_token_tv(rule, drafter, place) -> float:
 
     def distribution(rule, drafter):
         def program(chance, root):
-            done = generate(
+            done = generate_with(
                 TARGET,
                 drafter,
                 rule,

@@ -13,7 +13,7 @@ import pytest
 from specref.data import SamplingParams
 from specref.decode import generate
 from specref.model.tokenizer import Bytes
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 from specref.serve.detokenizer import StreamDetokenizer
 from specref.serve.http_server import Server
 
@@ -26,7 +26,12 @@ RULE, DRAFTER = players(MODEL)["model"]
 
 @pytest.fixture(scope="module")
 def server():
-    engine = ServingEngine(MODEL, DRAFTER(), rule_of(RULE, 1), gamma=3, rows=8, blocks=400, size=4)
+    engine = ServingEngine(
+        MODEL,
+        DRAFTER(),
+        rule_of(RULE, 1),
+        ServingSettings(gamma=3, rows=8, blocks=400, block_size=4),
+    )
     made = Server(engine, Bytes())
     thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ import torch
 from specref.data import Draft, SamplingParams, SpecrefError
 from specref.draft.base import Drafter
 from specref.draft.none import NoDrafter
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 from specref.serve.engine_thread import EngineThread
 from specref.verify import RULES
 
@@ -21,7 +21,10 @@ PARAMS = SamplingParams(seed=1, max_new_tokens=4)
 
 def engine(drafter=None, **settings) -> ServingEngine:
     return ServingEngine(
-        MODEL, drafter or NoDrafter(), RULE, **{"gamma": 2, "blocks": 20, "size": 4} | settings
+        MODEL,
+        drafter or NoDrafter(),
+        RULE,
+        ServingSettings(**{"gamma": 2, "blocks": 20, "block_size": 4} | settings),
     )
 
 
@@ -68,7 +71,7 @@ def test_what_can_never_be_served_is_refused_at_the_door(prompt, params, message
 
 
 @pytest.mark.parametrize(
-    "settings", [{"gamma": -1}, {"rows": 0}, {"chunk": 0}, {"blocks": 0}, {"size": 0}]
+    "settings", [{"gamma": -1}, {"rows": 0}, {"chunk": 0}, {"blocks": 0}, {"block_size": 0}]
 )
 def test_settings_that_serve_nobody_are_refused(settings):
     with pytest.raises(SpecrefError, match="is not possible: give"):
@@ -93,7 +96,7 @@ def test_no_tokens_wanted_is_an_answer_too():
 
 
 def test_a_thousand_requests_on_a_small_cache_are_all_answered_in_bounded_steps():
-    serving = engine(players(MODEL)["n-gram"][1](), blocks=9, size=2, rows=3)
+    serving = engine(players(MODEL)["n-gram"][1](), blocks=9, block_size=2, rows=3)
     asked = {
         serving.add([1 + n % 5, n % 7], SamplingParams(seed=n, max_new_tokens=1 + n % 3)): 1 + n % 3
         for n in range(1000)
@@ -105,7 +108,7 @@ def test_a_thousand_requests_on_a_small_cache_are_all_answered_in_bounded_steps(
 
 
 def test_one_request_may_take_all_blocks_and_the_others_come_after_it():
-    serving = engine(blocks=12, size=4, rows=4)
+    serving = engine(blocks=12, block_size=4, rows=4)
     serving.add([1] * 8, SamplingParams(seed=1, max_new_tokens=40), "large")
     for number in range(3):
         serving.add([2, 3], SamplingParams(seed=number, max_new_tokens=12), str(number))

@@ -6,16 +6,15 @@ thing to write and is wrong.
 
 import pytest
 from specref.data import SamplingParams
-from specref.decode import generate
 from specref.draft.none import NoDrafter
 from specref.exact.enumerate import distribution, distributions, total_variation
 from specref.judge.zoo.pace import LateCut
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 from specref.serve.depth_policy import AcceptanceHistory, DepthPolicy
 from specref.verify import RULES
 
 from tests.decode.players import lopsided
-from tests.stub import Drawn, tiny
+from tests.stub import Drawn, generate_with, tiny
 
 MODEL = tiny(seed=3, vocabulary=2, layers=1, sharp=0.9)
 
@@ -83,7 +82,7 @@ class Watched(DepthPolicy):
 
 def target_distribution(prompt, count) -> dict:
     def program(chance, root):
-        done = generate(
+        done = generate_with(
             MODEL,
             NoDrafter(),
             RULES["rejection"],
@@ -110,11 +109,8 @@ def test_two_requests_that_set_each_others_depth_keep_their_joint_distribution(r
             MODEL,
             drafter(),
             RULES[rule],
-            gamma=2,
-            pace=pace,
-            blocks=20,
-            size=4,
-            coins=lambda numbers: chance.rows([0] * len(numbers)),
+            ServingSettings(gamma=2, depth_policy=pace, blocks=20, block_size=4),
+            chance_of=lambda numbers: chance.rows([0] * len(numbers)),
         )
         done = engine.generate(prompts, [SamplingParams(max_new_tokens=count) for count in counts])
         return tuple(tuple(one.tokens) for one in done)
@@ -134,7 +130,7 @@ def test_a_depth_chosen_by_the_drafts_own_tokens_changes_the_distribution():
     """
 
     def program(chance, root):
-        done = generate(
+        done = generate_with(
             MODEL,
             LateCut(drafter()),
             RULES["rejection"],

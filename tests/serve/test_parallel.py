@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import specref
 import torch.distributed as dist
 
 from tests.serve.two_ranks import model, serve
@@ -20,7 +21,7 @@ from tests.serve.two_ranks import model, serve
     not dist.is_available() or not dist.is_gloo_available(), reason="torch was built without gloo"
 )
 def test_two_ranks_write_what_one_writes():
-    root = Path(__file__).parents[2]
+    root, package = Path(__file__).parents[2], Path(specref.__file__).parents[1]
     command = [
         sys.executable,
         "-m",
@@ -37,7 +38,7 @@ def test_two_ranks_write_what_one_writes():
         capture_output=True,
         text=True,
         timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}{os.pathsep}{package}"},
     )
     assert run.returncode == 0, run.stderr[-2000:]
     first, second = json.loads(run.stdout)

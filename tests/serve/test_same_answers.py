@@ -17,7 +17,7 @@ from specref.decode import generate
 from specref.model.flex import FlexCache
 from specref.model.paged import PagedCache
 from specref.probs import history, probs
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 
 from tests.serve.players import MODEL, players, rule_of
 from tests.stub import own_logits
@@ -100,13 +100,15 @@ def test_with_every_drafter(name, arrivals, greedy, gamma, rows, size, room, chu
         MODEL,
         drafter,
         rule,
-        gamma=gamma,
-        rows=rows,
-        blocks=blocks + room // size,
-        size=size,
-        chunk=chunk,
-        share=share,
-        pages=pages,
+        ServingSettings(
+            gamma=gamma,
+            rows=rows,
+            blocks=blocks + room // size,
+            block_size=size,
+            chunk=chunk,
+            share=share,
+            pages=pages,
+        ),
     )
     done = served(engine, arrivals)
     for number, (_, prompt, params) in enumerate(arrivals):
@@ -120,7 +122,7 @@ def test_a_row_that_is_preempted_writes_what_it_would_have_written(name):
     rule = rule_of(rule_name, 1)
     prompts = [[1, 2, 3], [4, 5], [2, 2, 2, 2]]
     params = [SamplingParams(seed=seed, max_new_tokens=20) for seed in range(3)]
-    engine = ServingEngine(MODEL, player(), rule, gamma=2, blocks=14, size=2)
+    engine = ServingEngine(MODEL, player(), rule, ServingSettings(gamma=2, blocks=14, block_size=2))
     for done, prompt, one in zip(engine.generate(prompts, params), prompts, params, strict=True):
         same(done, alone(player, rule, prompt, one, 2))
     assert engine.preemptions > 0
@@ -133,19 +135,22 @@ def test_one_block_a_sequence_is_contiguous_memory_and_changes_nothing():
         [[1, 2], [3], [4, 5, 6]],
         [SamplingParams(seed=seed, max_new_tokens=12) for seed in range(3)],
     )
-    paged = ServingEngine(MODEL, player(), rule, gamma=3, blocks=40, size=2).generate(
-        prompts, params
-    )
-    contiguous = ServingEngine(MODEL, player(), rule, gamma=3, blocks=3, size=48).generate(
-        prompts, params
-    )
+    paged = ServingEngine(
+        MODEL, player(), rule, ServingSettings(gamma=3, blocks=40, block_size=2)
+    ).generate(prompts, params)
+    contiguous = ServingEngine(
+        MODEL, player(), rule, ServingSettings(gamma=3, blocks=3, block_size=48)
+    ).generate(prompts, params)
     for one, other in zip(paged, contiguous, strict=True):
         same(one, other)
 
 
 def test_prompts_that_begin_alike_are_read_once():
     engine = ServingEngine(
-        MODEL, PLAYERS["mtp"][1](), rule_of("rejection", 1), gamma=2, blocks=40, size=4
+        MODEL,
+        PLAYERS["mtp"][1](),
+        rule_of("rejection", 1),
+        ServingSettings(gamma=2, blocks=40, block_size=4),
     )
     prompt, params = [1, 2, 3, 4, 5, 6, 7 % 7, 1, 2, 3], SamplingParams(seed=3, max_new_tokens=6)
     first = engine.generate([prompt], params)[0]
@@ -159,7 +164,7 @@ def test_logprobs_are_those_of_the_distribution_that_the_tokens_were_drawn_from(
     params = SamplingParams(
         seed=4, max_new_tokens=10, temperature=0.7, top_k=4, repetition_penalty=1.2
     )
-    done = ServingEngine(MODEL, player(), rule_of("block", 1), gamma=3).generate(
+    done = ServingEngine(MODEL, player(), rule_of("block", 1), ServingSettings(gamma=3)).generate(
         [[1, 2, 3]], params
     )[0]
     text = [1, 2, 3]

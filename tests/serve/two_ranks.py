@@ -8,7 +8,7 @@ import sys
 
 import torch.distributed as dist
 from specref.data import SamplingParams
-from specref.serve import ServingEngine
+from specref.serve import ServingEngine, ServingSettings
 from specref.serve.parallel import Shared, split
 from torch.distributed.device_mesh import init_device_mesh
 
@@ -31,10 +31,15 @@ def params(seeded: bool) -> list[SamplingParams]:
 
 def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
     rule, drafter = players(model())[name]
-    engine = ServingEngine(target, drafter(), rule_of(rule, 1), gamma=2, blocks=24, size=2, rows=2)
+    engine = ServingEngine(
+        target,
+        drafter(),
+        rule_of(rule, 1),
+        ServingSettings(gamma=2, blocks=24, block_size=2, rows=2),
+    )
     if shared:
-        own = engine.coins
-        engine.coins = lambda numbers: Shared(own(numbers))
+        own = engine.chance_of
+        engine.chance_of = lambda numbers: Shared(own(numbers))
     return [done.tokens for done in engine.generate(PROMPTS, params(seeded))]
 
 

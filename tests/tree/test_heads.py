@@ -22,7 +22,7 @@ from specref.exact.enumerate import distributions, total_variation
 from specref.model.auxiliary import load_addon, save_addon, size_in_bytes
 from specref.verify import RULES
 
-from tests.stub import greedy_text, own_logits, tiny
+from tests.stub import generate_with, greedy_text, own_logits, tiny
 
 TARGET = tiny(seed=5, vocabulary=3)
 WIDER = tiny(seed=6, vocabulary=11)
@@ -60,7 +60,7 @@ DECODERS = {
 
 def loop_distribution(drafter, rule: str, params: SamplingParams, gamma: int = 2, watch=None):
     def program(chance, root):
-        done = generate(
+        done = generate_with(
             TARGET,
             drafter,
             RULES[rule],
@@ -111,7 +111,7 @@ def test_giving_up_a_draft_midway_moves_no_distribution(rule):
 def test_a_draft_is_given_up_with_the_token_at_which_it_is_probably_lost():
     prompts = [[1, 2, 3, 4], [5, 0], [0, 9, 8, 7, 1, 1], [3]]
     drafts = []
-    generate(
+    generate_with(
         WIDER,
         MTPDrafter(module(WIDER), WIDER, sure=0.3),
         RULES["block"],

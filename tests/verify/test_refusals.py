@@ -1,7 +1,7 @@
 """No rule judges what is not a distribution or not its draft: one line that names the place and the
 mend, no wrong token.
 
-Protects: types.check, and that every rule calls it. Padding is never looked at.
+Protects: checks.check_judgeable, and that every rule calls it. Padding is never looked at.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from specref.chance import Streams
-from specref.checks import check
+from specref.checks import check_judgeable
 from specref.data import Draft, SpecrefError
 from specref.verify import RULES
 from torch import Tensor
@@ -64,18 +64,18 @@ BAD = {
         P,
         "a proposed token has q = 0",
     ),
-    "token below 0": (Draft.chain(changed(TOKENS, (0, 0), -1), Q), P, "a token outside 0..3"),
-    "token above V": (Draft.chain(changed(TOKENS, (0, 1), 4)), P, "a token outside 0..3"),
+    "token below 0": (Draft.chain(changed(TOKENS, (0, 0), -1), Q), P, "outside 0..3"),
+    "token above V": (Draft.chain(changed(TOKENS, (0, 1), 4)), P, "outside 0..3"),
     "other vocabulary": (
         Draft.chain(TOKENS, torch.full((2, 2, 5), 0.2)),
         P,
         "must share one vocabulary",
     ),
-    "length above N": (Draft.chain(TOKENS, Q, torch.tensor([2, 3])), P, "give lengths from 0 to 2"),
+    "length above N": (Draft.chain(TOKENS, Q, torch.tensor([2, 3])), P, "2 lengths from 0 to N"),
     "length below 0": (
         Draft.chain(TOKENS, Q, torch.tensor([-1, 2])),
         P,
-        "give lengths from 0 to 2",
+        "2 lengths from 0 to N",
     ),
 }
 
@@ -97,7 +97,7 @@ def test_a_chain_rule_refuses_branches(rule: str) -> None:
     siblings = Draft(TOKENS, torch.full_like(TOKENS, -1), Q, torch.tensor([2, 2]))
     with pytest.raises(SpecrefError, match="use the tree rule"):
         RULES[rule](siblings, P, Streams([0, 1]))
-    check(siblings, P, chain=False)
+    check_judgeable(siblings, P, chain=False)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -10,7 +10,7 @@ from ..draft.ngram import NGramDrafter
 from ..draft.none import NoDrafter
 from ..judge.contract import CAPABILITIES, Completion, Engine, Metrics
 from ..model.checkpoint import load
-from ..serve import ServingEngine
+from ..serve import ServingEngine, ServingSettings
 from ..verify import RULES
 
 
@@ -32,11 +32,13 @@ class Serving(Engine):
             self.target,
             self.drafter if speculative else NoDrafter(),
             RULES["rejection"],
-            gamma=self.gamma if speculative else 0,
-            rows=self.rows,
-            size=self.size,
-            chunk=self.chunk,
-            blocks=-(-4 * room // self.size),
+            ServingSettings(
+                gamma=self.gamma if speculative else 0,
+                rows=self.rows,
+                block_size=self.size,
+                chunk=self.chunk,
+                blocks=-(-4 * room // self.size),
+            ),
         )
 
     def generate(

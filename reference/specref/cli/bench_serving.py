@@ -20,7 +20,7 @@ from ..measure.serving import Served, memory, serve
 from ..measure.timing import WorkClock
 from ..model.checkpoint import load
 from ..model.transformer import Transformer
-from ..serve import ServingEngine
+from ..serve import ServingEngine, ServingSettings
 from ..serve.calibrate import calibrate
 from ..serve.depth_policy import DepthPolicy
 from ..verify import RULES
@@ -100,12 +100,14 @@ class Engines:
             self.target,
             drafter,
             RULES["rejection"],
-            gamma=0 if way == "plain" else self.gamma,
-            rows=rows,
-            blocks=BLOCKS,
-            size=SIZE,
-            chunk=CHUNK,
-            pace=self.pace if way == "adaptive" else None,
+            ServingSettings(
+                gamma=0 if way == "plain" else self.gamma,
+                rows=rows,
+                blocks=BLOCKS,
+                block_size=SIZE,
+                chunk=CHUNK,
+                depth_policy=self.pace if way == "adaptive" else None,
+            ),
         )
 
 
@@ -186,11 +188,7 @@ def same_tokens(args: argparse.Namespace, gamma: int) -> bool:
         target,
         ModelDrafter(draft),
         RULES["rejection"],
-        gamma=gamma,
-        rows=4,
-        blocks=48,
-        size=SIZE,
-        chunk=32,
+        ServingSettings(gamma=gamma, rows=4, blocks=48, block_size=SIZE, chunk=32),
     )
     run = serve(engine, work, SAMPLED, clients=8)
     return all(

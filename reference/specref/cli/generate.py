@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 from ..data import Completion
-from ..decode import Cycle, generate
+from ..decode import Cycle, decode_loop, new_requests
 from ..verify import RULES
 from .common import writable, write_result
 from .record import Watched
@@ -38,15 +38,10 @@ def run(args: argparse.Namespace) -> int:
         print(request.tokenizer.decode(request.prompt), end="")
     printer = Printer(request)
     began = time.perf_counter()
-    done = generate(
-        request.target,
-        request.drafter,
-        rule,
-        [request.prompt],
-        request.params,
-        gamma=request.gamma,
-        watch=printer,
-    )[0]
+    requests = new_requests(request.target, [request.prompt], request.params)
+    for cycle in decode_loop(request.target, request.drafter, rule, requests, request.gamma):
+        printer(cycle)
+    done = requests[0].completion()
     seconds = time.perf_counter() - began
     text = printer.close()
     print(summary(done, rule, seconds), file=sys.stderr)

@@ -19,7 +19,7 @@ from ..data import SpecrefError
 from ..model.flex import FlexCache
 from ..model.paged import PagedCache
 from ..model.tokenizer import Tokenizer, tokenizer
-from ..serve import ServingEngine
+from ..serve import ServingEngine, ServingSettings
 from ..serve.calibrate import calibrate
 from ..serve.http_server import Server
 from ..verify import RULES
@@ -106,16 +106,18 @@ def make_engine(args: argparse.Namespace) -> ServingEngine:
         target,
         drafter,
         RULES[rule],
-        gamma=args.gamma,
-        rows=args.rows,
-        blocks=args.blocks,
-        size=args.block_size,
-        chunk=args.chunk,
-        pages=PAGES[args.attention],
+        ServingSettings(
+            gamma=args.gamma,
+            rows=args.rows,
+            blocks=args.blocks,
+            block_size=args.block_size,
+            chunk=args.chunk,
+            pages=PAGES[args.attention],
+        ),
     )
     if args.adaptive:
         say("measuring what a step costs ...")
-        engine.pace = calibrate(target, drafter, RULES[rule], args.gamma, args.rows)
+        engine.depth_policy = calibrate(target, drafter, RULES[rule], args.gamma, args.rows)
     return engine
 
 

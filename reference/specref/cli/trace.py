@@ -36,23 +36,18 @@ Example:
 """
 
 import argparse
-import contextlib
 from typing import Any
 
 from rich.console import Console
 
 from ..data import SpecrefError
-from ..decode import Cycle, generate
+from ..decode import decode_loop, new_requests
 from ..verify import RULES
 from .common import writable, write_result
 from .forest import Forest
 from .record import Watched, describe, describe_tree
 from .render import Page
 from .request import Request, add_request, make_request
-
-
-class EnoughError(Exception):
-    """Raised by the watcher: as many cycles as were asked for."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -93,27 +88,19 @@ def trace(
     """
     rule = Watched(RULES[request.rule_name])
     cycles: list[dict[str, Any]] = []
-
-    def watch(cycle: Cycle) -> None:
+    reason = None
+    requests = new_requests(request.target, [request.prompt], request.params)
+    for cycle in decode_loop(request.target, request.drafter, rule, requests, request.gamma):
         if len(cycles) == most:
-            raise EnoughError
+            break
         found = (describe_tree if tree else describe)(cycle, rule.questions)
         for token in (*found["nodes" if tree else "draft"], found["next"]):
             token["text"] = request.shown(token["token"])
         cycles.append(found)
         show(len(cycles), found)
 
-    reason = None
-    with contextlib.suppress(EnoughError):
-        reason = generate(
-            request.target,
-            request.drafter,
-            rule,
-            [request.prompt],
-            request.params,
-            gamma=request.gamma,
-            watch=watch,
-        )[0].finish_reason
+    else:
+        reason = requests[0].reason
     tokens = [token for cycle in cycles for token in cycle["emitted"]]
     return {
         "rule": request.rule_name,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..chance import Chance, Streams
 from ..data import Completion, Draft, SamplingParams, Verdict
-from ..decode import Cycle, Request, cycles
+from ..decode import Cycle, Request, decode_loop
 from ..draft.base import Drafter, Text
 from ..draft.model import ModelDrafter
 from ..model.transformer import Transformer
@@ -99,25 +99,14 @@ class Loop:
         chance: Chance | None = None,
     ) -> list[Completion]:
         requests = [
-            self.request(s, self.limit(s, prompt))
+            self.request(list(prompt), s, self.limit(s, prompt))
             for prompt, s in zip(prompts, params, strict=True)
         ]
         drafter: Drafter = Resting(self.drafter()) if self.rests else self.drafter()
-        for cycle in cycles(
-            self.target,
-            drafter,
-            self.judge,
-            prompts,
-            params,
-            requests,
-            self.chance(params) if chance is None else chance,
-            self.gamma,
-        ):
+        coins = self.chance(params) if chance is None else chance
+        for cycle in decode_loop(self.target, drafter, self.judge, requests, self.gamma, coins):
             self.watch(cycle)
-        return [
-            Completion(r.tokens, r.reason or "", r.target_steps, r.drafted, r.accepted)
-            for r in requests
-        ]
+        return [request.completion() for request in requests]
 
 
 class Resting(Drafter):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..chance import Streams
 from ..data import SamplingParams
-from ..decode import Cycle, generate
+from ..decode import Cycle, decode_loop, new_requests
 from ..draft.base import Drafter
 from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ..exact.enumerate import Forking, distributions, total_variation
@@ -66,15 +66,12 @@ def exact_distributions(
     """The exact distribution of the first `tokens` tokens after each prompt."""
 
     def program(chance: Forking, root: Tensor) -> list[tuple[int, ...]]:
-        done = generate(
-            target,
-            drafter,
-            rule,
-            [prompts[i] for i in root.tolist()],
-            SamplingParams(max_new_tokens=tokens),
-            gamma=2,
-            chance=chance,
+        requests = new_requests(
+            target, [prompts[i] for i in root.tolist()], SamplingParams(max_new_tokens=tokens)
         )
+        for _ in decode_loop(target, drafter, rule, requests, 2, chance):
+            pass
+        done = [request.completion() for request in requests]
         return [tuple(c.tokens) for c in done]
 
     return distributions(program, len(prompts))
@@ -119,15 +116,8 @@ def point(
             )
 
     for number, prompt in enumerate(prompts):
-        generate(
-            target,
-            drafter,
-            rule,
-            [prompt],
-            SamplingParams(max_new_tokens=new_tokens),
-            gamma=gamma,
-            chance=Streams([number]),
-            watch=watch,
-        )
+        requests = new_requests(target, [prompt], SamplingParams(max_new_tokens=new_tokens))
+        for cycle in decode_loop(target, drafter, rule, requests, gamma, Streams([number])):
+            watch(cycle)
     error = stdev(distances) / len(distances) ** 0.5 if len(distances) > 1 else 0.0
     return Point(epsilon, delta, mean(emitted), mean(distances), error, exact)

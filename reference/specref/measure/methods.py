@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..chance import Chance, Streams
 from ..data import Draft, SamplingParams
-from ..decode import Cycle, generate
+from ..decode import Cycle, decode_loop, new_requests
 from ..draft.base import Drafter, Text
 from ..model.transformer import Output, Transformer
 from ..verify import RULES
@@ -159,15 +159,15 @@ def calibrate(
             now = clock.clock.now()
             seen.loop, clock.turned = seen.loop + now - clock.turned, now
 
-        generate(
+        requests = new_requests(cast(Transformer, judge), [prompt], params)
+        for cycle in decode_loop(
             cast(Transformer, judge),
             clock,
             RULES[method.rule],
-            [prompt],
-            params,
-            gamma=method.gamma,
-            chance=Streams([20_000 + number]),
-            watch=watch,
-        )
+            requests,
+            method.gamma,
+            Streams([20_000 + number]),
+        ):
+            watch(cycle)
     seen.seconds, seen.forwards = clock.seconds, judge.seconds
     return seen

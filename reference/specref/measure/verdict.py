@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..chance import Streams
 from ..data import SamplingParams, SpecrefError
-from ..decode import generate
+from ..decode import decode_loop, new_requests
 from ..draft.base import Drafter
 from ..draft.model import ModelDrafter
 from ..exact.enumerate import Forking, distributions, total_variation
@@ -120,15 +120,10 @@ def exact_small_case(
     def program(chance: Forking, root: Tensor) -> Sequence[Hashable]:
         nonlocal worlds
         worlds += len(root)
-        done = generate(
-            target,
-            ModelDrafter(draft),
-            rule,
-            [prompt] * len(root),
-            params,
-            gamma=gamma,
-            chance=chance,
-        )
+        requests = new_requests(target, [prompt] * len(root), params)
+        for _ in decode_loop(target, ModelDrafter(draft), rule, requests, gamma, chance):
+            pass
+        done = [request.completion() for request in requests]
         return [tuple(one.tokens) for one in done]
 
     distribution = distributions(program, 1)[0]
@@ -210,15 +205,17 @@ def sampled_distribution(
     while test.n < draws and not test.rejected:
         numbers = range(batch * rows, (batch + 1) * rows)
         texts = [prompts[number % len(prompts)] for number in numbers]
-        done = generate(
+        requests = new_requests(target, texts, params)
+        for _ in decode_loop(
             target,
             drafter,
             rule,
-            texts,
-            params,
-            gamma=gamma,
-            chance=Streams([(seed << 32) + number for number in numbers]),
-        )
+            requests,
+            gamma,
+            Streams([(seed << 32) + number for number in numbers]),
+        ):
+            pass
+        done = [request.completion() for request in requests]
         written = [one.tokens for one in done]
         for i in range(0, rows, 32):
             test.update(_cells(target, q_model, texts[i : i + 32], written[i : i + 32], placer))

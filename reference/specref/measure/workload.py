@@ -6,7 +6,7 @@ import torch
 
 from ..chance import Streams
 from ..data import Completion, SamplingParams
-from ..decode import Cycle, generate
+from ..decode import Cycle, decode_loop, new_requests
 from ..draft.base import Drafter, Text
 from ..draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ..draft.mtp import MTPModule
@@ -65,16 +65,10 @@ def decode_way(
 
     def run(number: int) -> Timed:
         watch = Stopwatch(target.device)
-        done = generate(
-            target,
-            drafter,
-            rule,
-            [prompts[number % len(prompts)]],
-            params,
-            gamma=gamma,
-            chance=Streams([number]),
-            watch=lambda cycle: watch.emitted(len(cycle.emitted[0])),
-        )
+        requests = new_requests(target, [prompts[number % len(prompts)]], params)
+        for cycle in decode_loop(target, drafter, rule, requests, gamma, Streams([number])):
+            watch.emitted(len(cycle.emitted[0]))
+        done = [request.completion() for request in requests]
         keep.append(done[0])
         return watch.stop(len(done[0].tokens))
 
@@ -103,16 +97,11 @@ def acceptance_by_position(
                 kept[depth] += depth < accepted
 
     for number, prompt in enumerate(prompts):
-        generate(
-            target,
-            drafter,
-            RULES[rule],
-            [prompt],
-            params,
-            gamma=gamma,
-            chance=Streams([10_000 + number]),
-            watch=watch,
-        )
+        requests = new_requests(target, [prompt], params)
+        for cycle in decode_loop(
+            target, drafter, RULES[rule], requests, gamma, Streams([10_000 + number])
+        ):
+            watch(cycle)
     return [k / r if r else 0.0 for k, r in zip(kept, reached, strict=True)]
 
 

@@ -72,6 +72,7 @@ class PagedCache(Cache):
         return self.pool.states[0, slots.to(self.pool.states.device)]
 
     def commit(self, path: Tensor, accepted: Tensor) -> None:
+        """As in `Cache`, for the first len(accepted) rows; the others keep what they have."""
         ahead = torch.arange(path.shape[1])
         moved = (path != ahead) & (ahead < accepted[:, None])
         # a tree's path is scattered over its slots: compact it
@@ -83,7 +84,7 @@ class PagedCache(Cache):
             )
             for store in self.pool.stores:
                 store[:, target] = store[:, source]
-        self.lengths += accepted + 1
+        self.lengths[: len(accepted)] += accepted + 1
         self._give_back()
 
     def trim(self, lengths: Tensor) -> None:

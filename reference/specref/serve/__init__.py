@@ -1,5 +1,6 @@
 """Serving: many requests at once over a paged cache, each with the answer it would have alone."""
 
 from .engine import ServingEngine
+from .settings import ServingSettings
 
-__all__ = ["ServingEngine"]
+__all__ = ["ServingEngine", "ServingSettings"]

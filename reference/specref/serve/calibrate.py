@@ -16,6 +16,7 @@ from ..model.transformer import Transformer
 from ..verify import Rule
 from .depth_policy import DepthPolicy
 from .engine import ServingEngine
+from .settings import ServingSettings
 
 CONTEXT = 128  # tokens of each text that is timed
 
@@ -29,11 +30,13 @@ def step_seconds(
         target,
         drafter,
         rule,
-        gamma=gamma,
-        rows=rows,
-        size=context,
-        blocks=rows * 3 + drafter.nodes(gamma),
-        chunk=context,
+        ServingSettings(
+            gamma=gamma,
+            rows=rows,
+            block_size=context,
+            blocks=rows * 3 + drafter.nodes(gamma),
+            chunk=context,
+        ),
     )
     generator = torch.Generator().manual_seed(0)
     prompt = torch.randint(target.config.vocab_size, (context + 1,), generator=generator).tolist()

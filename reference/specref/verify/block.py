@@ -1,17 +1,18 @@
 """Block verification: judge the draft as a whole instead of token by token.
 
-Sun et al. 2024 (arXiv:2403.10444), Algorithm 2. Lossless, and it accepts at least as many tokens in
-expectation as the token-wise rule (proof T9; that no lossless rule accepts more is their theorem,
-not proved here). A coin that falls late can save a prefix that the token-wise rule would have cut:
-what an early token lacks in p/q, later tokens may make up for.
+Sun et al. 2024 (arXiv:2403.10444), Algorithm 2.
+Lossless (proof T9). It accepts at least as many tokens in expectation as the token-wise rule: a
+later token can save a prefix that the token-wise rule would have cut. That no lossless rule accepts
+more is the paper's theorem; it is not proved here.
 """
 
 import torch
 from torch import Tensor
 
 from ..chance import Chance
-from ..checks import check
-from ..data import Draft, Verdict, residual, rows_at
+from ..checks import check_judgeable
+from ..data import Draft, Verdict
+from .residual import residual
 
 
 def block(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -23,45 +24,40 @@ def block(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     Returns:
         Verdict; its path is the accepted prefix.
     """
-    check(draft, p)
+    check_judgeable(draft, p)
     batch, count = draft.tokens.shape
-    path = torch.arange(count, device=p.device).expand(batch, count)
+    path = torch.arange(count, device=p.device).expand(batch, count)  # [B,N]
     if not count:
         return Verdict(path, draft.lengths, chance.draw(p[:, 0]))
-    q = (
-        draft.q
-        if draft.q is not None
-        else torch.zeros_like(p[:, :count]).scatter_(2, draft.index, 1)
-    )
+    q = draft.q
+    if q is None:
+        q = torch.zeros_like(p[:, :count]).scatter_(2, draft.index, 1)  # [B,N,V]: point masses
     weight = _weights(draft, p, q)  # [B,N+1]: p_i of the paper, for i = 0..N
-    # Mass still to give out after i tokens, sum_x max(p_i p(x) - q(x), 0), for 0 <= i < N.
-    left = (weight[:, :count, None] * p[:, :count] - q).clamp(min=0).sum(-1)
-    total = left + 1 - weight[:, :count]
-    # h_i; nothing left and p_i = 1: later coins surely fall
-    stop = torch.where(total > 0, left / total, 1.0)
-    end = torch.arange(1, count + 1, device=p.device) == draft.lengths[:, None]
-    # [B,N]: h_1..h_N
-    chances = torch.where(end, weight[:, 1:], torch.cat((stop[:, 1:], weight[:, -1:]), 1))
-    coins = chance.accept(chances.clamp(0, 1), draft.valid)
-    # the longest prefix whose coin fell
-    accepted = (coins * torch.arange(1, count + 1, device=p.device)).amax(1)
-    whole = rows_at(p, accepted)
-    after = accepted.clamp(max=count - 1)
-    scaled = weight.gather(1, accepted[:, None]) * whole
-    distribution = torch.where(
-        (accepted < draft.lengths)[:, None], residual(scaled, rows_at(q, after)), whole
-    )
-    return Verdict(path, accepted, chance.draw(distribution))
+    # residual mass after i tokens, sum_x max(p_i p(x) - q(x), 0), for 0 <= i < N
+    mass = (weight[:, :count, None] * p[:, :count] - q).clamp(min=0).sum(-1)  # [B,N]
+    total = mass + 1 - weight[:, :count]  # [B,N]
+    # h_i, and 1 where it is 0/0: then p_i = 1 and the coins of later tokens are certain
+    keep = torch.where(total > 0, mass / total, 1.0)  # [B,N]: h_0..h_{N-1}
+    length = torch.arange(1, count + 1, device=p.device)  # [N]
+    last = length == draft.lengths[:, None]  # [B,N]: the last token's coin is p_N itself
+    after = torch.cat((keep[:, 1:], weight[:, -1:]), 1)  # [B,N]: h_1..h_{N-1}, p_N
+    coins = chance.accept(torch.where(last, weight[:, 1:], after).clamp(0, 1), draft.valid)  # [B,N]
+    accepted = (coins * length).amax(1)  # [B]: the longest prefix whose coin said yes
+    rows = torch.arange(batch, device=p.device)  # [B]
+    bonus = p[rows, accepted]  # [B,V]
+    scaled = weight[rows, accepted][:, None] * bonus  # [B,V]
+    rest = residual(scaled, q[rows, accepted.clamp(max=count - 1)])  # [B,V]
+    rejected = accepted < draft.lengths  # [B]
+    return Verdict(path, accepted, chance.draw(torch.where(rejected[:, None], rest, bonus)))
 
 
 def _weights(draft: Draft, p: Tensor, q: Tensor) -> Tensor:
-    """p_0 = 1, p_i = min(1, p_{i-1} p(x_i) / q(x_i)): [B,N+1]. Padding keeps the last one."""
-    x = draft.index
+    """p_0 = 1, p_i = min(1, p_{i-1} p(x_i) / q(x_i)): [B,N+1]. Padding repeats the last one."""
+    x = draft.index  # [B,N,1]
     count = draft.tokens.shape[1]
-    ratio = torch.where(
-        draft.valid, p[:, :count].gather(2, x)[..., 0] / q.gather(2, x)[..., 0], 1.0
-    )
-    weights = [torch.ones_like(ratio[:, 0])]
+    ratio = p[:, :count].gather(2, x)[..., 0] / q.gather(2, x)[..., 0]  # [B,N]
+    ratio = torch.where(draft.valid, ratio, 1.0)
+    weights = [torch.ones_like(ratio[:, 0])]  # [B] each
     for step in ratio.unbind(1):
         weights.append((weights[-1] * step).clamp(max=1))
-    return torch.stack(weights, 1)
+    return torch.stack(weights, 1)  # [B,N+1]

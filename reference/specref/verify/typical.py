@@ -1,9 +1,8 @@
-"""LOSSY. Typical acceptance: accept a guess when the target finds it likely enough, whoever else
-was likelier.
+"""LOSSY. Typical acceptance: accept a guess that the target finds likely enough.
 
 Cai et al. 2024, Medusa (arXiv:2401.10774), section 2.3.1: x is accepted when p(x) > min(epsilon,
-delta exp(-H(p))). Faster than any lossless rule, and the output is no longer the target's: how far
-off is measured, never assumed (proof C4).
+delta exp(-H(p))). Faster than any lossless rule, but the output's distribution is not the target's.
+How far off it is depends on p and must be measured (proof C4).
 """
 
 from dataclasses import dataclass
@@ -13,14 +12,17 @@ import torch
 from torch import Tensor
 
 from ..chance import Chance
-from ..checks import check
-from ..data import Draft, Verdict, rows_at
+from ..checks import check_judgeable
+from ..data import Draft, Verdict
 
 
 @dataclass(frozen=True)
 class LossyTypical:
-    """The rule for one setting. epsilon: no token above it is refused; delta: how far below the
-    entropy's level is still typical. At temperature 0 it accepts what greedy accepts."""
+    """The rule for one setting.
+
+    epsilon: a token above this probability is never refused. delta: how far below the level of the
+    entropy a token may be. At temperature 0 the rule accepts what `greedy` accepts.
+    """
 
     epsilon: float = 0.09
     delta: float = 0.3
@@ -31,36 +33,45 @@ class LossyTypical:
         return f"lossy_typical(epsilon={self.epsilon}, delta={self.delta})"
 
     def __call__(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        """The deepest node all of whose path is typical, the first of equals; then a token of p.
+        """Accept the deepest node whose whole path is typical, the first of equals; then draw from
+        p.
 
         Args:
-            draft: a tree; q plays no part. p: [B,N+1,V], row 0 after the context, row i + 1 after
-                node i.
+            draft: a tree of N nodes; its q is not used. p: [B,N+1,V], row 0 after the context, row
+                i + 1 after node i.
+        Returns:
+            Verdict; its path leads to the node.
         """
-        check(draft, p, chain=False)
-        batch, count = draft.tokens.shape
-        entropy = -torch.xlogy(p, p).sum(-1)  # [B,N+1] nats
-        bar = torch.minimum(torch.full_like(entropy, self.epsilon), self.delta * (-entropy).exp())
-        above = draft.parents + 1  # [B,N] row of p that judges each node
-        rows = torch.arange(batch, device=p.device)[:, None]
-        typical = (p[rows, above, draft.tokens] > bar[rows, above]) & draft.valid
-        context = torch.ones(batch, 1, dtype=torch.bool, device=p.device)
-        kept = torch.cat((context, typical), 1)  # entry 0 is the context
-        depth = torch.zeros(batch, count + 1, dtype=torch.int64, device=p.device)
+        check_judgeable(draft, p, chain=False)
+        draft = draft.cleared()
+        count = draft.tokens.shape[1]
+        rows = torch.arange(len(p), device=p.device)  # [B]
+        before = draft.parents + 1  # [B,N]: the row of p that judges each node
+        likely = p[rows[:, None], before, draft.tokens]  # [B,N]
+        typical = (likely > self.bar(p)[rows[:, None], before]) & draft.valid  # [B,N]
+        # entry 0 is the context, entry i + 1 is node i
+        kept = torch.ones(len(p), count + 1, dtype=torch.bool, device=p.device)  # [B,N+1]
+        depth = torch.zeros(len(p), count + 1, dtype=torch.int64, device=p.device)  # [B,N+1]
         for i in range(count):
-            up = above[:, i : i + 1]
-            kept[:, i + 1] &= kept.gather(1, up)[:, 0]
-            depth[:, i + 1] = depth.gather(1, up)[:, 0] + 1
-        end = torch.where(kept, depth, -1).argmax(1)  # [B] the deepest kept entry
-        accepted = depth.gather(1, end[:, None])[:, 0]
-        path = torch.zeros(batch, count, dtype=torch.int64, device=p.device)
-        node = end - 1
-        for level in range(int(accepted.max()) - 1, -1, -1):  # from the end up to the context
-            on = accepted > level
-            path[:, level] = torch.where(on, node, path[:, level])
-            node = (
-                torch.where(on, draft.parents.gather(1, node.clamp(min=0)[:, None])[:, 0], node)
-                if count
-                else node
-            )
-        return Verdict(path, accepted, chance.draw(rows_at(p, end)))
+            kept[:, i + 1] = typical[:, i] & kept[rows, before[:, i]]
+            depth[:, i + 1] = depth[rows, before[:, i]] + 1
+        end = torch.where(kept, depth, -1).argmax(1)  # [B]: the deepest kept entry
+        accepted = depth[rows, end]  # [B]
+        path = _path(draft, end - 1, accepted)  # [B,N]
+        return Verdict(path, accepted, chance.draw(p[rows, end]))
+
+    def bar(self, p: Tensor) -> Tensor:
+        """p [...,V] -> [...]: the probability that a typical token must exceed."""
+        entropy = -torch.xlogy(p, p).sum(-1)  # [...]: in nats
+        return (self.delta * (-entropy).exp()).clamp(max=self.epsilon)
+
+
+def _path(draft: Draft, node: Tensor, depth: Tensor) -> Tensor:
+    """The nodes from the context down to `node` [B] (-1: the context), depth[b] of them: [B,N]."""
+    path = torch.zeros_like(draft.tokens)  # [B,N]
+    rows = torch.arange(len(path), device=path.device)  # [B]
+    for level in range(int(depth.max()) - 1, -1, -1):  # from the node up to the context
+        reached = depth > level  # [B]
+        path[:, level] = torch.where(reached, node, path[:, level])
+        node = torch.where(reached, draft.parents[rows, node.clamp(min=0)], node)
+    return path

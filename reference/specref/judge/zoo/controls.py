@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...checks import check
+from ...checks import check_judgeable
 from ...data import Completion, Draft, SamplingParams, Verdict
 from ...draft.base import Drafter, Text
 from ...draft.model import ModelDrafter
@@ -30,7 +30,7 @@ def both(p: Tensor, q: Tensor) -> Tensor:
 
 
 def ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    check(draft, p)
+    check_judgeable(draft, p)
     return Verdict(
         torch.zeros_like(draft.tokens), torch.zeros_like(draft.lengths), chance.draw(p[:, 0])
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...adapters.reference import Rejection, RuleKernel
-from ...data import residual
+from ...verify.residual import residual
 from ...verify.typical import LossyTypical
 from . import Control
 from .kernels import Coins

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance, Stream, Streams, Uniforms
-from ...data import Draft, SamplingParams, SpecrefError, Verdict, rows_at
+from ...data import Draft, SamplingParams, SpecrefError, Verdict
 from ..subjects import Loop
 
 
@@ -186,7 +186,7 @@ class BonusSeededAnew(Loop):
         verdict = super().judge(draft, p, chance)
         assert isinstance(chance, Streams)
         anew = Streams([stream.seed + 1 for stream in chance.streams]).draw(
-            rows_at(p, verdict.accepted)
+            p[torch.arange(len(p)), verdict.accepted]
         )
         return replace(
             verdict,

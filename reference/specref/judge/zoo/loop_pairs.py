@@ -15,6 +15,7 @@ from ...decode import Request
 from ...draft.base import Drafter, Text
 from ...draft.model import ModelDrafter
 from ...probs import probs
+from ...stops import ends_with_stop
 from ...verify.rejection import rejection
 from ..contract import Completion
 from ..subjects import Loop
@@ -84,7 +85,7 @@ class SampledStopsLate(Loop):
             self.params = replace(whole, stop_sequences=())
             count = super().take(tokens)
             self.params = whole
-            if not self.reason and self._stops():
+            if not self.reason and ends_with_stop(self.tokens, self.params):
                 self.reason = "stop"
             return count
 

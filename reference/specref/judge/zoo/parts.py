@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...checks import check
-from ...data import Draft, Verdict, residual, rows_at
+from ...checks import check_judgeable
+from ...data import Draft, Verdict
 from ...verify import Rule
+from ...verify.residual import residual
 
 Coin = Callable[[Draft, Tensor], Tensor]
 Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -32,7 +33,7 @@ def rest(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
 
 def bonus(draft: Draft, p: Tensor) -> Tensor:
     """The distribution after a fully accepted draft, [B,V]."""
-    return rows_at(p, draft.lengths)
+    return p[torch.arange(len(p)), draft.lengths]
 
 
 def assembled(
@@ -42,7 +43,7 @@ def assembled(
 
     def rule(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         if checked:
-            check(draft, p)
+            check_judgeable(draft, p)
         accepted = chance.accept(coin(draft, p), draft.valid).cumprod(1).sum(1)
         return finish(draft, p, accepted, chance, rest, bonus)
 
@@ -60,11 +61,12 @@ def finish(
     """The last draw of a step that has accepted the first accepted[b] tokens."""
     if not draft.tokens.shape[1]:
         return Verdict(draft.tokens, accepted, chance.draw(p[:, 0]))
+    rows = torch.arange(len(p))
     last = accepted.clamp(max=draft.tokens.shape[1] - 1)
     x = draft.tokens.gather(1, last[:, None])
-    q = torch.zeros_like(p[:, 0]).scatter_(1, x, 1) if draft.q is None else rows_at(draft.q, last)
+    q = torch.zeros_like(p[:, 0]).scatter_(1, x, 1) if draft.q is None else draft.q[rows, last]
     distribution = torch.where(
-        (accepted < draft.lengths)[:, None], rest(rows_at(p, accepted), q, x[:, 0]), bonus(draft, p)
+        (accepted < draft.lengths)[:, None], rest(p[rows, accepted], q, x[:, 0]), bonus(draft, p)
     )
     path = torch.arange(draft.tokens.shape[1]).expand(draft.tokens.shape)
     return Verdict(path, accepted, chance.draw(distribution))

@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...checks import check
-from ...data import Draft, Verdict, residual, rows_at
+from ...checks import check_judgeable
+from ...data import Draft, Verdict
 from ...verify.block import block
 from ...verify.rejection import rejection
+from ...verify.residual import residual
 from ..subjects import Step
 from . import Bug
 from .parts import FirstTail, Inclusive, Overrun, Undrawn, assembled, finish, one_hot, ratio, top
+from .parts import bonus as right_bonus
 
 OURS = "constructed"  # kinds that the rule invites, seen in no project's issues
 
@@ -47,11 +49,13 @@ def is_argmax(draft: Draft, p: Tensor) -> Tensor:
 
 
 def row_before_last(draft: Draft, p: Tensor) -> Tensor:
-    return rows_at(p, (draft.lengths - 1).clamp(min=0))
+    return p[torch.arange(len(p)), (draft.lengths - 1).clamp(min=0)]
 
 
 def last_q(draft: Draft, p: Tensor) -> Tensor:
-    return p[:, 0] if draft.q is None else rows_at(draft.q, (draft.lengths - 1).clamp(min=0))
+    if draft.q is None:
+        return p[:, 0]
+    return draft.q[torch.arange(len(p)), (draft.lengths - 1).clamp(min=0)]
 
 
 def _rule(
@@ -69,7 +73,7 @@ def _rule(
 
 def all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """Counts heads also behind the first tail."""
-    check(draft, p)
+    check_judgeable(draft, p)
     return finish(draft, p, chance.accept(ratio(draft, p), draft.valid).sum(1), chance)
 
 
@@ -89,7 +93,7 @@ def row_after(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """The residual is taken from the row behind the rejected token."""
     accepted = rejection(draft, p, Undrawn(chance)).accepted
     later = torch.cat((p[:, 1:], p[:, -1:]), 1)
-    return finish(draft, later, accepted, chance, bonus=lambda draft, _: rows_at(p, draft.lengths))
+    return finish(draft, later, accepted, chance, bonus=lambda draft, _: right_bonus(draft, p))
 
 
 def without(p: Tensor, x: Tensor) -> Tensor:
@@ -151,7 +155,7 @@ RULE_BUGS = (
         Step(
             assembled(
                 rest=lambda p, q, x: one_hot(p),
-                bonus=lambda draft, p: one_hot(rows_at(p, draft.lengths)),
+                bonus=lambda draft, p: one_hot(right_bonus(draft, p)),
             ),
             level="greedy",
         ),
@@ -296,7 +300,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft always the likeliest token",
         "rule.bonus",
-        Step(assembled(bonus=lambda draft, p: one_hot(rows_at(p, draft.lengths)))),
+        Step(assembled(bonus=lambda draft, p: one_hot(right_bonus(draft, p)))),
     ),
     _rule(
         "bonus-from-padding",

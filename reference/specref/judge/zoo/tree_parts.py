@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...checks import check
-from ...data import Draft, Verdict, residual
+from ...checks import check_judgeable
+from ...data import Draft, Verdict
 from ...verify import Rule
+from ...verify.residual import residual
 from ..tree_subjects import Parents
 
 # A part sees what is left of the target here, q of the node, its token x [B], and the target's
@@ -47,7 +48,7 @@ def assembled_tree(
     """
 
     def rule(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        check(draft, p, chain=False)
+        check_judgeable(draft, p, chain=False)
         batch, count = draft.tokens.shape
         here, accepted = torch.full((batch,), -1), torch.zeros(batch, dtype=torch.int64)
         path = torch.zeros(batch, count + 1, dtype=torch.int64)

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from ...chance import Chance
-from ...data import Draft, residual
+from ...data import Draft
 from ...verify.rejection import rejection
+from ...verify.residual import residual
 from ...verify.tree import tree
 from ...verify.typical import LossyTypical
 from ..tree_subjects import TreeStep, anew, best, without
