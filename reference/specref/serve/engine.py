@@ -194,19 +194,29 @@ class ServingEngine:
         size, rows = self.pool.size, self.settings.rows
         row_of = {one.number: row for row, one in enumerate(self.running)}
         lengths = self.cache.lengths.tolist()
-        seen: list[Seen] = []
+        seen = []
         for one in itertools.islice(self.by_number.values(), rows):
             if one.number in row_of:
                 row = row_of[one.number]
-                cached, blocks = lengths[row], tuple(self.cache.tables[row])
-            else:
-                blocks = tuple(self.pool.find(one.names(size)) if self.settings.share else ())
+                blocks = tuple(self.cache.tables[row])
+                cached = lengths[row]
+            elif self.settings.share:
+                blocks = tuple(self.pool.find(one.names(size)))
                 cached = len(blocks) * size
+            else:
+                blocks, cached = (), 0
             seen.append(Seen(one.number, len(one.tokens), cached, blocks))
         depths = self._depths([one.number for one in seen if not one.unread])
         seen = [replace(one, draft=depths.get(one.number, 0)) for one in seen]
         count = len(self.running)
-        return State(seen[:count], seen[count:], self.pool.free, size, rows, self.settings.chunk)
+        return State(
+            running=seen[:count],
+            waiting=seen[count:],
+            free=self.pool.free,
+            size=size,
+            rows=rows,
+            chunk=self.settings.chunk,
+        )
 
     def _depths(self, ready: list[int]) -> dict[int, int]:
         """Number -> draft depth. It is chosen before the draft, from finished cycles alone."""
@@ -216,10 +226,10 @@ class ServingEngine:
         else:
             histories = {number: self.by_number[number].acceptance for number in ready}
             depths = self.depth_policy.depths(histories, gamma)
-        return {
-            number: max(0, self.by_number[number].request.budget(depth))
-            for number, depth in depths.items()
-        }
+        budgets = {}
+        for number, depth in depths.items():
+            budgets[number] = max(0, self.by_number[number].request.budget(depth))
+        return budgets
 
     def _arrange(self, plan: Plan) -> list[Served]:
         """Rows leave and join: first those that decode, which are returned, then those that read
@@ -229,21 +239,20 @@ class ServingEngine:
         decoding = [self.by_number[number] for number in plan.decode]
         now = decoding + [self.by_number[number] for number in plan.read]
         if now != self.running:
-            old = {one: row for row, one in enumerate(self.running)}
-            self.cache = self.cache.rows([old.get(one, -1) for one in now])
+            before = _places(now, self.running)
+            self.cache = self.cache.rows(before)
+            self.running = now
             for row, one in enumerate(now):
-                if one not in old and self.settings.share:
+                if before[row] < 0 and self.settings.share:
                     self.looked += len(one.tokens) - 1
                     self.hits += self.cache.adopt(row, one.names(self.pool.size))
-            self.running = now
         if decoding != self.drafting:
-            old = {one: row for row, one in enumerate(self.drafting)}
-            self.drafter.rows([old.get(one, -1) for one in decoding])
-            if self.drafter.reads_states:
-                for row, one in enumerate(decoding):
-                    if one not in old:
-                        one.states = self.cache.states(row)
+            before = _places(decoding, self.drafting)
+            self.drafter.rows(before)
             self.drafting = decoding
+            for row, one in enumerate(decoding):
+                if before[row] < 0 and self.drafter.reads_states:
+                    one.states = self.cache.states(row)  # [n,E]
         return decoding
 
     def _forward(self, decoding: list[Served], plan: Plan, chunks: list[list[int]]) -> Cycle | None:
@@ -282,13 +291,22 @@ class ServingEngine:
 
     def _events(self, decoding: list[Served], cycle: Cycle) -> list[Event]:
         events = []
-        drafted, accepted = cycle.draft.lengths.tolist(), cycle.verdict.accepted.tolist()
-        distributions = cycle.distributions()  # [n,V] each
-        for row, (one, tokens) in enumerate(zip(decoding, cycle.emitted, strict=True)):
+        drafted = cycle.draft.lengths.tolist()  # [B]
+        accepted = cycle.verdict.accepted.tolist()  # [B]
+        distributions = cycle.distributions()
+        for row, one in enumerate(decoding):
+            tokens = cycle.emitted[row]
+            p = distributions[row]  # [n,V]
             one.acceptance.add(drafted[row], accepted[row])
-            one.logprobs += distributions[row][range(len(tokens)), tokens].log().tolist()
-            kept = min(len(tokens), accepted[row])
-            events.append(Event(one.name, one.completion(), tokens, kept, distributions[row]))
+            one.logprobs += p[range(len(tokens)), tokens].log().tolist()
+            event = Event(
+                one.name,
+                one.completion(),
+                tokens,
+                kept=min(len(tokens), accepted[row]),
+                distributions=p,
+            )
+            events.append(event)
             if one.request.reason:
                 self.served += 1
                 del self.by_number[one.number]
@@ -296,6 +314,13 @@ class ServingEngine:
 
     def _remove_ended(self) -> None:
         """Rows of requests that are no longer served give their blocks back."""
-        kept = [row for row, one in enumerate(self.running) if one.number in self.by_number]
+        kept = [one for one in self.running if one.number in self.by_number]
         if len(kept) < len(self.running):
-            self.cache, self.running = self.cache.rows(kept), [self.running[row] for row in kept]
+            self.cache = self.cache.rows(_places(kept, self.running))
+            self.running = kept
+
+
+def _places(now: list[Served], before: list[Served]) -> list[int]:
+    """Row of each of `now` in `before`; -1: it was not there."""
+    row_of = {one: row for row, one in enumerate(before)}
+    return [row_of.get(one, -1) for one in now]

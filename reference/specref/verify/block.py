@@ -29,35 +29,46 @@ def block(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     path = torch.arange(count, device=p.device).expand(batch, count)  # [B,N]
     if not count:
         return Verdict(path, draft.lengths, chance.draw(p[:, 0]))
-    q = draft.q
+    q = draft.q  # [B,N,V]
     if q is None:
-        q = torch.zeros_like(p[:, :count]).scatter_(2, draft.index, 1)  # [B,N,V]: point masses
+        q = torch.zeros_like(p[:, :count])
+        q.scatter_(2, draft.index, 1)  # point masses
     weight = _weights(draft, p, q)  # [B,N+1]: p_i of the paper, for i = 0..N
     # residual mass after i tokens, sum_x max(p_i p(x) - q(x), 0), for 0 <= i < N
-    mass = (weight[:, :count, None] * p[:, :count] - q).clamp(min=0).sum(-1)  # [B,N]
-    total = mass + 1 - weight[:, :count]  # [B,N]
+    before = weight[:, :count]  # [B,N]: p_0..p_{N-1}
+    excess = before[..., None] * p[:, :count] - q  # [B,N,V]
+    mass = excess.clamp(min=0).sum(-1)  # [B,N]
+    total = mass + 1 - before  # [B,N]
     # h_i, and 1 where it is 0/0: then p_i = 1 and the coins of later tokens are certain
     keep = torch.where(total > 0, mass / total, 1.0)  # [B,N]: h_0..h_{N-1}
     length = torch.arange(1, count + 1, device=p.device)  # [N]
     last = length == draft.lengths[:, None]  # [B,N]: the last token's coin is p_N itself
     after = torch.cat((keep[:, 1:], weight[:, -1:]), 1)  # [B,N]: h_1..h_{N-1}, p_N
-    coins = chance.accept(torch.where(last, weight[:, 1:], after).clamp(0, 1), draft.valid)  # [B,N]
+    probability = torch.where(last, weight[:, 1:], after)  # [B,N]
+    coins = chance.accept(probability.clamp(0, 1), draft.valid)  # [B,N]
     accepted = (coins * length).amax(1)  # [B]: the longest prefix whose coin said yes
     rows = torch.arange(batch, device=p.device)  # [B]
     bonus = p[rows, accepted]  # [B,V]
-    scaled = weight[rows, accepted][:, None] * bonus  # [B,V]
-    rest = residual(scaled, q[rows, accepted.clamp(max=count - 1)])  # [B,V]
+    scale = weight[rows, accepted]  # [B]
+    scaled = scale[:, None] * bonus  # [B,V]
+    node = accepted.clamp(max=count - 1)  # [B]: the first rejected node
+    rest = residual(scaled, q[rows, node])  # [B,V]
     rejected = accepted < draft.lengths  # [B]
-    return Verdict(path, accepted, chance.draw(torch.where(rejected[:, None], rest, bonus)))
+    distribution = torch.where(rejected[:, None], rest, bonus)  # [B,V]
+    return Verdict(path, accepted, chance.draw(distribution))
 
 
 def _weights(draft: Draft, p: Tensor, q: Tensor) -> Tensor:
     """p_0 = 1, p_i = min(1, p_{i-1} p(x_i) / q(x_i)): [B,N+1]. Padding repeats the last one."""
     x = draft.index  # [B,N,1]
     count = draft.tokens.shape[1]
-    ratio = p[:, :count].gather(2, x)[..., 0] / q.gather(2, x)[..., 0]  # [B,N]
+    p_x = p[:, :count].gather(2, x)[..., 0]  # [B,N]
+    q_x = q.gather(2, x)[..., 0]  # [B,N]
+    ratio = p_x / q_x  # [B,N]; in the padding anything, NaN too
     ratio = torch.where(draft.valid, ratio, 1.0)
-    weights = [torch.ones_like(ratio[:, 0])]  # [B] each
-    for step in ratio.unbind(1):
-        weights.append((weights[-1] * step).clamp(max=1))
+    weight = torch.ones_like(ratio[:, 0])  # [B]
+    weights = [weight]
+    for i in range(count):
+        weight = (weight * ratio[:, i]).clamp(max=1)  # [B]
+        weights.append(weight)
     return torch.stack(weights, 1)  # [B,N+1]
