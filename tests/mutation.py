@@ -304,7 +304,7 @@ def main(words: Sequence[str] | None = None) -> int:
     rows.sort(key=lambda found: order[found["file"], found["line"]])
     result = summary(rows, left, others) | {"seed": args.seed}
     # not before: what is imported already cannot be changed any more
-    from specref.cli.common import write_result
+    from specref.cli.results import write_result
 
     write_result(args.json, "mutation", result)
     for entry in result["rooms"]:

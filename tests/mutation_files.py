@@ -36,6 +36,7 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     "stats/sequential.py": DISTRIBUTION,
     "stats/power.py": (_tests("stats", "power"), *DISTRIBUTION),
     "stats/finding.py": DISTRIBUTION,
+    "stats/pit.py": (_tests("stats", "pit"), _tests("judge", "pit")),
     "stats/pooled.py": (_tests("stats", "pooled"),),
     "exact/enumerate.py": (
         _tests("exact", "enumerate"),
@@ -95,14 +96,15 @@ CORE: dict[str, Groups] = {
     "serve/protocol.py": (_tests("serve", "http"),),
     "serve/scheduler.py": (_tests("serve", "scheduler"), _tests("serve", "load")),
     "measure/": (
-        _tests("measure", "acceptance cost methods tree frontier"),
+        _tests("measure", "rates cost calibration candidate_tree frontier"),
         _tests("cli", "bench profile plan"),
     ),
-    "measure/acceptance": (_tests("measure", "acceptance"), _tests("cli", "profile")),
-    "measure/cost.py": (_tests("measure", "cost"), _tests("cli", "plan")),
-    "measure/frontier.py": (_tests("measure", "frontier"),),
-    "measure/methods.py": (_tests("measure", "methods"), _tests("cli", "profile")),
-    "measure/tree.py": (_tests("measure", "tree"), _tests("cli", "plan")),
+    "measure/acceptance/frontier.py": (_tests("measure", "frontier"), _tests("cli", "profile")),
+    "measure/acceptance/rates.py": (_tests("measure", "rates"), _tests("cli", "profile")),
+    "measure/distribution_checks.py": (_tests("cli", "demo"),),
+    "measure/speed/calibration.py": (_tests("measure", "calibration"), _tests("cli", "profile")),
+    "measure/speed/candidate_tree.py": (_tests("measure", "candidate_tree"), _tests("cli", "plan")),
+    "measure/speed/cost.py": (_tests("measure", "cost"), _tests("cli", "plan")),
 }
 
 

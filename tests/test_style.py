@@ -18,12 +18,10 @@ CORE_AND_CLI = {
 # the judge may stay here, until it is rebuilt.
 LEFT = {
     "adapters": 1,
-    "cli": 10,
     "core": 2,
     "docs": 17,
     "draft": 3,
     "judge": 64,
-    "measure": 2,
     "model": 3,
     "proofs": 6,
     "serve": 1,

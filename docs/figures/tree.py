@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from specref.chance import Streams
-from specref.cli.addons import load_heads
-from specref.cli.common import BUNDLED
-from specref.cli.forest import mask
-from specref.cli.record import Watched, describe_tree
+from specref.cli.arguments import BUNDLED
+from specref.cli.views.tree_view import mask_and_depths
+from specref.cli.work.models import load_heads
+from specref.cli.work.recording import WatchedRule, describe_tree
 from specref.data import SamplingParams
 from specref.decode import Cycle, decode_loop, new_requests
 from specref.draft.medusa import MedusaDrafter, Node
@@ -30,7 +30,7 @@ def cycle() -> dict[str, Any]:
     """The first cycle in which a node is accepted, one is rejected and one is never reached."""
     target = load(BUNDLED / "target")
     drafter = MedusaDrafter(load_heads(BUNDLED / "medusa", target), TREE, draws=True)
-    rule, found = Watched(RULES["tree"]), []
+    rule, found = WatchedRule(RULES["tree"]), []
 
     def watch(one: Cycle) -> None:
         found.append(describe_tree(one, rule.questions))
@@ -118,7 +118,7 @@ def shown(token: int) -> str:
 
 def _mask(parents: list[int], top: float) -> tuple[list[str], float]:
     """A row for each node, filled where it sees; and the height that the figure then has."""
-    sees, depth = mask(parents)
+    sees, depth = mask_and_depths(parents)
     x0, shapes = (
         LEFT + 40,
         [svg.text(LEFT, top - 8, "the mask: a row for each node, filled where it sees", "small")],

@@ -58,7 +58,7 @@ def impossible(markdown: str, makefile: Path) -> list[str]:
     """Commands that a reader could not give: a make target that is not there, or arguments that
     specref refuses.
     """
-    from specref.cli import parser
+    from specref.cli import make_parser
 
     targets = set(re.findall(r"^(\w+):", makefile.read_text(), re.M))
     wrong = []
@@ -73,9 +73,7 @@ def impossible(markdown: str, makefile: Path) -> list[str]:
             said = io.StringIO()
             try:
                 with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-                    parser(
-                        next((word for word in words if not word.startswith("-")), "")
-                    ).parse_args(words)
+                    make_parser(words[0] if words else None).parse_args(words)
             except SystemExit as stop:
                 if stop.code:
                     wrong.append(

@@ -10,9 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-
-class SpecrefError(ValueError):
-    """Something the user can mend; the message is one line and names the mend."""
+from .errors import SpecrefError
 
 
 @dataclass(frozen=True)

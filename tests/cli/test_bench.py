@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from specref.cli import main
-from specref.measure import hugging_face
+from specref.measure.speed import bench
 
 from .test_common import failed
 
@@ -30,7 +30,7 @@ def test_the_result_of_a_bench(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(hugging_face, "available", lambda: False)
+    monkeypatch.setattr(bench, "has_transformers", lambda: False)
     out = tmp_path / "bench.json"
     assert main(["bench", *pair, *addons[2:], "--drafter", "mtp", *SMALL, "--json", str(out)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr()

@@ -5,7 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import specref
+from specref import __version__
 from specref.cli import COMMANDS, main
+from specref.cli.arguments import RULE_NAMES, ZOO_LEVELS
+from specref.judge.zoo import tally
+from specref.verify import RULES
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -100,3 +105,49 @@ def test_the_process_itself_ends_with_2_and_no_traceback(models: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "config.json does not exist" in done.stderr
+
+
+def imported(words: list[str]) -> set[str]:
+    """The top-level packages that are loaded once a command line was handled."""
+    code = (
+        "import sys\nfrom specref.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
+        "print('loaded', *{name.split('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        *([command, "--help"] for command in COMMANDS),
+        ["generate", "--prompt", "a", "--json", "/nowhere/x.json"],
+        ["bench", "--rounds", "0"],
+        ["validate"],
+    ],
+)
+def test_help_and_bad_use_load_nothing_heavy(words: list[str]) -> None:
+    assert not imported(words) & {"torch", "numpy", "scipy", "rich"}
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"specref {__version__}\n"
+
+
+def test_the_written_out_names_are_what_they_name() -> None:
+    """So that help can be shown without importing what they name."""
+    assert tuple(RULES) == RULE_NAMES
+    assert tally.LEVELS == ZOO_LEVELS
+
+
+def test_no_file_shadows_python_s_own() -> None:
+    own = {path.stem for path in Path(specref.cli.__file__).parents[1].rglob("*.py")}
+    assert not (own - {"__init__", "__main__"}) & sys.stdlib_module_names

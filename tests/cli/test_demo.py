@@ -9,15 +9,21 @@ import pytest
 import torch
 from rich.console import Console
 from specref.cli import main
-from specref.cli.demo import show
-from specref.cli.record import Watched
-from specref.cli.ways import distinct, measured, ways
+from specref.cli.views.demo_page import show_demo
+from specref.cli.work.decoding_modes import DecodingModes, distinct_ngrams, table_rows
+from specref.cli.work.recording import WatchedRule
 from specref.data import SamplingParams, SpecrefError, Verdict
 from specref.decode import generate
 from specref.draft.model import ModelDrafter
 from specref.draft.none import NoDrafter
-from specref.measure import timing
-from specref.measure.verdict import exact_small_case, greedy_parity, sampled_distribution
+from specref.measure.distribution_checks import (
+    SampledCase,
+    exact_small_case,
+    greedy_parity,
+    sampled_distribution,
+)
+from specref.measure.speed import timing
+from specref.stats.finding import Finding
 from specref.verify import RULES
 
 from tests.stub import generate_with
@@ -53,18 +59,20 @@ def careless(draft, p, chance):
     )
 
 
-def test_distinct_counts_within_each_text() -> None:
-    assert distinct([list(range(20)), list(range(20))]) == 1
-    assert distinct([[1] * 20]) == 1 / 13
-    assert distinct([[1, 2] * 10, list(range(20))]) == (2 + 13) / 26
-    assert distinct([[1, 2, 3]]) is None
+def test_distinct_ngrams_counts_within_each_text() -> None:
+    assert distinct_ngrams([list(range(20)), list(range(20))]) == 1
+    assert distinct_ngrams([[1] * 20]) == 1 / 13
+    assert distinct_ngrams([[1, 2] * 10, list(range(20))]) == (2 + 13) / 26
+    assert distinct_ngrams([[1, 2, 3]]) is None
 
 
-def test_every_way_writes_and_is_measured() -> None:
+def test_every_mode_writes_and_is_measured() -> None:
     target, draft = tiny(0), tiny(1, layers=1)
-    found = ways(target, draft, PROMPTS, 16, 3, 1)
+    found = DecodingModes(target, PROMPTS, 16, 3)
+    found.add_standard(draft)
+    found.add_early_exit(1)
     timed = timing.in_turn(found, len(PROMPTS))
-    rows = measured(found, timed)
+    rows = table_rows(found, timed)
     assert list(rows) == [
         "target alone",
         "greedy speculation",
@@ -74,7 +82,7 @@ def test_every_way_writes_and_is_measured() -> None:
         "early exit after 1",
     ]
     assert all(set(row) == ROW for row in rows.values())
-    assert all(len(text) == 16 for way in found.values() for text in way.texts.values())
+    assert all(len(text) == 16 for mode in found.values() for text in mode.texts.values())
     assert (
         rows["target alone"]["speedup_total"]
         == rows["target alone"]["tokens_per_target_forward"]
@@ -100,7 +108,7 @@ def test_every_way_writes_and_is_measured() -> None:
 
 
 def test_watched_counts_what_was_judged() -> None:
-    target, rule, judged, accepted = tiny(0), Watched(RULES["rejection"]), 0, 0
+    target, rule, judged, accepted = tiny(0), WatchedRule(RULES["rejection"]), 0, 0
 
     def watch(cycle) -> None:
         nonlocal judged, accepted
@@ -161,33 +169,24 @@ def test_the_small_case_sees_a_planted_mistake() -> None:
     assert found.tv > 0.01
 
 
-def test_sampled_distribution_passes_the_target_and_fails_a_planted_mistake() -> None:
+def sampled(rule, params: SamplingParams, draws: int) -> Finding:
     target, draft = tiny(0), tiny(1, layers=1)
+    case = SampledCase(target, draft, ModelDrafter(draft), rule, PROMPTS, params, 3)
+    return sampled_distribution(case, draws, 5e-7)
+
+
+def test_sampled_distribution_passes_the_target_and_fails_a_planted_mistake() -> None:
     params = SamplingParams(max_new_tokens=24)
     for rule in ("rejection", "block"):
-        found = sampled_distribution(
-            target, ModelDrafter(draft), draft, RULES[rule], PROMPTS, params, 3000, 5e-7, 3
-        )
+        found = sampled(RULES[rule], params, 3000)
         assert not found.rejected
         assert found.n == 2 * 63 * 24  # every written token, once
         assert 0 < found.mde < 0.2
-    wrong = sampled_distribution(
-        target, ModelDrafter(draft), draft, careless, PROMPTS, params, 20_000, 5e-7, 3
-    )
+    wrong = sampled(careless, params, 20_000)
     assert wrong.rejected
     assert wrong.n < 20_000
     with pytest.raises(SpecrefError, match="without filters"):
-        sampled_distribution(
-            target,
-            ModelDrafter(draft),
-            draft,
-            RULES["block"],
-            PROMPTS,
-            SamplingParams(max_new_tokens=24, top_k=5),
-            3000,
-            5e-7,
-            3,
-        )
+        sampled(RULES["block"], SamplingParams(max_new_tokens=24, top_k=5), 3000)
 
 
 def demo(models: Path, out: Path) -> int:
@@ -219,12 +218,12 @@ def test_the_whole_demo(models: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         "commit",
         "machine",
         "versions",
-        "ways",
+        "modes",
         "held_out_distinct_8grams",
         "distribution",
         "settings",
     } <= set(result)
-    assert list(result["ways"]) == [
+    assert list(result["modes"]) == [
         "target alone",
         "greedy speculation",
         "sampled speculation",
@@ -236,15 +235,15 @@ def test_the_whole_demo(models: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert distribution["greedy"]["tokens"] == 36
     assert set(distribution["exact"]) == set(distribution["sequential"]) == {"rejection", "block"}
     assert sum(one["alpha"] for one in distribution["sequential"].values()) <= 1e-6
-    assert "the distribution holds" in said.out
+    assert "PASS: the output has the target's distribution" in said.out
     assert "what to try next" in said.out
     for width in (80, 100, 120):
         console = Console(width=width, record=True, highlight=False, file=open("/dev/null", "w"))  # noqa: SIM115
-        show(console, result)
+        show_demo(console, result)
         text = console.export_text()
         assert "…" not in text
         assert max(len(line.rstrip()) for line in text.splitlines()) <= width
-        for name, row in result["ways"].items():
+        for name, row in result["modes"].items():
             assert any(
                 name in line and f"{row['speedup_total']:.2f}x" in line
                 for line in text.splitlines()
@@ -259,7 +258,7 @@ def test_the_demo_s_verdict_falls_with_the_distribution(
 ) -> None:
     monkeypatch.setitem(RULES, "rejection", careless)
     assert demo(models, tmp_path / "d.json") == 1
-    assert "THE DISTRIBUTION IS BROKEN" in capsys.readouterr().out
+    assert "FAIL: the output does not have the target's distribution" in capsys.readouterr().out
     distribution = json.loads((tmp_path / "d.json").read_text())["distribution"]
     assert not distribution["holds"]
     assert not distribution["exact"]["rejection"]["equal"]

@@ -39,7 +39,7 @@ def test_a_matrix_with_findings_and_what_is_not_here(
     )
     printed = capsys.readouterr().out
     assert "A reference: reference: rejection" in printed
-    assert f"not here: {broken}" in " ".join(printed.split())
+    assert f"not available: {broken}" in " ".join(printed.split())
     assert f"specref validate {mine} --level kernel --only" in printed
     result = json.loads(file.read_text())
     assert {"command", "commit", "machine", "versions"} <= result.keys()

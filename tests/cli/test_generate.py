@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 from specref.cli import main
-from specref.cli.generate import Printer
-from specref.cli.request import DRAFTERS, Request
+from specref.cli.arguments import DRAFTERS
+from specref.cli.work.generation_request import GenerationRequest
+from specref.cli.work.text_printer import TextPrinter
 from specref.data import SamplingParams
 from specref.decode import generate
 from specref.draft.none import NoDrafter
@@ -167,7 +168,7 @@ def test_without_a_tokenizer_ids_go_in_and_ids_come_out(
 def test_the_printer_never_shows_half_a_character(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    request = Request(
+    request = GenerationRequest(
         load(models / "target"),
         NoDrafter(),
         "none",
@@ -177,7 +178,7 @@ def test_the_printer_never_shows_half_a_character(
         Bytes(),
         0,
     )
-    printer, shown = Printer(request), []
+    printer, shown = TextPrinter(request), []
     for byte in "é€x".encode() + b"\0":
         printer(_cycle(byte))
         shown.append(capsys.readouterr().out)

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from specref.cli import main, plan
-from specref.measure.acceptance import sample_size
-from specref.measure.cost import best_gamma, break_even_alpha, predicted_speedup
+from specref.cli import main
+from specref.measure.acceptance.rates import sample_size
+from specref.measure.speed import tree_plan
+from specref.measure.speed.cost import best_gamma, break_even_alpha, predicted_speedup
 
 from .test_common import failed
 
@@ -44,14 +45,12 @@ def test_no_length_pays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def curve(monkeypatch: pytest.MonkeyPatch, cost: float, work: float) -> None:
     """Each further token costs `cost` plain steps, and the heads' own work `work`."""
 
-    def costs(
-        target: object, draft: object, params: object, context: int, widths: range, heads: object
-    ) -> dict[str, float]:
+    def costs(models: object, params: object, context: int, widths: range) -> dict[str, float]:
         return {"plain": 1.0, "draft": 0.1, "heads": work} | {
             f"verify {k}": 1 + cost * (k - 1) for k in widths
         }
 
-    monkeypatch.setattr(plan, "step_costs", costs)
+    monkeypatch.setattr(tree_plan, "step_costs", costs)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_tree_from_the_verify_curve(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     curve(monkeypatch, cost, work)
-    monkeypatch.setattr(plan, "head_accuracy", lambda *words: [guesses + [0.01] * 8] * 2)
+    monkeypatch.setattr(tree_plan, "head_accuracy", lambda *words: [guesses + [0.01] * 8] * 2)
     result, out = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
     assert said in out
     best = max(result["rows"], key=lambda row: row["predicted"])

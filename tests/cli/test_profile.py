@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from specref.cli import main
-from specref.cli.thresholds import SETTINGS
+from specref.measure.acceptance.frontier import THRESHOLDS
 
 from .test_common import failed
 
@@ -58,13 +58,13 @@ def test_the_frontier_of_the_thresholds(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("specref.cli.thresholds.SETTINGS", SETTINGS[4:6])
+    monkeypatch.setattr("specref.measure.acceptance.frontier.THRESHOLDS", THRESHOLDS[4:6])
     out, plot = tmp_path / "thresholds.json", tmp_path / "frontier.svg"
     words = ["profile", "thresholds", *pair, *addons, *SMALL]
     assert main([*words, "--json", str(out), "--plot", str(plot)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr().out
     assert result["command"] == "profile thresholds"
-    assert [(p["epsilon"], p["delta"]) for p in result["points"]] == SETTINGS[4:6]
+    assert [(p["epsilon"], p["delta"]) for p in result["points"]] == THRESHOLDS[4:6]
     assert result["lossless"]["tv"] == 0
     assert result["lossless"]["exact"] < 1e-12
     for p in result["points"]:

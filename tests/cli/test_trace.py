@@ -58,13 +58,8 @@ def test_the_coins_replay_into_the_text(
         assert accepted == cycle["accepted"]
         fates = ["accepted"] * accepted + ["rejected"] + ["dropped"] * len(cycle["draft"])
         assert [token["fate"] for token in cycle["draft"]] == fates[: len(cycle["draft"])]
-        kind = (
-            "plain"
-            if not cycle["draft"]
-            else "bonus"
-            if accepted == len(cycle["draft"])
-            else "replacement"
-        )
+        kind = "bonus" if accepted == len(cycle["draft"]) else "replacement"
+        kind = kind if cycle["draft"] else "plain"
         assert cycle["next"]["kind"] == kind
         gained = [token["token"] for token in cycle["draft"][:accepted]] + [cycle["next"]["token"]]
         assert gained[: len(cycle["emitted"])] == cycle["emitted"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from specref.chance import Streams
 from specref.cli import main
-from specref.cli.forest import mask
-from specref.cli.record import Watched
+from specref.cli.views.tree_view import mask_and_depths
+from specref.cli.work.recording import WatchedRule
 from specref.data import SamplingParams
 from specref.draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from specref.verify import RULES
@@ -203,28 +203,23 @@ def test_pictures_show_every_node_and_its_mask(
             assert ("heads" in line or "tails" in line) == (node["coin"] is not None)
         now = [node["parent"] for node in cycle["nodes"]]
         if now and now != parents:
-            sees = mask(now)[0]
+            sees = mask_and_depths(now)[0]
             rows = part[part.index("the mask") + 1 :]
-            assert [row.split()[1 : 1 + len(now)] for row in rows] == [
-                [block if seen else empty for seen in row] for row in sees
-            ]
+            for row, line in zip(sees, rows, strict=True):
+                marks_of_row = [block if seen else empty for seen in row]
+                assert line.split()[1 : 1 + len(now)] == marks_of_row
         parents = now
 
 
 def test_the_mask_is_the_ancestors() -> None:
-    sees, depth = mask([-1, -1, 0, 0, 3])
-    assert [[j for j, seen in enumerate(row) if seen] for row in sees] == [
-        [0],
-        [1],
-        [0, 2],
-        [0, 3],
-        [0, 3, 4],
-    ]
+    sees, depth = mask_and_depths([-1, -1, 0, 0, 3])
+    for row, wanted in zip(sees, ({0}, {1}, {0, 2}, {0, 3}, {0, 3, 4}), strict=True):
+        assert {j for j, seen in enumerate(row) if seen} == wanted
     assert depth == [0, 0, 1, 1, 2]
 
 
 def test_watched_counts_the_nodes_that_were_asked_about() -> None:
-    target, rule, asked, cycles = tiny(0), Watched(RULES["tree"]), 0, 0
+    target, rule, asked, cycles = tiny(0), WatchedRule(RULES["tree"]), 0, 0
 
     def watch(cycle: object) -> None:
         nonlocal asked, cycles

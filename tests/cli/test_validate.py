@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from specref.cli import main, validate
-from specref.cli.validate import known_failing
+from specref.cli import main
+from specref.cli.work.judge_run import known_failing
 from specref.judge.job import Job
 
 from tests.judge.told import here, verdicts
@@ -67,9 +67,9 @@ def test_init_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "what is to be judged?"),
+        ([], "no engine to judge: give ENGINE"),
         (["--init", "kernal", "x.py"], "there is no level 'kernal'"),
-        (["--init", "kernel", "x.txt"], "is no Python file"),
+        (["--init", "kernel", "x.txt"], "is not a Python file"),
         (["--init", "kernel", "no/such/x.py"], "cannot write no/such/x.py"),
         (["x.py:X", "--budget", "0"], "a budget of 0 is no time"),
         (["x.py:X", "--budget", "nan"], "a budget of nan is no time"),
@@ -140,7 +140,7 @@ def test_a_reader_who_leaves_early_loses_no_file(
     def leaves(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(validate, "show", leaves)
+    monkeypatch.setattr("specref.judge.report.terminal.show", leaves)
     with contextlib.suppress(BrokenPipeError, SystemExit):
         main(
             [

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from specref.cli.common import BUNDLED
+from specref.cli.arguments import BUNDLED
 from specref.data import SamplingParams, Verdict
 from specref.decode import generate
 from specref.draft.base import Drafter

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import fastjsonschema
 import pytest
 from rich.console import Console
-from specref.cli.validate import write_report
+from specref.cli.work.judge_run import write_report
 from specref.judge import report as room
 from specref.judge.report import words
 from specref.judge.report.junit import junit

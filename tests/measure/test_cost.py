@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from specref.data import SpecrefError
-from specref.measure.cost import (
+from specref.measure.speed.cost import (
     best_gamma,
     break_even_alpha,
     cycle_cost,

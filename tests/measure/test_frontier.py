@@ -11,18 +11,31 @@ from specref.data import SamplingParams
 from specref.draft.medusa import MedusaDrafter, best_first
 from specref.draft.none import NoDrafter
 from specref.exact.enumerate import distributions, total_variation
-from specref.measure.frontier import contexts, exact_distributions, exact_tv, point, toy
+from specref.measure.acceptance.frontier import (
+    FrontierPoint,
+    FrontierWork,
+    exact_first_tokens,
+    exact_tv,
+    measure_point,
+    random_contexts,
+    tiny_target_with_heads,
+)
 from specref.verify import RULES, LossyTypical
 
 from tests.stub import generate_with
 
-TARGET, HEADS = toy()
-PLACES = contexts(6, count=8)
-ALONE = exact_distributions(RULES["rejection"], TARGET, NoDrafter(), PLACES)
+TARGET, HEADS = tiny_target_with_heads()
+PLACES = random_contexts(6, count=8)
+ALONE = exact_first_tokens(RULES["rejection"], TARGET, NoDrafter(), PLACES)
 
 
 def distance(rule):
     return exact_tv(rule, TARGET, HEADS, PLACES, ALONE)
+
+
+def seen_in(rule, prompts, new_tokens) -> FrontierPoint:
+    drafter = MedusaDrafter(HEADS, best_first(2, 2))
+    return measure_point(rule, FrontierWork(TARGET, drafter, 2, prompts, new_tokens), 0.0)
 
 
 def test_the_lossless_tree_rule_is_at_distance_0():
@@ -55,7 +68,8 @@ def test_the_estimate_of_the_first_token_is_the_enumerated_distance(place):
     """
     rule = LossyTypical(0.3, 10.0)
     drafter = MedusaDrafter(HEADS, best_first(2, 2))
-    seen = point(rule, 0.3, 10.0, TARGET, drafter, 2, [place], 2, 0.0)
+    seen = seen_in(rule, [place], 2)
+    assert (seen.epsilon, seen.delta) == (0.3, 10.0)
     cycles = round(2 / seen.tokens_per_cycle)
     assert seen.tv * cycles == pytest.approx(first_token_tv(rule, drafter, place), abs=1e-12)
 
@@ -70,9 +84,8 @@ def test_the_contexts_of_that_test_tell_an_estimate_from_its_complement():
 
 
 def test_with_one_token_to_go_nothing_is_drafted_and_nothing_is_lost():
-    drafter = MedusaDrafter(HEADS, best_first(2, 2))
     for place in PLACES:
-        seen = point(LossyTypical(0.3, 10.0), 0.3, 10.0, TARGET, drafter, 2, [place], 1, 0.0)
+        seen = seen_in(LossyTypical(0.3, 10.0), [place], 1)
         assert (seen.tv, seen.tokens_per_cycle) == (0, 1)
 
 
@@ -100,7 +113,5 @@ def first_token_tv(rule, drafter, place) -> float:
 
 
 def test_the_tree_rule_is_reported_without_distance():
-    seen = point(
-        RULES["tree"], 0, 0, TARGET, MedusaDrafter(HEADS, best_first(2, 2)), 2, [[1, 2, 3]], 8, 0.0
-    )
+    seen = seen_in(RULES["tree"], [[1, 2, 3]], 8)
     assert seen.tv == seen.error == 0

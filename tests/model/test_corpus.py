@@ -100,10 +100,10 @@ def test_expected_acceptance_is_the_mean_of_the_smaller_probabilities():
     rows = held_out_rows(TEXTS, 16, 1000)[:, :-1]
     p, q = (F.softmax(model(rows).logits, -1) for model in (target, draft))
     by_hand = float(torch.minimum(p, q).sum(-1).mean())
-    assert distil.expected_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(
+    assert distil.held_out_acceptance(draft, target, TEXTS, 16, rows=1000) == pytest.approx(
         by_hand, rel=1e-5
     )
-    assert distil.expected_acceptance(target, target, TEXTS, 16) == pytest.approx(1, abs=1e-6)
+    assert distil.held_out_acceptance(target, target, TEXTS, 16) == pytest.approx(1, abs=1e-6)
 
 
 @torch.inference_mode()

@@ -267,13 +267,13 @@ def test_distillation_raises_the_acceptance_and_leaves_the_target_alone():
     target.embedding.weight.data.mul_(20)
     before = [parameter.clone() for parameter in target.parameters()]
     texts = {"a": bytes(TEXT.tolist())}
-    start = distil.expected_acceptance(draft, target, texts, context=16)
+    start = distil.held_out_acceptance(draft, target, texts, context=16)
     optimizer = torch.optim.Adam(draft.parameters(), 1e-2)
     loss = distil.distillation_loss(draft, target)
     for _ in range(30):
         optimizer.zero_grad()
         loss(TEXT[:320].long().view(20, 16)).backward()
         optimizer.step()
-    assert distil.expected_acceptance(draft, target, texts, context=16) > start + 0.05
+    assert distil.held_out_acceptance(draft, target, texts, context=16) > start + 0.05
     assert all(torch.equal(a, b) for a, b in zip(before, target.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in target.parameters())

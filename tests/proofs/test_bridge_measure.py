@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from specref.measure import cost
-from specref.measure.acceptance import expected_acceptance
+from specref.measure.acceptance.rates import expected_acceptance
+from specref.measure.speed import cost
 
 from proofs.exact import speed
 from proofs.exact.cases import pairs, rotated, speeds

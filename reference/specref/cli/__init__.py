@@ -1,30 +1,35 @@
-"""specref: every command is one module with `add(parser)` and `run(args)`; its docstring is its
-help.
+"""The command line. Each command is one object of a module in `commands`.
 
-Exit codes: 0 done; 2 something the user can mend, said in one line; `validate` has more of its own.
+Exit codes: 0 done; 2 bad input, said in one line that names the mend; 130 interrupted. `validate`,
+`zoo` and `engines` have more of their own.
+
+Start-up is fast because nothing here and nothing in `commands` imports PyTorch: a command imports
+its work when it runs.
 """
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
-from ..data import SpecrefError
+from .. import __version__
+from ..errors import SpecrefError
+from .command import Command
 
 COMMANDS = {
-    "demo": "decode held-out text five ways and check the distribution",
-    "generate": "speculative decoding with your own checkpoints",
-    "trace": "watch one generation cycle by cycle",
-    "train": "train a toy target or draft",
-    "bench": "measure plain against speculative decoding",
-    "profile": "what drafts for the target: Medusa heads, MTP, thresholds",
-    "serve": "an OpenAI-compatible server on this machine",
-    "plan": "the draft length or tree that pays, and how much to measure",
-    "validate": "does an engine keep the distribution of its target?",
-    "engines": "real engines, put to the judge: a matrix",
-    "zoo": "planted bugs, and what catches each",
+    "demo": "demo_command:DEMO_COMMAND",
+    "generate": "generate_command:GENERATE_COMMAND",
+    "trace": "trace_command:TRACE_COMMAND",
+    "train": "train_command:TRAIN_COMMAND",
+    "bench": "bench_command:BENCH_COMMAND",
+    "profile": "profile_command:PROFILE_COMMAND",
+    "serve": "serve_command:SERVE_COMMAND",
+    "plan": "plan_command:PLAN_COMMAND",
+    "validate": "validate_command:VALIDATE_COMMAND",
+    "engines": "engines_command:ENGINES_COMMAND",
+    "zoo": "zoo_command:ZOO_COMMAND",
 }
 
 
@@ -34,41 +39,48 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line; `only` imports one command's module and leaves the others as
-    names.
-    """
+def load_command(name: str) -> Command:
+    """Import one command."""
+    module, _, variable = COMMANDS[name].partition(":")
+    return getattr(import_module(f".commands.{module}", __package__), variable)
+
+
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line. only: import this command alone; the others are names."""
     top = _Parser(
         prog="specref",
         description="The reference that says whether a speculative decoder is right.",
-        epilog="specref COMMAND --help shows an example.",
+        epilog="`specref COMMAND --help` shows an example.",
     )
+    top.add_argument("--version", action="version", version=f"specref {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        if only is not None and name != only:
-            commands.add_parser(name, help=summary)
-            continue
-        module = importlib.import_module(f".{name}", __package__)
-        about, _, example = (module.__doc__ or "").partition("Example:")
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=about.strip(),
-            epilog=f"Example:{example.rstrip()}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add(sub)
-        sub.set_defaults(run=module.run)
+    for name in COMMANDS:
+        if only is None or name == only:
+            _add_command(commands, load_command(name))
+        else:
+            commands.add_parser(name)
     return top
 
 
+def _add_command(commands: argparse._SubParsersAction, command: Command) -> None:
+    parser = commands.add_parser(
+        command.name,
+        help=command.summary,
+        description=command.description.strip(),
+        epilog=f"Example:{command.example.rstrip()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add(parser)
+    parser.set_defaults(run=command.run)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in words if word in COMMANDS), "")
-    args = parser(chosen).parse_args(words)
+    chosen = words[0] if words and words[0] in COMMANDS else None
+    args = make_parser(chosen).parse_args(words)
     try:
-        return args.run(args) or 0
+        return args.run(args)
     except SpecrefError as error:
         print(f"specref {args.command}: {error}", file=sys.stderr)
         return 2

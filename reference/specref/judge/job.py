@@ -4,7 +4,7 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..data import SpecrefError
+from ..errors import SpecrefError
 
 # seconds for one call of the engine
 CALL_TIMEOUT = {"kernel": 60.0, "engine": 120.0, "http": 120.0}

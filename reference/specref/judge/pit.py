@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..data import SamplingParams
+from ..stats.pit import pit_ranks
 from ..stats.sequential import OneSample
 from . import expected as reading
 from .contract import Completion
@@ -131,7 +132,6 @@ class PITTest:
             [table.distribution[: len(text)] for text, table in zip(texts, tables, strict=True)]
         )
         keep, kinds = torch.cat(clear), self._kinds(toy, rows, texts)
-        own = distribution.gather(1, tokens)[:, 0]
         for way, test in self.tests.items():
             keys = torch.cat(
                 [
@@ -139,15 +139,7 @@ class PITTest:
                     for text, key in zip(texts, way.keys(toy, rows, texts, tables), strict=True)
                 ]
             )
-            mine = keys.gather(1, tokens)
-            ahead = (
-                distribution
-                * (
-                    (keys > mine)
-                    | ((keys == mine) & (torch.arange(distribution.shape[1]) < tokens))
-                )
-            ).sum(-1)
-            ranks = ahead + own * self._uniforms(len(own))
+            ranks = pit_ranks(distribution, keys, tokens, self._uniforms(len(tokens)))
             if way.groups:
                 index = way.groups([len(text) for text in texts])
                 # Whether there is a next one depends on the first: where there is none a uniform of

@@ -83,7 +83,7 @@ def pytest_load_initial_conftests(
         early_config.known_args_namespace.noconftest |= all(
             names_the_judge(word) for word in known.file_or_dir
         )
-        from ..cli import items
+        from ..cli import pytest_items
 
-        early_config.pluginmanager.register(items, "specref_items")
+        early_config.pluginmanager.register(pytest_items, "specref_items")
     return (yield)

@@ -146,7 +146,7 @@ def own_text(
 
 
 @torch.inference_mode()
-def expected_acceptance(
+def held_out_acceptance(
     draft: Transformer,
     target: Transformer,
     texts: dict[str, bytes],

@@ -1,0 +1,1 @@
+"""How often drafted tokens are accepted, and how sure that figure is."""

@@ -1,0 +1,1 @@
+"""Many requests at once: the requests, the clients, and what they see."""

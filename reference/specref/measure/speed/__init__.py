@@ -1,0 +1,1 @@
+"""How fast speculative decoding is here: the speed model, the clocks, and runs side by side."""

@@ -1,0 +1,91 @@
+"""The candidate tree is the best one of its size, and a plan says when no tree pays.
+
+Protects: the greedy construction against brute force, the value of a node, the shapes it is
+compared with, the accuracy that it is built from.
+"""
+
+from itertools import combinations
+
+import pytest
+import torch
+from specref.data import SpecrefError
+from specref.draft.medusa import MedusaHeads, chain
+from specref.measure.speed.candidate_tree import (
+    best_budget,
+    best_tree,
+    cartesian,
+    expected_tree_tokens,
+    head_accuracy,
+    node_value,
+)
+
+from tests.stub import tiny
+
+ACCURACY = [[0.55, 0.2, 0.1], [0.5, 0.25, 0.05]]
+
+
+def test_the_greedy_tree_is_the_best_of_all_trees_of_its_size():
+    every = cartesian([3, 3])
+    for size in range(1, 7):
+        possible = [
+            tree
+            for tree in combinations(every, size)
+            if all((len(node) == 1 or node[:-1] in tree) for node in tree)
+            and all(node[-1] == 0 or (*node[:-1], node[-1] - 1) in tree for node in tree)
+        ]
+        best = max(expected_tree_tokens(tree, ACCURACY) for tree in possible)
+        assert expected_tree_tokens(best_tree(ACCURACY, size), ACCURACY) == pytest.approx(
+            best, abs=1e-12
+        )
+
+
+def test_a_node_is_worth_the_product_of_its_path():
+    assert node_value((0, 1), ACCURACY) == pytest.approx(0.55 * 0.25)
+    assert expected_tree_tokens(chain(2), ACCURACY) == pytest.approx(1 + 0.55 + 0.55 * 0.5)
+
+
+def test_a_full_tree_has_every_combination_once():
+    tree = cartesian([2, 3])
+    assert len(tree) == len(set(tree)) == 2 + 6
+    assert sorted(len(node) for node in tree) == [1, 1, 2, 2, 2, 2, 2, 2]
+
+
+def test_a_tree_stops_growing_when_the_guesses_run_out():
+    assert len(best_tree(ACCURACY, 100)) == 3 + 9
+
+
+@pytest.mark.parametrize("budget", [0, -1])
+def test_an_empty_budget_is_refused(budget):
+    with pytest.raises(SpecrefError, match="1 or more"):
+        best_tree(ACCURACY, budget)
+
+
+def test_no_tree_pays_where_verification_costs_as_much_as_it_brings():
+    assert best_budget(ACCURACY, [1.0, 2.0, 3.0, 4.0]) == (0, 1.0)
+    nodes, speed = best_budget(ACCURACY, [1.0] * 13)
+    assert nodes == 12
+    assert speed == pytest.approx(expected_tree_tokens(cartesian([3, 3]), ACCURACY))
+
+
+def test_head_accuracy_is_the_targets_own_probability_of_each_guess():
+    target = tiny(seed=4, vocabulary=5)
+    heads = MedusaHeads.of(target, 2).double()
+    heads.out.data.add_(
+        torch.randn(
+            heads.out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        )
+    )
+    rows = torch.randint(5, (3, 12), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        output = target(rows)
+        p, order = output.logits.softmax(-1), heads(output.hidden).argsort(-1, descending=True)
+    for k in range(2):
+        for rank in range(3):
+            right = [
+                float(p[row, place + k + 1, order[row, place, k, rank]])
+                for row in range(3)
+                for place in range(12 - k - 1)
+            ]
+            assert head_accuracy(heads, target, rows, 3)[k][rank] == pytest.approx(
+                sum(right) / len(right)
+            )
