@@ -1,8 +1,8 @@
 """probs(): the only place where a temperature, a filter, a penalty or a bias exists.
 
 The draft's q, the target's p and the bonus token's distribution all come from here, so they cannot
-disagree. The order is Hugging Face's, so that results compare (presence and frequency penalties,
-which it lacks, stand where vLLM has them):
+disagree. The order is Hugging Face's, so that results compare. Presence and frequency penalties,
+which it lacks, stand where vLLM has them:
 
     logit bias -> repetition penalty -> presence and frequency penalties -> no stop token before
     min_tokens -> temperature -> top-k -> top-p -> min-p -> softmax
@@ -11,7 +11,6 @@ Everything is float32 at least. Temperature 0 is the one-hot distribution of the
 to the lowest id.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,9 +22,7 @@ from .data import Draft, SamplingParams, SpecrefError
 
 @dataclass(frozen=True)
 class History:
-    """What stands before each position: the text so far and the drafted path to it; rejected drafts
-    never do.
-    """
+    """The tokens before each position: the text so far, and the drafted path to the position."""
 
     prompt: Tensor  # [B,1,V] how often each token stands in the prompt
     output: Tensor  # [B,N,V] how often in the output, the drafted path counted in
@@ -33,6 +30,7 @@ class History:
 
 
 def needs_history(params: Sequence[SamplingParams]) -> bool:
+    """Whether some parameter looks at the tokens before a position."""
     return any(
         s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty or s.min_tokens
         for s in params
@@ -46,32 +44,40 @@ def history(
     draft: Draft | None = None,
     device: torch.device | str = "cpu",
 ) -> History:
-    """History of the position after the text (N = 1), or of that and of each draft node's (N + 1 of
-    them).
+    """The history of the position after each text, and of those after each node of a draft.
 
     Args:
-        tokens: B texts, prompt and output. prompts: B prompt lengths.
+        tokens: B texts, prompt and output. prompts: B prompt lengths. draft: of B rows, N nodes.
+    Returns:
+        History of N + 1 positions; of one without a draft.
     """
-
-    def count(part: Sequence[int]) -> Tensor:
-        return torch.bincount(torch.tensor(list(part), dtype=torch.int64), minlength=vocabulary)
-
-    cut = list(zip(tokens, prompts, strict=True))
-    prompt = torch.stack([count(text[:end]) for text, end in cut])[:, None].to(device)
-    output = torch.stack([count(text[end:]) for text, end in cut])[:, None].to(device)
-    length = torch.tensor([[len(text) - end] for text, end in cut], device=device)
-    if draft is not None and draft.tokens.shape[1]:
-        # entry 0 is the text itself, entry i + 1 ends in node i
-        path, depth = [output[:, 0]], [length[:, 0]]
-        rows = torch.arange(len(cut), device=device)
-        for node in range(draft.tokens.shape[1]):
-            parent = torch.where(draft.valid[:, node], draft.parents[:, node] + 1, 0)
-            counts = torch.stack(path, 1)[rows, parent].clone()
-            counts[rows, draft.index[:, node, 0]] += 1
-            path.append(counts)
-            depth.append(torch.stack(depth, 1)[rows, parent] + 1)
-        output, length = torch.stack(path, 1), torch.stack(depth, 1)
+    first, after = [], []  # of each text: the prompt, the output
+    for text, end in zip(tokens, prompts, strict=True):
+        first.append(text[:end])
+        after.append(text[end:])
+    prompt = _counts(first, vocabulary).to(device)  # [B,1,V]
+    output = _counts(after, vocabulary).to(device)  # [B,1,V]
+    length = torch.tensor([[len(text)] for text in after], device=device)  # [B,1]
+    if draft is None:
+        return History(prompt, output, length)
+    rows = torch.arange(len(tokens), device=device)  # [B]
+    for node in range(draft.tokens.shape[1]):  # entry 0 is the text, entry i + 1 ends in node i
+        parent = torch.where(draft.valid[:, node], draft.parents[:, node] + 1, 0)  # [B]
+        counts = output[rows, parent]  # [B,V]
+        counts[rows, draft.index[:, node, 0]] += 1
+        output = torch.cat((output, counts[:, None]), 1)  # [B,node+2,V]
+        longer = length[rows, parent] + 1  # [B]
+        length = torch.cat((length, longer[:, None]), 1)  # [B,node+2]
     return History(prompt, output, length)
+
+
+def _counts(texts: Sequence[Sequence[int]], vocabulary: int) -> Tensor:
+    """How often each token stands in each text, [B,1,V]."""
+    counts = []
+    for text in texts:
+        tokens = torch.tensor(list(text), dtype=torch.int64)
+        counts.append(torch.bincount(tokens, minlength=vocabulary))
+    return torch.stack(counts)[:, None]
 
 
 def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None = None) -> Tensor:
@@ -85,137 +91,152 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
     Errors:
         SpecrefError for NaN or +inf logits, and for a row in which nothing is possible.
     """
-    scores = logits if logits.dtype == torch.float64 else logits.float()
+    scores = logits if logits.dtype == torch.float64 else logits.float()  # [B,N,V]
     _check_scores(scores, "the logits hold")
-    if not any(s.alters for s in params):
+    if not any(one.alters for one in params):
         return scores.softmax(-1)
-    scores = _penalise(scores, params, past)
-    greedy = [s.temperature == 0 for s in params]
-    best = (
-        torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1)
-        if any(greedy)
-        else scores
-    )
-    if all(greedy):
+    scores = _penalised(scores, params, past)
+    greedy = torch.tensor([one.temperature == 0 for one in params], device=scores.device)  # [B]
+    best = torch.zeros_like(scores)  # [B,N,V]
+    best.scatter_(-1, scores.argmax(-1, keepdim=True), 1)
+    if bool(greedy.all()):
         return best
-    if any(s.temperature not in (0, 1) for s in params):
+    if any(one.temperature not in (0, 1) for one in params):
         scores = _heated(scores, params)
-    if any(s.top_k for s in params):
+    if any(one.top_k for one in params):
         scores = _top_k(scores, params)
-    if any(s.top_p < 1 for s in params):
+    if any(one.top_p < 1 for one in params):
         scores = _top_p(scores, params)
-    if any(s.min_p for s in params):
-        weights = scores.softmax(-1)
-        floor = _column(params, lambda s: s.min_p, scores) * weights.amax(-1, keepdim=True)
-        scores = scores.masked_fill(weights < floor, -torch.inf)
-    distribution = scores.softmax(-1)
-    if any(greedy):  # by the scores before the filters, which break ties in their own way
-        distribution = torch.where(
-            torch.tensor(greedy, device=distribution.device)[:, None, None], best, distribution
-        )
-    return distribution
+    if any(one.min_p for one in params):
+        scores = _min_p(scores, params)
+    # greedy rows: by the scores before the filters, which break ties in their own way
+    return torch.where(greedy[:, None, None], best, scores.softmax(-1))
 
 
 def _column(
     params: Sequence[SamplingParams], value: Callable[[SamplingParams], float], like: Tensor
 ) -> Tensor:
     """One number a row, [B,1,1] in the type of `like`."""
-    return torch.tensor([value(s) for s in params], dtype=like.dtype, device=like.device)[
-        :, None, None
-    ]
+    values = [value(one) for one in params]
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
 
 
 def _check_scores(scores: Tensor, who: str) -> None:
-    # one look at what is hardly ever wrong
-    if not scores.numel() or math.isfinite(float(scores.amax(-1).sum())):
+    """Refuse scores [B,N,V] whose largest entry of a row is not finite; `who` begins the error."""
+    if not scores.numel() or bool(scores.amax(-1).isfinite().all()):
         return
-    if not bool(scores.amax(-1).isfinite().all()):
-        kind = (
-            "NaN"
-            if bool(scores.isnan().any())
-            else "+inf"
-            if bool((scores == torch.inf).any())
-            else "only -inf"
-        )
-        raise SpecrefError(
-            f"{who} {kind} in a row: check the model's weights and dtype, or the bias that bans "
-            "every token"
-        )
+    kind = "only -inf"
+    if bool(scores.isnan().any()):
+        kind = "NaN"
+    elif bool((scores == torch.inf).any()):
+        kind = "+inf"
+    raise SpecrefError(
+        f"{who} {kind} in a row: check the model's weights and dtype, or the bias that bans "
+        "every token"
+    )
 
 
-def _penalise(scores: Tensor, params: Sequence[SamplingParams], past: History | None) -> Tensor:
-    """Bias, penalties and the ban on early stops: what depends on the tokens before."""
-    vocabulary = scores.shape[-1]
-    if any(s.logit_bias for s in params):
-        bias = torch.zeros(len(params), 1, vocabulary, dtype=scores.dtype, device=scores.device)
-        for row, s in enumerate(params):
-            for token, value in s.logit_bias.items():
-                if not 0 <= token < vocabulary:
-                    raise SpecrefError(
-                        f"logit_bias names token {token}, outside 0..{vocabulary - 1}: remove it"
-                    )
-                bias[row, 0, token] = value
-        scores = scores + bias
-    if not needs_history(params):
-        return scores if not any(s.logit_bias for s in params) else _checked(scores)
-    if past is None:
-        raise SpecrefError("penalties and min_tokens look at the text before: pass its history")
-    if any(s.repetition_penalty != 1 for s in params):
-        factor = _column(params, lambda s: s.repetition_penalty, scores)
-        seen = (past.prompt + past.output) > 0
-        scores = torch.where(
-            seen, torch.where(scores < 0, scores * factor, scores / factor), scores
-        )
-    if any(s.presence_penalty or s.frequency_penalty for s in params):
-        scores = scores - _column(params, lambda s: s.presence_penalty, scores) * (past.output > 0)
-        scores = scores - _column(params, lambda s: s.frequency_penalty, scores) * past.output
-    for row, s in enumerate(params):
-        if s.min_tokens and s.stop_ids:
-            early = (past.length[row] < s.min_tokens)[:, None]  # [N,1]
-            stops = torch.zeros(vocabulary, dtype=torch.bool, device=scores.device)
-            stops[[token for token in s.stop_ids if token < vocabulary]] = True
-            scores = torch.where(
-                (torch.arange(len(params), device=scores.device) == row)[:, None, None]
-                & early
-                & stops,
-                -torch.inf,
-                scores,
-            )
-    return _checked(scores)
-
-
-def _checked(scores: Tensor) -> Tensor:
-    _check_scores(scores, "after bias and penalties the scores hold")
+def _penalised(scores: Tensor, params: Sequence[SamplingParams], past: History | None) -> Tensor:
+    """Logit bias, penalties and the ban on early stops, [B,N,V]."""
+    biased = any(one.logit_bias for one in params)
+    if biased:
+        scores = scores + _bias(scores, params)
+    if needs_history(params):
+        if past is None:
+            raise SpecrefError("penalties and min_tokens look at the text before: pass its history")
+        scores = _repelled(scores, params, past)
+        scores = _without_early_stops(scores, params, past)
+    if biased or needs_history(params):
+        _check_scores(scores, "after bias and penalties the scores hold")
     return scores
 
 
+def _bias(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """[B,1,V]: what each row's logit_bias adds."""
+    vocabulary = scores.shape[-1]
+    bias = torch.zeros_like(scores[:, :1])  # [B,1,V]
+    for row, one in enumerate(params):
+        for token, value in one.logit_bias.items():
+            if not 0 <= token < vocabulary:
+                raise SpecrefError(
+                    f"logit_bias names token {token}, outside 0..{vocabulary - 1}: remove it"
+                )
+            bias[row, 0, token] = value
+    return bias
+
+
+def _repelled(scores: Tensor, params: Sequence[SamplingParams], past: History) -> Tensor:
+    """Repetition, presence and frequency penalties, [B,N,V]."""
+    if any(one.repetition_penalty != 1 for one in params):
+        factor = _column(params, lambda one: one.repetition_penalty, scores)  # [B,1,1]
+        seen = (past.prompt + past.output) > 0  # [B,N,V]
+        larger, smaller = scores * factor, scores / factor  # [B,N,V] each
+        lower = torch.where(scores < 0, larger, smaller)  # [B,N,V]
+        scores = torch.where(seen, lower, scores)
+    if any(one.presence_penalty or one.frequency_penalty for one in params):
+        there = past.output > 0  # [B,N,V]
+        presence = _column(params, lambda one: one.presence_penalty, scores)  # [B,1,1]
+        scores = scores - presence * there
+        frequency = _column(params, lambda one: one.frequency_penalty, scores)  # [B,1,1]
+        scores = scores - frequency * past.output
+    return scores
+
+
+def _without_early_stops(scores: Tensor, params: Sequence[SamplingParams], past: History) -> Tensor:
+    """Stop tokens get -inf before min_tokens, [B,N,V]."""
+    banned = torch.zeros(len(params), 1, scores.shape[-1], dtype=torch.bool)  # [B,1,V]
+    for row, one in enumerate(params):
+        known = [token for token in one.stop_ids if token < scores.shape[-1]]
+        banned[row, 0, known] = True
+    least = torch.tensor([one.min_tokens for one in params])  # [B]
+    least = least.to(scores.device)[:, None]  # [B,1]
+    early = (past.length < least)[..., None]  # [B,N,1]
+    banned = banned.to(scores.device)
+    return scores.masked_fill(early & banned, -torch.inf)
+
+
 def _heated(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
-    """Scores over temperature; where that overflows, the largest is moved to 0 first, which changes
-    no distribution.
+    """Scores over temperature, [B,N,V].
+
+    Where that overflows, the largest score is moved to 0 first, which changes no distribution. A
+    row at temperature 0 is divided by 1; `probs` does not use it.
     """
-    heat = _column(params, lambda s: s.temperature or 1.0, scores).clamp(
-        min=torch.finfo(scores.dtype).tiny
-    )
+    least = torch.finfo(scores.dtype).tiny
+    heat = _column(params, lambda one: one.temperature or 1.0, scores).clamp(min=least)  # [B,1,1]
     hot = scores / heat
-    moved = (scores - scores.amax(-1, keepdim=True)) / heat
-    return torch.where(hot.amax(-1, keepdim=True).isfinite(), hot, moved)
+    largest = scores.amax(-1, keepdim=True)  # [B,N,1]
+    moved = (scores - largest) / heat
+    fits = hot.amax(-1, keepdim=True).isfinite()  # [B,N,1]
+    return torch.where(fits, hot, moved)
 
 
 def _top_k(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
-    """Keep what is at least the k-th largest score, ties included."""
+    """-inf below the k-th largest score, [B,N,V]; what is equal to it stays."""
     vocabulary = scores.shape[-1]
-    k = [min(s.top_k, vocabulary) or vocabulary for s in params]
-    largest = scores.topk(max(k), -1).values
-    index = torch.tensor([value - 1 for value in k], device=scores.device)[:, None, None]
-    return scores.masked_fill(
-        scores < largest.gather(-1, index.expand(*scores.shape[:2], 1)), -torch.inf
-    )
+    sizes = [min(one.top_k, vocabulary) or vocabulary for one in params]
+    k = torch.tensor(sizes)  # [B]
+    largest = scores.topk(int(k.max()), -1).values  # [B,N,K]
+    place = (k - 1).to(scores.device)[:, None, None]  # [B,1,1]
+    place = place.expand(-1, scores.shape[1], 1)  # [B,N,1]
+    bar = largest.gather(-1, place)
+    return scores.masked_fill(scores < bar, -torch.inf)
 
 
 def _top_p(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
-    """Drop the tail whose total is at most 1 - top_p; the largest always stays."""
-    ordered, order = scores.sort(stable=True, dim=-1)  # ascending: the tail comes first
-    tail = ordered.softmax(-1).cumsum(-1) <= 1 - _column(params, lambda s: s.top_p, scores)
+    """-inf in the tail whose total is at most 1 - top_p, [B,N,V]; the largest score stays."""
+    ordered, order = scores.sort(stable=True, dim=-1)  # [B,N,V]: ascending, the tail comes first
+    total = ordered.softmax(-1).cumsum(-1)  # [B,N,V]
+    top_p = _column(params, lambda one: one.top_p, scores)  # [B,1,1]
+    tail = total <= 1 - top_p  # [B,N,V]
     tail[..., -1] = False
-    tail &= torch.tensor([s.top_p < 1 for s in params], device=scores.device)[:, None, None]
-    return scores.masked_fill(torch.zeros_like(tail).scatter(-1, order, tail), -torch.inf)
+    tail &= top_p < 1  # off where it is 1
+    dropped = torch.zeros_like(tail).scatter(-1, order, tail)  # [B,N,V]: in the tokens' own order
+    return scores.masked_fill(dropped, -torch.inf)
+
+
+def _min_p(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """-inf where the probability is below min_p times the largest, [B,N,V]."""
+    weights = scores.softmax(-1)  # [B,N,V]
+    share = _column(params, lambda one: one.min_p, scores)  # [B,1,1]
+    floor = share * weights.amax(-1, keepdim=True)  # [B,N,1]
+    return scores.masked_fill(weights < floor, -torch.inf)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from specref.draft.medusa import MedusaHeads
 from specref.draft.mtp import MTPModule
-from specref.model.auxiliary import save_addon
+from specref.model.auxiliary import save_auxiliary
 from specref.model.checkpoint import save
 from specref.model.transformer import Config, Transformer
 
@@ -45,11 +45,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # untrained ones guess the target's own next token: right often enough
     heads = MedusaHeads.of(target, 2)
     heads.block.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
-    save_addon(heads, root / "medusa", "medusa", heads.settings)
+    save_auxiliary(heads, root / "medusa", "medusa", heads.settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         module = MTPModule.of(target)
-    save_addon(module, root / "mtp", "mtp", module.settings)
+    save_auxiliary(module, root / "mtp", "mtp", module.settings)
     return root
 
 
@@ -59,5 +59,5 @@ def pair(models: Path) -> list[str]:
 
 
 @pytest.fixture
-def addons(models: Path) -> list[str]:
+def auxiliary_heads(models: Path) -> list[str]:
     return ["--medusa", str(models / "medusa"), "--mtp", str(models / "mtp")]

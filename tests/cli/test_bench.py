@@ -25,14 +25,17 @@ WAYS = {
 
 def test_the_result_of_a_bench(
     pair: list[str],
-    addons: list[str],
+    auxiliary_heads: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(bench, "has_transformers", lambda: False)
     out = tmp_path / "bench.json"
-    assert main(["bench", *pair, *addons[2:], "--drafter", "mtp", *SMALL, "--json", str(out)]) == 0
+    assert (
+        main(["bench", *pair, *auxiliary_heads[2:], "--drafter", "mtp", *SMALL, "--json", str(out)])
+        == 0
+    )
     result, said = json.loads(out.read_text()), capsys.readouterr()
     assert said.err == ""
     assert {"command", "commit", "machine", "versions"} <= set(result)

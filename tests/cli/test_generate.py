@@ -55,7 +55,7 @@ def test_every_drafter_with_every_rule(
     drafter: str,
     rule: str,
     pair: list[str],
-    addons: list[str],
+    auxiliary_heads: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -63,7 +63,7 @@ def test_every_drafter_with_every_rule(
     chain = ["--tree-shape", "0;0,0"] if drafter == "medusa" else []
     words = [
         *pair,
-        *addons,
+        *auxiliary_heads,
         *chain,
         "--prompt",
         "abcabcab",

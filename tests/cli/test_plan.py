@@ -68,14 +68,14 @@ def test_a_tree_from_the_verify_curve(
     guesses: list[float],
     said: str,
     pair: list[str],
-    addons: list[str],
+    auxiliary_heads: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     curve(monkeypatch, cost, work)
     monkeypatch.setattr(tree_plan, "head_accuracy", lambda *words: [guesses + [0.01] * 8] * 2)
-    result, out = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
+    result, out = run(["--tree", *pair, *auxiliary_heads[:2]], tmp_path / "p.json", capsys)
     assert said in out
     best = max(result["rows"], key=lambda row: row["predicted"])
     assert result["best"] == best
@@ -87,9 +87,9 @@ def test_a_tree_from_the_verify_curve(
 
 
 def test_a_tree_from_measurements(
-    pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: list[str], auxiliary_heads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result, _ = run(["--tree", *pair, *addons[:2]], tmp_path / "p.json", capsys)
+    result, _ = run(["--tree", *pair, *auxiliary_heads[:2]], tmp_path / "p.json", capsys)
     assert {"command", "commit", "machine", "versions"} <= set(result)
     assert len(result["accuracy"]) == 2
     assert all(0 <= rate <= 1 for head in result["accuracy"] for rate in head)

@@ -16,10 +16,10 @@ METHODS = ["draft", "ngram", "medusa_chain", "medusa_tree", "mtp"]
 
 
 def test_the_profile_of_the_heads(
-    pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: list[str], auxiliary_heads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "medusa.json"
-    assert main(["profile", "medusa", *pair, *addons, *SMALL, "--json", str(out)]) == 0
+    assert main(["profile", "medusa", *pair, *auxiliary_heads, *SMALL, "--json", str(out)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr()
     assert said.err == ""
     assert {"command", "commit", "machine", "versions"} <= set(result)
@@ -53,14 +53,14 @@ def test_the_profile_of_the_heads(
 
 def test_the_frontier_of_the_thresholds(
     pair: list[str],
-    addons: list[str],
+    auxiliary_heads: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("specref.measure.acceptance.frontier.THRESHOLDS", THRESHOLDS[4:6])
     out, plot = tmp_path / "thresholds.json", tmp_path / "frontier.svg"
-    words = ["profile", "thresholds", *pair, *addons, *SMALL]
+    words = ["profile", "thresholds", *pair, *auxiliary_heads, *SMALL]
     assert main([*words, "--json", str(out), "--plot", str(plot)]) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr().out
     assert result["command"] == "profile thresholds"
@@ -88,29 +88,31 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_one_line(
-    case: str, pair: list[str], addons: list[str], capsys: pytest.CaptureFixture[str]
+    case: str, pair: list[str], auxiliary_heads: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words, mend = BAD[case]
-    assert mend in failed(["profile", "medusa", *pair, *addons, *words], capsys)
+    assert mend in failed(["profile", "medusa", *pair, *auxiliary_heads, *words], capsys)
 
 
 def test_what_does_not_fit_gets_one_line(
     models: Path,
     pair: list[str],
-    addons: list[str],
+    auxiliary_heads: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     other = ["--target", str(models / "other"), "--draft", str(models / "other")]
     assert "this target has 64 tokens: give one of 256" in failed(
-        ["profile", "medusa", *other, *addons], capsys
+        ["profile", "medusa", *other, *auxiliary_heads], capsys
     )
     assert "for a width of 128" in failed(["profile", "medusa", *pair], capsys)  # the bundled heads
     # the bundled module
-    assert "for a width of 128" in failed(["profile", "medusa", *pair, *addons[:2]], capsys)
-    assert "specref train medusa" in failed(
-        ["profile", "medusa", *pair, "--medusa", addons[3]], capsys
+    assert "for a width of 128" in failed(
+        ["profile", "medusa", *pair, *auxiliary_heads[:2]], capsys
     )
-    assert "give --draft DIR" in failed(["profile", "medusa", *pair[:2], *addons], capsys)
-    odd = ["profile", "thresholds", *pair, *addons, "--plot", str(tmp_path / "x.txt")]
+    assert "specref train medusa" in failed(
+        ["profile", "medusa", *pair, "--medusa", auxiliary_heads[3]], capsys
+    )
+    assert "give --draft DIR" in failed(["profile", "medusa", *pair[:2], *auxiliary_heads], capsys)
+    odd = ["profile", "thresholds", *pair, *auxiliary_heads, "--plot", str(tmp_path / "x.txt")]
     assert "ends in .png or .svg" in failed(odd, capsys)

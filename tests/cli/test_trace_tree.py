@@ -75,9 +75,13 @@ def walk(nodes: list[dict]) -> list[int]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_coins_replay_into_the_text(
-    way: str, pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    way: str,
+    pair: list[str],
+    auxiliary_heads: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = [*pair, *addons, *WAYS[way]]
+    words = [*pair, *auxiliary_heads, *WAYS[way]]
     result, _ = run(words, tmp_path / "t.json", capsys)
     assert result["rule"] == "tree"
     text: list[int] = []
@@ -135,11 +139,13 @@ def test_the_coins_replay_into_the_text(
 
 
 def test_all_three_fates_happen(
-    pair: list[str], addons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: list[str], auxiliary_heads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And q is the distribution that a node was drawn from: siblings without replacement."""
     result, _ = run(
-        [*pair, *addons, *WAYS["drawn"], "--temperature", "0.7"], tmp_path / "t.json", capsys
+        [*pair, *auxiliary_heads, *WAYS["drawn"], "--temperature", "0.7"],
+        tmp_path / "t.json",
+        capsys,
     )
     nodes = [node for cycle in result["cycles"] for node in cycle["nodes"]]
     assert {node["fate"] for node in nodes} == {"accepted", "rejected", "never reached"}
@@ -155,7 +161,7 @@ def test_all_three_fates_happen(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_pictures_show_every_node_and_its_mask(
-    encoding: str, models: Path, pair: list[str], addons: list[str], tmp_path: Path
+    encoding: str, models: Path, pair: list[str], auxiliary_heads: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "t.json"
     done = subprocess.run(
@@ -165,7 +171,7 @@ def test_pictures_show_every_node_and_its_mask(
             "specref",
             "trace",
             *pair,
-            *addons,
+            *auxiliary_heads,
             *WAYS["default"],
             "--prompt",
             "abcabcab",
@@ -263,7 +269,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_one_line(
-    case: str, pair: list[str], addons: list[str], capsys: pytest.CaptureFixture[str]
+    case: str, pair: list[str], auxiliary_heads: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (command, *words), mend = BAD[case]
-    assert mend in failed([command, *pair, *addons, "--prompt", "a", *words], capsys)
+    assert mend in failed([command, *pair, *auxiliary_heads, "--prompt", "a", *words], capsys)

@@ -6,8 +6,10 @@ depth exactly what drafting sees there.
 
 import pytest
 import torch
-from specref.draft.mtp import MTPModule, mtp_loss
+from specref.draft.mtp import MTPModule
+from specref.train.auxiliary import begin_with
 from specref.train.distillation import Teacher, Unrolled, distance
+from specref.train.losses import mtp_loss
 
 from tests.stub import tiny
 
@@ -97,7 +99,7 @@ def test_gradients_reach_the_module_through_every_depth_and_never_the_target():
 
 def test_a_module_that_got_wider_says_what_it_said():
     made, wide = module(), MTPModule.of(TARGET, units=40).eval()
-    wide.begin_with(made)
+    begin_with(wide, made)
     hidden, embedded = TARGET.states(TEXT), TARGET.embedding(TEXT)
     said = [each(hidden[:, :-1], each.brought(embedded[:, 1:])) for each in (wide, made)]
     torch.testing.assert_close(*said)

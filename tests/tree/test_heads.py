@@ -3,7 +3,7 @@ distribution.
 
 Protects: the tree's shape and order, siblings drawn without replacement and the q they report, the
 depth limit, rows that have no state yet, the state that belongs to the pending token, the MTP cache
-after acceptance and rejection, addon files.
+after acceptance and rejection, auxiliary files.
 """
 
 import itertools
@@ -15,11 +15,13 @@ from specref.chance import Streams
 from specref.data import SamplingParams, SpecrefError
 from specref.decode import generate
 from specref.draft.base import Text
-from specref.draft.medusa import MedusaDrafter, MedusaHeads, best_first, chain, medusa_loss
-from specref.draft.mtp import MTPDrafter, MTPModule, mtp_loss
+from specref.draft.medusa import MedusaDrafter, MedusaHeads, best_first, chain
+from specref.draft.mtp import MTPDrafter, MTPModule
 from specref.draft.none import NoDrafter
 from specref.exact.enumerate import distributions, total_variation
-from specref.model.auxiliary import load_addon, save_addon, size_in_bytes
+from specref.model.auxiliary import load_auxiliary, save_auxiliary, size_in_bytes
+from specref.train.auxiliary import load_medusa_heads, load_mtp_module
+from specref.train.losses import medusa_loss, mtp_loss
 from specref.verify import RULES
 
 from tests.stub import generate_with, greedy_text, own_logits, tiny
@@ -300,14 +302,14 @@ def test_a_head_that_was_trained_guesses_the_token_its_node_stands_for():
         assert max(agree) < 0.5
 
 
-def test_an_addon_comes_back_as_it_was_saved_and_another_kind_is_refused(tmp_path):
+def test_a_saved_module_comes_back_as_it_was_saved_and_another_kind_is_refused(tmp_path):
     made = heads(TARGET)
-    save_addon(made, tmp_path, "medusa", made.settings, torch.float64)
-    back = MedusaHeads.load(tmp_path, torch.float32)
+    save_auxiliary(made, tmp_path, "medusa", made.settings, torch.float64)
+    back = load_medusa_heads(tmp_path, torch.float32)
     assert torch.allclose(back.out.double(), made.out, atol=1e-6)
     assert size_in_bytes(back) == 4 * sum(p.numel() for p in made.parameters())
     with pytest.raises(SpecrefError, match="specref train mtp"):
-        MTPModule.load(tmp_path)
-    (tmp_path / "addon.safetensors").write_bytes(b"no tensors")
+        load_mtp_module(tmp_path)
+    (tmp_path / "auxiliary.safetensors").write_bytes(b"no tensors")
     with pytest.raises(SpecrefError, match="damaged"):
-        load_addon(tmp_path, "medusa", lambda settings: MedusaHeads(**settings))
+        load_auxiliary(tmp_path, "medusa", lambda settings: MedusaHeads(**settings))

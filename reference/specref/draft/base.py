@@ -1,30 +1,34 @@
-"""What a drafter sees and what it owes. Each file beside this one is one drafter."""
+"""What a drafter sees and what it must return. Each file beside this one is one drafter."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..chance import Chance
 from ..data import Draft, SamplingParams
+from ..probs import history, needs_history, probs
 
 
 @dataclass
 class Text:
-    """The rows being written, as a drafter may see them."""
+    """B rows that are being decoded, as a drafter sees them."""
 
     tokens: list[list[int]]  # prompt and output, the pending token last
     prompts: list[int]  # prompt lengths
     params: list[SamplingParams]
-    vocabulary: int
+    vocabulary: int  # V
     # [B,M,E]: the target's states of the tokens that the last forward committed; for a new text, of
     # all but the pending one
     states: Tensor | None = None
-    # [B] how many of the M are real; the last real one gave the pending token
+    # [B]: how many of the M exist; the target drew the pending token from the last of them
     fresh: Tensor | None = None
 
     def rows(self, index: list[int]) -> "Text":
+        """The text of these rows."""
         return Text(
             [self.tokens[i] for i in index],
             [self.prompts[i] for i in index],
@@ -45,18 +49,39 @@ class Drafter:
         return gamma
 
     def begin(self, text: Text, capacity: int) -> None:
-        """New texts, of which none will be longer than `capacity` tokens."""
+        """New texts. None of them will have more than `capacity` tokens."""
 
     @abstractmethod
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        """At most budget[b] tokens deep for row b, budget [B] int64; fewer or none is always
-        allowed.
+        """A draft of at most budget[b] levels for row b; fewer or none is always allowed.
+
+        Args:
+            budget: [B] int64. chance: answers for the B rows.
         """
 
     def commit(self, accepted: Tensor) -> None:
-        """How many tokens of the last draft were kept, [B] int64."""
+        """accepted [B] int64: how many tokens of the last draft were accepted."""
 
     def rows(self, index: list[int]) -> None:
-        """Only these rows go on, in this order; -1 is a new text, of which the drafter knows
-        nothing yet.
-        """
+        """Only these rows go on, in this order; -1 is a new text, unknown to the drafter."""
+
+
+def no_draft(batch: int, device: torch.device | str = "cpu") -> Draft:
+    """A draft without a token for each of B rows."""
+    return Draft.chain(torch.zeros(batch, 0, dtype=torch.int64, device=device))
+
+
+def draft_distribution(logits: Tensor, text: Text, drafted: Sequence[Tensor]) -> Tensor:
+    """q of the next draft token, [B,V]: probs() with each row's own parameters.
+
+    Args:
+        logits: [B,1,V] of the draft. drafted: the tokens drafted so far, [B] each.
+    """
+    past = None
+    if needs_history(text.params):
+        tokens = [list(row) for row in text.tokens]
+        for token in drafted:
+            for row, value in enumerate(token.tolist()):
+                tokens[row].append(value)
+        past = history(tokens, text.prompts, text.vocabulary, device=logits.device)
+    return probs(logits, text.params, past)[:, 0]

@@ -1,17 +1,14 @@
-"""Medusa: extra heads on the target's last state guess the tokens after the next one; a cycle costs
-one target forward.
+"""Medusa: extra heads on the target's last state guess the tokens after the next one.
 
-Cai et al. 2024 (arXiv:2401.10774). Head k sees the state that gave the pending token, not the
-pending token itself, and
-guesses the token k places behind it. The guesses form a tree: node (i, j) is the j-th guess of head
-2 below the i-th of head 1. With certainty (q None) node j takes the head's j-th best token; drawn,
-it takes a token of the head's distribution without those of its earlier siblings, and that is the q
-it reports.
+Cai et al. 2024 (arXiv:2401.10774). Head k (from 1) sees the state that gave the pending token, not
+the pending token itself, and guesses the token k places behind it. The guesses form a tree: node
+(i, j) is the j-th guess of head 2 below the i-th of head 1. With certainty (q None), node j takes
+the head's j-th best token. Drawn, it takes a token of the head's distribution without those of its
+earlier siblings, and that distribution is the q that it reports.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -19,18 +16,16 @@ from torch import Tensor, nn
 
 from ..chance import Chance
 from ..data import Draft, SamplingParams, SpecrefError
-from ..model.auxiliary import load_addon
 from ..model.transformer import Transformer
 from ..probs import probs
-from ..train.distillation import Teacher
-from .base import Drafter, Text
+from .base import Drafter, Text, no_draft
 
 # the ranks on the way to a node: (0, 2) is the third guess below the best first guess
 Node = tuple[int, ...]
 
 
 class MedusaHeads(nn.Module):
-    """K heads of one residual block and one output layer each, every one with its own weights.
+    """K heads, each of one residual block and one output layer with weights of its own.
 
     Args:
         hidden: E. vocabulary: V. heads: K.
@@ -38,7 +33,7 @@ class MedusaHeads(nn.Module):
 
     def __init__(self, hidden: int, vocabulary: int, heads: int):
         super().__init__()
-        # zero: a head begins as the target's own
+        # zeros: a head begins as the target's own
         self.block = nn.Parameter(torch.zeros(heads, hidden, hidden))
         self.bias = nn.Parameter(torch.zeros(heads, hidden))
         self.out = nn.Parameter(torch.zeros(heads, hidden, vocabulary))
@@ -49,13 +44,6 @@ class MedusaHeads(nn.Module):
         return {"hidden": hidden, "vocabulary": vocabulary, "heads": heads}
 
     @staticmethod
-    def load(
-        folder: Path | str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-    ) -> "MedusaHeads":
-        """Heads that `specref train medusa` wrote."""
-        return load_addon(folder, "medusa", lambda settings: MedusaHeads(**settings), dtype, device)
-
-    @staticmethod
     def of(target: Transformer, heads: int) -> "MedusaHeads":
         """Fresh heads whose output layers are the target's."""
         fresh = MedusaHeads(target.config.hidden_size, target.config.vocab_size, heads)
@@ -64,31 +52,11 @@ class MedusaHeads(nn.Module):
         return fresh
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Target states [..., E] -> logits [..., K, V]; head k (from 0) is for the token k + 2
-        places after the state's.
+        """Target states [...,E] -> logits [...,K,V]; row k (from 0) is for the token k + 2 places
+        after the state's.
         """
-        inner = torch.einsum("...e,kef->...kf", hidden, self.block) + self.bias
+        inner = torch.einsum("...e,kef->...kf", hidden, self.block) + self.bias  # [...,K,E]
         return torch.einsum("...ke,kev->...kv", hidden[..., None, :] + F.silu(inner), self.out)
-
-
-def medusa_loss(heads: MedusaHeads, target: Transformer | Teacher) -> Callable[[Tensor], Tensor]:
-    """Sum over heads of KL(p || head) with p the target's own distribution k + 1 places further on;
-    rows [B,C+1].
-    """
-    count = len(heads.block)
-
-    def loss(rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            output = target(rows[:, :-1])
-            p = output.logits.float().softmax(-1)
-        logq = heads(output.hidden).float().log_softmax(-1)  # [B,C,K,V]
-        parts = []
-        for k in range(count):
-            want, got = p[:, k + 1 :], logq[:, : -k - 1, k]
-            parts.append((torch.xlogy(want, want) - want * got).sum(-1).mean())
-        return torch.stack(parts).sum() / count
-
-    return loss
 
 
 def chain(depth: int) -> list[Node]:
@@ -97,7 +65,7 @@ def chain(depth: int) -> list[Node]:
 
 
 def best_first(depth: int, width: int) -> list[Node]:
-    """A chain of best guesses with the next-best siblings of each link: width nodes on every
+    """A chain of best guesses, and beside each link its next-best siblings: `width` nodes on every
     level.
     """
     return [(0,) * level + (rank,) for level in range(depth) for rank in range(width)]
@@ -107,83 +75,96 @@ class MedusaDrafter(Drafter):
     """Proposes one tree a cycle.
 
     Args:
-        tree: the nodes to propose, closed under prefixes and earlier siblings. draws: draw the
-            guesses from the heads' distributions instead of taking the best ones; rows at
-                temperature 0 take the best ones all the same.
+        tree: the nodes to propose, with every node its parent and its earlier siblings.
+        draws: draw the guesses from the heads' distributions instead of taking the best ones. Where
+            all rows have temperature 0 the best ones are taken all the same.
+    Errors:
+        SpecrefError for a tree that lacks a node, or that is deeper than the heads.
     """
 
     reads_states = True
 
     def __init__(self, heads: MedusaHeads, tree: Sequence[Node], draws: bool = False):
         self.heads, self.draws = heads, draws
-        # a depth limit then cuts off the end
+        # in order of depth: a depth limit cuts off the end
         self.tree = sorted(tree, key=lambda node: (len(node), node))
+        _check_tree(self.tree, len(heads.block))
         index = {node: i for i, node in enumerate(self.tree)}
-        for node in self.tree:
-            siblings = [(*node[:-1], rank) for rank in range(node[-1])]
-            if any(s not in index for s in siblings) or (len(node) > 1 and node[:-1] not in index):
-                raise SpecrefError(
-                    f"the tree has node {node} without its parent or an earlier sibling: add them"
-                )
-        if max((len(node) for node in self.tree), default=0) > len(heads.block):
-            raise SpecrefError(
-                f"the tree is deeper than the {len(heads.block)} heads: cut it, or train more heads"
-            )
-        self.parents = torch.tensor(
-            [index.get(node[:-1], -1) for node in self.tree], dtype=torch.int64
-        )
-        self.depth = torch.tensor([len(node) - 1 for node in self.tree], dtype=torch.int64)
-        self.rank = torch.tensor([node[-1] for node in self.tree], dtype=torch.int64)
+        parents = [index.get(node[:-1], -1) for node in self.tree]
+        self.parents = torch.tensor(parents, dtype=torch.int64)  # [N]
+        self.depth = torch.tensor([len(node) - 1 for node in self.tree], dtype=torch.int64)  # [N]
+        self.rank = torch.tensor([node[-1] for node in self.tree], dtype=torch.int64)  # [N]
 
     def nodes(self, gamma: int) -> int:
         return int((self.depth < gamma).sum())
 
     def begin(self, text: Text, capacity: int) -> None:
-        if self.heads.out.shape[2] != text.vocabulary:
+        vocabulary = self.heads.out.shape[2]
+        if vocabulary != text.vocabulary:
             raise SpecrefError(
-                f"the heads have {self.heads.out.shape[2]} tokens and the target {text.vocabulary}:"
+                f"the heads have {vocabulary} tokens and the target {text.vocabulary}:"
                 " use the heads trained on this target"
             )
 
     @torch.inference_mode()
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        if text.states is None or text.fresh is None:
+            return no_draft(len(budget))
         lengths = (self.depth < budget[:, None]).sum(1)  # [B]
-        if text.fresh is not None:
-            lengths = torch.where(text.fresh > 0, lengths, 0)
-        if text.states is None or text.fresh is None or not int(lengths.max()):
-            return Draft.chain(torch.zeros(len(budget), 0, dtype=torch.int64))
-        count = int(lengths.max())
-        state = text.states[torch.arange(len(budget)), (text.fresh - 1).clamp(min=0)]  # [B,E]
-        logits = self.heads(state)  # [B,K,V]
-        parents = self.parents[:count].expand(len(budget), count).to(state.device)
-        lengths = lengths.to(state.device)
-        if not self.draws or all(s.temperature == 0 for s in text.params):
-            best = logits.topk(int(self.rank[:count].max()) + 1, -1).indices  # [B,K,R]
-            return Draft(best[:, self.depth[:count], self.rank[:count]], parents, None, lengths)
-        distributions = probs(logits, [_without_history(s) for s in text.params])
-        tokens, q = self._draw(distributions, lengths, chance)
+        lengths = torch.where(text.fresh > 0, lengths, 0)  # no state yet, no draft
+        count = int(lengths.max())  # N
+        if not count:
+            return no_draft(len(budget))
+        last = (text.fresh - 1).clamp(min=0)  # [B]
+        logits = self.heads(text.states[torch.arange(len(last)), last])  # [B,K,V]
+        parents = self.parents[:count].expand(len(budget), count).to(logits.device)  # [B,N]
+        lengths = lengths.to(logits.device)
+        if not self.draws or all(one.temperature == 0 for one in text.params):
+            depth, rank = self.depth[:count], self.rank[:count]  # [N]
+            best = logits.topk(int(rank.max()) + 1, -1).indices  # [B,K,R]
+            return Draft(best[:, depth, rank], parents, None, lengths)
+        p = probs(logits, [_without_history(one) for one in text.params])  # [B,K,V]
+        tokens, q = self._draw(p, lengths, chance)
         return Draft(tokens, parents, q, lengths)
 
-    def _draw(
-        self, distributions: Tensor, lengths: Tensor, chance: Chance
-    ) -> tuple[Tensor, Tensor]:
-        """Tokens [B,N] drawn without replacement among siblings, and the distributions they were
-        drawn from [B,N,V].
+    def _draw(self, p: Tensor, lengths: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
+        """Draw without replacement among siblings.
+
+        Args:
+            p: [B,K,V], the distributions of the heads. lengths: [B].
+        Returns:
+            tokens [B,N], and the distributions that they were drawn from, [B,N,V].
         """
-        tokens: list[Tensor] = []
-        q: list[Tensor] = []
+        tokens: list[Tensor] = []  # [B] each
+        q: list[Tensor] = []  # [B,V] each
         for node in range(int(lengths.max())):
-            distribution = distributions[:, self.depth[node]].clone()
-            left = torch.ones_like(distribution)
+            new = torch.ones_like(p[:, 0])  # [B,V]: 0 at the tokens of earlier siblings
             for sibling in range(node):
                 if self.parents[sibling] == self.parents[node]:
-                    left.scatter_(1, tokens[sibling][:, None], 0)
-            distribution = distribution * left
-            # nothing likely is left: anything new will do
-            distribution = torch.where(distribution.sum(-1, keepdim=True) > 0, distribution, left)
-            q.append(distribution / distribution.sum(-1, keepdim=True))
+                    new.scatter_(1, tokens[sibling][:, None], 0)
+            left = p[:, self.depth[node]] * new  # [B,V]
+            mass = left.sum(-1, keepdim=True)  # [B,1]
+            left = torch.where(mass > 0, left, new)  # nothing likely is left: any new token
+            q.append(left / left.sum(-1, keepdim=True))
             tokens.append(chance.draw(q[-1], lengths > node))
         return torch.stack(tokens, 1), torch.stack(q, 1)
+
+
+def _check_tree(tree: Sequence[Node], heads: int) -> None:
+    """Refuse nodes without their parent or an earlier sibling, and a tree deeper than the heads."""
+    nodes = set(tree)
+    for node in tree:
+        needed = [(*node[:-1], rank) for rank in range(node[-1])]
+        if len(node) > 1:
+            needed.append(node[:-1])
+        if not nodes.issuperset(needed):
+            raise SpecrefError(
+                f"the tree has node {node} without its parent or an earlier sibling: add them"
+            )
+    if any(len(node) > heads for node in tree):
+        raise SpecrefError(
+            f"the tree is deeper than the {heads} heads: cut it, or train more heads"
+        )
 
 
 def _without_history(params: SamplingParams) -> SamplingParams:

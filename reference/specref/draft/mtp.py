@@ -1,14 +1,12 @@
 """Multi-token prediction: one block reads the target's state and the next token's embedding, and
-guesses the one after.
+guesses the token after that one.
 
-DeepSeek-V3 (DeepSeek-AI 2024, arXiv:2412.19437, section 2.2), used as a drafter: to guess further,
+DeepSeek-V3 (DeepSeek-AI 2024, arXiv:2412.19437, section 2.2), used as a drafter. To guess further,
 the block reads its own state instead of the target's, as EAGLE does (Li et al. 2024,
 arXiv:2401.15077). Embedding and head are the target's.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +14,9 @@ from torch import Tensor
 
 from ..chance import Chance
 from ..data import Draft, SpecrefError
-from ..model.auxiliary import load_addon
 from ..model.cache import Cache, select
 from ..model.transformer import Config, Linear, RMSNorm, Stack, Transformer
-from ..probs import history, needs_history, probs
-from ..train.distillation import Teacher, Unrolled, distance
-from .base import Drafter, Text
+from .base import Drafter, Text, draft_distribution, no_draft
 
 
 class MTPModule(Stack):
@@ -43,36 +38,10 @@ class MTPModule(Stack):
         return asdict(self.config)
 
     @staticmethod
-    def load(
-        folder: Path | str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-    ) -> "MTPModule":
-        """A module that `specref train mtp` wrote."""
-        return load_addon(
-            folder, "mtp", lambda settings: MTPModule(Config(**settings)), dtype, device
-        )
-
-    @staticmethod
     def of(target: Transformer, layers: int = 1, units: int | None = None) -> "MTPModule":
         """A fresh module for `target`; units: of its MLP (default: as many as the target's)."""
         units = target.config.intermediate_size if units is None else units
         return MTPModule(replace(target.config, num_hidden_layers=layers, intermediate_size=units))
-
-    @torch.no_grad()
-    def begin_with(self, other: "MTPModule") -> None:
-        """The weights of a module that is as wide, or has fewer MLP units; those that it lacks
-        begin silent.
-        """
-        # mine shares its memory with the parameters
-        units, mine = other.config.intermediate_size, self.state_dict()
-        for name, value in other.state_dict().items():
-            if name.endswith("gate_up.weight"):
-                for half, given in zip(mine[name].chunk(2, 1), value.chunk(2, 1), strict=True):
-                    half[:, :units] = given
-            elif name.endswith("down.weight"):
-                mine[name][units:] = 0
-                mine[name][:units] = value
-            else:
-                mine[name].copy_(value)
 
     def brought(self, embedded: Tensor) -> Tensor:
         """Embeddings [..,E] -> what these tokens add to a state that is read with them, [..,E]: the
@@ -94,54 +63,18 @@ class MTPModule(Stack):
         return self.run(joined.to(self.dtype), cache, None, counts)
 
 
-def mtp_loss(
-    module: MTPModule, target: Transformer | Teacher, depth: int = 7, apart: int = 8
-) -> Callable[[Tensor], Tensor]:
-    """The distance of the module's distributions from the target's, at every depth of a draft, as
-    drafting meets it.
-
-    The first pass reads the target's states everywhere; from every `apart`-th place a chain goes on
-    from its own states. A
-    depth counts as the tokens that hang on it when most of each depth are accepted: 1 + 0.85 + ...
-    to the draft's end.
-
-    Source: training-time test of EAGLE-3 (Li et al. 2025, arXiv:2503.01840), section 3.2.
-    """
-    hangs = [sum(0.85**d for d in range(k, depth)) for k in range(depth)]
-
-    def loss(rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            output = target(rows[:, :-1])
-            p = output.logits.float().softmax(-1)  # p[:, i]: after token i
-            embedded = target.embedding(rows)
-        brought = module.brought(embedded)
-        # another one in every batch, the same one when a run is resumed
-        offset = int(rows.sum()) % apart
-        anchors = torch.arange(offset, rows.shape[1] - depth - 1, apart)
-        cache = Unrolled(len(module.blocks), anchors)
-        states = module(output.hidden[:, :-1], brought[:, 1:-1], cache)
-        total = hangs[0] * distance(p[:, 1:], target.logits(states))
-        states = states[:, anchors]
-        # a chain's state has read the tokens up to its anchor + k, and guesses the next but one
-        for k in range(1, depth):
-            states = module(states, brought[:, anchors + k + 1], cache)
-            total = total + hangs[k] * distance(p[:, anchors + k + 1], target.logits(states))
-        return total / sum(hangs)
-
-    return loss
-
-
 class MTPDrafter(Drafter):
     """Drafts a chain with one MTP module, applied again to its own states.
 
     Args:
-        target: whose embedding and head it uses: the one that judges, or a copy of it in the
+        target: its embedding and head are used: the target that judges, or a copy of it in the
             module's type.
-        sure: a row's draft ends with the token at which it is probably lost: where the product of
-            (1 + q(x)) / 2, a guess at how likely each token x is accepted, falls below this; 0:
-            never. What is lost costs more than it brings (EAGLE-2: Li et al. 2024,
-                arXiv:2406.16858, section 3.1). The token itself stays, so its distribution is still
-                    q.
+        sure: a row's draft ends with the token at which the product of (1 + q(x)) / 2 over its
+            tokens x falls below this; 0: never. The product estimates the chance that all of them
+            are accepted (EAGLE-2: Li et al. 2024, arXiv:2406.16858, section 3.1). That token stays
+            in the draft, so its distribution is still q.
+    Errors:
+        SpecrefError for a module of another width than the target's.
     """
 
     reads_states = True
@@ -158,67 +91,56 @@ class MTPDrafter(Drafter):
 
     def begin(self, text: Text, capacity: int) -> None:
         self.cache = self.module.new_cache(len(text.tokens), capacity)
-        self.base = torch.zeros(len(text.tokens), dtype=torch.int64)
+        self.base = torch.zeros(len(text.tokens), dtype=torch.int64)  # [B]: text before the draft
 
     @torch.inference_mode()
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         device = self.target.device
-        none = Draft.chain(torch.zeros(len(budget), 0, dtype=torch.int64, device=device))
         if text.states is None or text.fresh is None:
-            return none
+            return no_draft(len(budget), device)
         state = self._catch_up(text, text.states, text.fresh)  # [B,1,E]
-        budget = torch.where(text.fresh > 0, budget, 0)
-        left, alive = budget.tolist(), [1.0] * len(budget)
-        looks_back = needs_history(text.params)
-        past = None
-        drafted: list[Tensor] = []
-        distributions: list[Tensor] = []
-        while (i := len(drafted)) < max(left):
-            going = None if min(left) > i else torch.tensor(left) > i  # None: every row
-            if i:
-                counts = None if going is None else going.long()
-                state = self.module(state, self.brought[drafted[-1]][:, None], self.cache, counts)
-                self.cache.lengths += 1 if counts is None else counts
-            if looks_back:
-                rows = [t + [int(d[b]) for d in drafted] for b, t in enumerate(text.tokens)]
-                past = history(rows, text.prompts, text.vocabulary, device=device)
-            distributions.append(probs(self.target.logits(state), text.params, past)[:, 0])
-            drafted.append(
-                chance.draw(distributions[-1], None if going is None else going.to(device))
-            )
+        depth = torch.where(text.fresh > 0, budget, 0)  # [B]
+        alive = torch.ones(len(depth), dtype=torch.float64)  # [B]: estimated P(all are accepted)
+        drafted: list[Tensor] = []  # [B] each
+        q: list[Tensor] = []  # [B,V] each
+        while len(drafted) < int(depth.max()):
+            going = depth > len(drafted)  # [B]
+            if drafted:
+                state = self._extend(state, drafted[-1], going)  # [B,1,E]
+            q.append(draft_distribution(self.target.logits(state), text, drafted))
+            drafted.append(chance.draw(q[-1], going.to(device)))
             if self.sure:
-                chosen = distributions[-1].gather(1, drafted[-1][:, None])[:, 0].tolist()
-                alive = [a * (1 + q) / 2 for a, q in zip(alive, chosen, strict=True)]
-                left = [
-                    n if a >= self.sure else min(n, i + 1) for a, n in zip(alive, left, strict=True)
-                ]
+                chosen = q[-1].gather(1, drafted[-1][:, None])[:, 0]  # [B]
+                alive = alive * (1 + chosen.cpu().double()) / 2
+                depth = torch.where(alive < self.sure, depth.clamp(max=len(drafted)), depth)
         if not drafted:
-            return none
-        return Draft.chain(
-            torch.stack(drafted, 1),
-            torch.stack(distributions, 1),
-            torch.tensor(left, device=device),
-        )
+            return no_draft(len(budget), device)
+        return Draft.chain(torch.stack(drafted, 1), torch.stack(q, 1), depth.to(device))
 
     def _catch_up(self, text: Text, target_states: Tensor, fresh: Tensor) -> Tensor:
-        """Read the target's new states with the tokens behind them; the last state of every row,
-        [B,1,E].
+        """Read the target's new states [B,M,E], each with the token behind it; the last state of
+        every row, [B,1,E].
         """
         width = int(fresh.max())
-        behind = [
-            tokens[len(tokens) - n :] + [0] * (width - n)
-            for tokens, n in zip(text.tokens, fresh.tolist(), strict=True)
-        ]
-        brought = self.brought[torch.tensor(behind, device=self.target.device)]
-        states = self.module(
-            target_states[:, :width].to(self.module.dtype), brought, self.cache, fresh
-        )
+        behind = []
+        for row, count in enumerate(fresh.tolist()):
+            tokens = text.tokens[row]
+            behind.append(tokens[len(tokens) - count :] + [0] * (width - count))
+        brought = self.brought[torch.tensor(behind, device=self.target.device)]  # [B,M,E]
+        states = target_states[:, :width].to(self.module.dtype)  # [B,M,E]
+        states = self.module(states, brought, self.cache, fresh)
         self.cache.lengths += fresh
         self.base = self.cache.lengths.clone()
         return states[torch.arange(len(fresh)), (fresh - 1).clamp(min=0)][:, None]
 
+    def _extend(self, state: Tensor, token: Tensor, going: Tensor) -> Tensor:
+        """Read one drafted token [B] with the state before it [B,1,E]; the state after, [B,1,E]."""
+        state = self.module(state, self.brought[token][:, None], self.cache, going.long())
+        self.cache.lengths += going
+        return state
+
     def commit(self, accepted: Tensor) -> None:
-        # what stands behind was read from its own states, not the target's
+        # the draft's keys come from the module's own states: the next draft reads the target's
         self.cache.trim(self.base)
 
     def rows(self, index: list[int]) -> None:

@@ -1,7 +1,7 @@
-"""Drafts by looking up the last n tokens in the text so far and proposing what followed them.
+"""Prompt lookup: find the last n tokens earlier in the text and propose what followed them.
 
-Prompt lookup decoding (Saxena 2023); no model, so a draft costs almost nothing. Tokens are proposed
-with certainty: q is a point mass, q = None.
+Saxena 2023 (prompt lookup decoding). There is no model, so a draft costs almost nothing. Tokens are
+proposed with certainty: q is a point mass, reported as q = None.
 """
 
 import torch
@@ -13,8 +13,10 @@ from .base import Drafter, Text
 
 
 class NGramDrafter(Drafter):
-    """Tries n-grams from `longest` down to `shortest`; the most recent earlier occurrence
-    counts.
+    """Tries n-grams from `longest` down to `shortest`; takes the most recent earlier occurrence.
+
+    Errors:
+        SpecrefError unless 1 <= shortest <= longest.
     """
 
     def __init__(self, longest: int = 4, shortest: int = 2):
@@ -26,34 +28,39 @@ class NGramDrafter(Drafter):
         self.sizes = range(longest, shortest - 1, -1)
 
     def begin(self, text: Text, capacity: int) -> None:
-        # For every row: n-gram -> where what follows it begins; and how many tokens are indexed.
+        # for each row: n-gram -> where the tokens after it begin; and how many tokens are indexed
         self.index: list[dict[tuple[int, ...], int]] = [{} for _ in text.tokens]
         self.done = [0] * len(text.tokens)
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        found = [
-            self._lookup(row, tokens)[: max(0, most)]
-            for row, (tokens, most) in enumerate(zip(text.tokens, budget.tolist(), strict=True))
-        ]
-        width = max(len(tokens) for tokens in found)
-        padded = torch.tensor(
-            [tokens + [0] * (width - len(tokens)) for tokens in found], dtype=torch.int64
-        )
-        return Draft.chain(padded, None, torch.tensor([len(tokens) for tokens in found]))
+        found = []
+        for row, most in enumerate(budget.tolist()):
+            following = self._lookup(row, text.tokens[row])
+            found.append(following[: max(0, most)])
+        lengths = torch.tensor([len(tokens) for tokens in found])  # [B]
+        width = int(lengths.max())  # N
+        padded = [tokens + [0] * (width - len(tokens)) for tokens in found]
+        tokens = torch.tensor(padded, dtype=torch.int64)  # [B,N]
+        return Draft.chain(tokens, None, lengths)
 
     def _lookup(self, row: int, tokens: list[int]) -> list[int]:
+        """What followed the last n tokens where they occurred before; [] where they did not."""
         index = self.index[row]
-        # every n-gram that something already follows
-        for end in range(self.done[row] + 1, len(tokens)):
+        for end in range(self.done[row] + 1, len(tokens)):  # n-grams that a token follows
             for n in self.sizes:
                 if n <= end:
-                    index[tuple(tokens[end - n : end])] = end
+                    gram = tuple(tokens[end - n : end])
+                    index[gram] = end
         self.done[row] = len(tokens) - 1
         for n in self.sizes:
-            if n <= len(tokens) and (start := index.get(tuple(tokens[-n:]))) is not None:
+            start = index.get(tuple(tokens[-n:]))
+            if start is not None:  # never for an n-gram longer than the text
                 return tokens[start:]
         return []
 
     def rows(self, index: list[int]) -> None:
-        self.index = [{} if i < 0 else self.index[i] for i in index]
-        self.done = [0 if i < 0 else self.done[i] for i in index]
+        tables, done = self.index, self.done
+        self.index, self.done = [], []
+        for old in index:
+            self.index.append({} if old < 0 else tables[old])
+            self.done.append(0 if old < 0 else done[old])

@@ -1,15 +1,14 @@
-"""Proposes nothing: the flow is then plain decoding, one token a target forward."""
+"""Proposes nothing: the flow is then plain decoding, one token for each target forward."""
 
-import torch
 from torch import Tensor
 
 from ..chance import Chance
 from ..data import Draft
-from .base import Drafter, Text
+from .base import Drafter, Text, no_draft
 
 
 class NoDrafter(Drafter):
-    """Target alone."""
+    """The target alone."""
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
-        return Draft.chain(torch.zeros(len(budget), 0, dtype=torch.int64))
+        return no_draft(len(budget))

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..chance import Chance
 from ..data import Draft, Verdict
 from ..draft.base import Drafter, Text
-from ..draft.medusa import MedusaDrafter, MedusaHeads, medusa_loss
+from ..draft.medusa import MedusaDrafter, MedusaHeads
 from ..model.transformer import Transformer
+from ..train.losses import medusa_loss
 from ..verify import Rule
 from ..verify.tree import tree
 from . import oracle

@@ -1,5 +1,6 @@
-"""What is trained on top of a target (Medusa heads, an MTP module): addon.json and
-addon.safetensors in one folder.
+"""Auxiliary heads in and out of a folder: auxiliary.json and auxiliary.safetensors, never pickle.
+
+Auxiliary heads are what is trained on top of a target: Medusa heads, an MTP module.
 """
 
 import json
@@ -18,7 +19,7 @@ from .checkpoint import read_json, replace
 M = TypeVar("M", bound=nn.Module)
 
 
-def save_addon(
+def save_auxiliary(
     module: nn.Module,
     folder: Path,
     kind: str,
@@ -32,9 +33,9 @@ def save_addon(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace(folder / "addon.safetensors", lambda part: save_file(tensors, part))
+        replace(folder / "auxiliary.safetensors", lambda part: save_file(tensors, part))
         replace(
-            folder / "addon.json",
+            folder / "auxiliary.json",
             lambda part: part.write_text(
                 json.dumps({"kind": kind, "settings": settings}, indent=2) + "\n"
             ),
@@ -45,7 +46,7 @@ def save_addon(
         ) from None
 
 
-def load_addon(
+def load_auxiliary(
     folder: Path | str,
     kind: str,
     make: Callable[[dict[str, Any]], M],
@@ -58,7 +59,7 @@ def load_addon(
         SpecrefError: missing, of another kind, damaged, or not fitting.
     """
     folder = Path(folder)
-    raw = read_json(folder / "addon.json")
+    raw = read_json(folder / "auxiliary.json")
     if raw.get("kind") != kind:
         raise SpecrefError(
             f"{folder} holds {raw.get('kind')!r}, not {kind!r}: give the folder that "
@@ -66,7 +67,7 @@ def load_addon(
         )
     try:
         module = make(raw["settings"])
-        tensors = load_file(folder / "addon.safetensors")
+        tensors = load_file(folder / "auxiliary.safetensors")
         module.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()

@@ -34,28 +34,38 @@ def block(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         q = torch.zeros_like(p[:, :count])
         q.scatter_(2, draft.index, 1)  # point masses
     weight = _weights(draft, p, q)  # [B,N+1]: p_i of the paper, for i = 0..N
-    # residual mass after i tokens, sum_x max(p_i p(x) - q(x), 0), for 0 <= i < N
-    before = weight[:, :count]  # [B,N]: p_0..p_{N-1}
-    excess = before[..., None] * p[:, :count] - q  # [B,N,V]
-    mass = excess.clamp(min=0).sum(-1)  # [B,N]
-    total = mass + 1 - before  # [B,N]
-    # h_i, and 1 where it is 0/0: then p_i = 1 and the coins of later tokens are certain
-    keep = torch.where(total > 0, mass / total, 1.0)  # [B,N]: h_0..h_{N-1}
-    length = torch.arange(1, count + 1, device=p.device)  # [N]
-    last = length == draft.lengths[:, None]  # [B,N]: the last token's coin is p_N itself
-    after = torch.cat((keep[:, 1:], weight[:, -1:]), 1)  # [B,N]: h_1..h_{N-1}, p_N
-    probability = torch.where(last, weight[:, 1:], after)  # [B,N]
-    coins = chance.accept(probability.clamp(0, 1), draft.valid)  # [B,N]
+    coins = chance.accept(_chances(draft, p, q, weight), draft.valid)  # [B,N]
+    length = path + 1  # [B,N]: 1..N
     accepted = (coins * length).amax(1)  # [B]: the longest prefix whose coin said yes
     rows = torch.arange(batch, device=p.device)  # [B]
+    node = accepted.clamp(max=count - 1)  # [B]: the first rejected node
     bonus = p[rows, accepted]  # [B,V]
     scale = weight[rows, accepted]  # [B]
     scaled = scale[:, None] * bonus  # [B,V]
-    node = accepted.clamp(max=count - 1)  # [B]: the first rejected node
     rest = residual(scaled, q[rows, node])  # [B,V]
-    rejected = accepted < draft.lengths  # [B]
-    distribution = torch.where(rejected[:, None], rest, bonus)  # [B,V]
+    rejected = (accepted < draft.lengths)[:, None]  # [B,1]
+    distribution = torch.where(rejected, rest, bonus)  # [B,V]
     return Verdict(path, accepted, chance.draw(distribution))
+
+
+def _chances(draft: Draft, p: Tensor, q: Tensor, weight: Tensor) -> Tensor:
+    """The probability with which each prefix of a row is kept, [B,N]: h_i of the paper, and p_N
+    for the whole draft.
+
+    Args:
+        p: [B,N+1,V]. q: [B,N,V]. weight: [B,N+1], of `_weights`.
+    """
+    before = weight[:, :-1]  # [B,N]: p_0..p_{N-1}
+    excess = before[..., None] * p[:, :-1] - q  # [B,N,V]
+    mass = excess.clamp(min=0).sum(-1)  # [B,N]: of the residual after i tokens, 0 <= i < N
+    total = mass + 1 - before  # [B,N]
+    # h_i, and 1 where it is 0/0: then p_i = 1 and the coins of later tokens are certain
+    keep = torch.where(total > 0, mass / total, 1.0)  # [B,N]: h_0..h_{N-1}
+    end = weight[:, -1:]  # [B,1]: p_N
+    after = torch.cat((keep[:, 1:], end), 1)  # [B,N]: h_1..h_{N-1}, p_N
+    length = torch.arange(1, weight.shape[1], device=p.device)  # [N]
+    last = length == draft.lengths[:, None]  # [B,N]: the last token of a row that is shorter
+    return torch.where(last, weight[:, 1:], after).clamp(0, 1)
 
 
 def _weights(draft: Draft, p: Tensor, q: Tensor) -> Tensor:

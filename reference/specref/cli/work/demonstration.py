@@ -7,9 +7,9 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from ...data import SamplingParams
-from ...draft.medusa import MedusaDrafter, MedusaHeads, best_first
+from ...draft.medusa import MedusaDrafter, best_first
 from ...draft.model import ModelDrafter
-from ...draft.mtp import MTPDrafter, MTPModule
+from ...draft.mtp import MTPDrafter
 from ...measure.distribution_checks import (
     SampledCase,
     exact_small_case,
@@ -20,6 +20,7 @@ from ...measure.held_out import held_out_prompts
 from ...measure.speed.timing import in_turn
 from ...model.transformer import Transformer
 from ...stats.finding import Finding, bonferroni
+from ...train.auxiliary import load_medusa_heads, load_mtp_module
 from ...verify import RULES
 from ..arguments import BUNDLED
 from .decoding_modes import ALONE_GREEDY, DecodingModes, distinct_ngrams, table_rows
@@ -75,8 +76,8 @@ def demonstrate(
 def _add_bundled(modes: DecodingModes) -> None:
     """What else was trained for the bundled target: Medusa heads and an MTP module."""
     target = modes.target
-    heads = MedusaHeads.load(BUNDLED / "medusa", target.dtype, target.device)
-    module = MTPModule.load(BUNDLED / "mtp", target.dtype, target.device)
+    heads = load_medusa_heads(BUNDLED / "medusa", target.dtype, target.device)
+    module = load_mtp_module(BUNDLED / "mtp", target.dtype, target.device)
     modes.add_speculative("Medusa tree", "tree", MedusaDrafter(heads, best_first(2, 2)))
     modes.add_speculative("MTP, block", "block", MTPDrafter(module, target))
 

@@ -10,6 +10,7 @@ from ...draft.mtp import MTPModule
 from ...errors import SpecrefError
 from ...model.checkpoint import load
 from ...model.transformer import Transformer
+from ...train.auxiliary import load_medusa_heads, load_mtp_module
 from ..arguments import BUNDLED, require_at_least
 
 
@@ -64,7 +65,7 @@ def load_heads(folder: Path, target: Transformer) -> MedusaHeads:
     Errors:
         SpecrefError: not there, damaged, or trained on a target of another width or vocabulary.
     """
-    heads = MedusaHeads.load(folder, target.dtype, target.device)
+    heads = load_medusa_heads(folder, target.dtype, target.device)
     width, vocabulary = heads.out.shape[1:]
     config = target.config
     if (width, vocabulary) != (config.hidden_size, config.vocab_size):
@@ -78,7 +79,7 @@ def load_heads(folder: Path, target: Transformer) -> MedusaHeads:
 
 def load_module(folder: Path, target: Transformer) -> MTPModule:
     """An MTP module that fits the target; errors as `load_heads`."""
-    module = MTPModule.load(folder, target.dtype, target.device)
+    module = load_mtp_module(folder, target.dtype, target.device)
     if module.config.hidden_size != target.config.hidden_size:
         raise SpecrefError(
             f"the module in {folder} is for a width of {module.config.hidden_size}, the target has "

@@ -15,13 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ...draft.medusa import MedusaHeads, medusa_loss
-from ...draft.mtp import MTPModule, mtp_loss
+from ...draft.medusa import MedusaHeads
+from ...draft.mtp import MTPModule
 from ...errors import SpecrefError
-from ...model.auxiliary import save_addon
+from ...model.auxiliary import save_auxiliary
 from ...model.checkpoint import load, replace, save
 from ...model.transformer import Transformer
 from ...train import corpus, distillation, loop
+from ...train.auxiliary import begin_with, load_medusa_heads, load_mtp_module
+from ...train.losses import medusa_loss, mtp_loss
 from ..progress import is_interactive
 
 
@@ -133,7 +135,7 @@ def _medusa_job(
     heads = MedusaHeads.of(target, args.heads)
 
     def keep(folder: Path) -> None:
-        save_addon(heads, folder, "medusa", heads.settings)
+        save_auxiliary(heads, folder, "medusa", heads.settings)
 
     return TrainingJob(heads, medusa_loss(heads, teacher), text, keep, dict, teacher.name)
 
@@ -147,7 +149,7 @@ def _mtp_job(
     module = MTPModule.of(target, units=args.units)
 
     def keep(folder: Path) -> None:
-        save_addon(module, folder, "mtp", module.settings)
+        save_auxiliary(module, folder, "mtp", module.settings)
 
     return TrainingJob(module, mtp_loss(module, teacher), text, keep, dict, teacher.name)
 
@@ -158,9 +160,9 @@ def _start_from(model: nn.Module, args: argparse.Namespace) -> None:
     """
     try:
         if isinstance(model, MTPModule):
-            model.begin_with(MTPModule.load(args.init))
+            begin_with(model, load_mtp_module(args.init))
         else:
-            earlier = MedusaHeads.load(args.init) if args.what == "medusa" else load(args.init)
+            earlier = load_medusa_heads(args.init) if args.what == "medusa" else load(args.init)
             model.load_state_dict(earlier.state_dict())
     except RuntimeError:
         raise SpecrefError(

@@ -9,11 +9,12 @@ from torch import Tensor
 from ...chance import Chance
 from ...data import Draft, Verdict
 from ...draft.base import Drafter, Text
-from ...draft.medusa import MedusaDrafter, MedusaHeads, best_first, medusa_loss
+from ...draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ...draft.mtp import MTPDrafter, MTPModule
 from ...model.cache import Cache
 from ...model.cache import Step as Place
 from ...model.transformer import Output, Transformer
+from ...train.losses import medusa_loss
 from ..subjects import Loop
 from ..tree_subjects import Heads, TreeLoop, anew, without
 from . import Bug, Control

@@ -16,6 +16,7 @@ from ...draft.ngram import NGramDrafter
 from ...errors import SpecrefError
 from ...model.checkpoint import load
 from ...model.transformer import Transformer
+from ...train.auxiliary import load_mtp_module
 from ...verify import RULES
 from ..acceptance.positions import acceptance_by_position
 from ..held_out import held_out_prompts
@@ -85,7 +86,7 @@ class Bench:
         self.drafters: dict[str, Drafter] = {"draft": ModelDrafter(draft)}
         self.module: MTPModule | None = None
         if settings.module is not None:
-            self.module = MTPModule.load(settings.module, target.dtype, target.device)
+            self.module = load_mtp_module(settings.module, target.dtype, target.device)
             self.drafters["mtp"] = MTPDrafter(self.module, target)
         if settings.drafter is not None and settings.drafter not in self.drafters:
             raise SpecrefError(
