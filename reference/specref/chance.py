@@ -1,6 +1,7 @@
-"""Chance is an argument. A rule asks two questions, and whoever answers decides what the rule
-means: seeded streams make it a sampler, `distribution/enumerate.py` makes it an exact distribution,
-recorded coins make it a replay.
+"""Chance is an argument: a rule asks two questions and does not know where the answers come from.
+
+Seeded streams make a rule a sampler, `exact/enumerate.py` makes it an exact distribution, and
+injected uniforms make it a replay.
 """
 
 import secrets
@@ -14,32 +15,43 @@ from .data import SpecrefError
 
 
 class Chance(Protocol):
-    """Answers for B rows. A row is only asked where `asked` says so; elsewhere the answer is False
-    or 0 and no randomness is used, so that a row's stream never depends on the rows beside it."""
+    """Answers for B rows.
+
+    A row is asked only where `asked` is true. Elsewhere the answer is False or 0 and no randomness
+    is used, so that a row's stream never depends on the rows beside it.
+    """
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
-        """Coins: probability [B,K] in [0,1], asked [B,K] bool -> [B,K] bool, asked from left to
-        right.
+        """Coins: true with the given probability, asked from left to right.
+
+        Args:
+            probability: [B,K] in [0,1]. asked: [B,K] bool; None: everywhere.
+        Returns:
+            [B,K] bool.
         """
         ...
 
     def draw(self, distribution: Tensor, asked: Tensor | None = None) -> Tensor:
-        """Tokens: distribution [B,V] non-negative (normalised here), asked [B] bool -> [B]
-        int64.
+        """Tokens drawn from the given distributions.
+
+        Args:
+            distribution: [B,V], non-negative; normalised here. asked: [B] bool; None: everywhere.
+        Returns:
+            [B] int64.
         """
         ...
 
     def rows(self, index: Sequence[int]) -> "Chance":
-        """The chance of these rows alone, still the same streams."""
+        """The chance of these rows alone, which goes on with their streams."""
         ...
 
 
 class Uniforms:
-    """Both questions from uniforms in [0,1): the shared half of every sampler.
+    """Answers both questions with uniforms u in [0,1): the part that all samplers share.
 
-    A coin of probability 0 never falls and one of probability 1 always does, since 0 <= u < 1. A
-    draw takes the first token whose cumulative weight exceeds u * total; a token of weight 0 never
-    exceeds what its predecessor did not.
+    A coin is u < probability: never true for probability 0, always for 1. A draw takes the first
+    token whose cumulative weight exceeds u * total. A token of weight 0 is never drawn: its
+    cumulative weight is that of the token before it.
     """
 
     def take(self, row: int, count: int) -> Tensor:
@@ -49,60 +61,49 @@ class Uniforms:
     def _uniforms(
         self, shape: tuple[int, int], asked: Tensor | None, device: torch.device
     ) -> Tensor:
-        batch, width = shape
-        if asked is None or bool(asked.all()):
-            rows = [self.take(row, width) for row in range(batch)]
-            return (rows[0][None] if batch == 1 else torch.stack(rows)).to(device)
-        result = torch.ones(shape, dtype=torch.float64)
-        wanted = asked.cpu()
+        """Uniforms [B,K] float64 where asked [B,K], 1 elsewhere."""
+        uniforms = torch.ones(shape, dtype=torch.float64)  # [B,K]
+        wanted = torch.ones(shape, dtype=torch.bool) if asked is None else asked.cpu()  # [B,K]
         for row, count in enumerate(wanted.sum(1).tolist()):
             if count:
-                result[row, wanted[row]] = self.take(row, count)
-        return result.to(device)
+                uniforms[row, wanted[row]] = self.take(row, count)
+        return uniforms.to(device)
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         batch, width = probability.shape
         return self._uniforms((batch, width), asked, probability.device) < probability
 
     def draw(self, distribution: Tensor, asked: Tensor | None = None) -> Tensor:
-        u = self._uniforms(
-            (len(distribution), 1), None if asked is None else asked[:, None], distribution.device
-        )
-        cumulative = distribution.double().cumsum(-1)
-        token = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)[:, 0]
-        if distribution.is_cuda:  # a parallel sum need not be monotone: never trust it with a zero
-            safe = (
-                distribution.gather(1, token.clamp(max=distribution.shape[1] - 1)[:, None])[:, 0]
-                > 0
-            )
-            token = torch.where(safe, token, distribution.argmax(-1))
-        return token if asked is None else torch.where(asked, token, 0)
+        if asked is None:
+            asked = torch.ones_like(distribution[:, 0], dtype=torch.bool)  # [B]
+        u = self._uniforms((len(distribution), 1), asked[:, None], distribution.device)  # [B,1]
+        cumulative = distribution.double().cumsum(-1)  # [B,V]
+        token = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)  # [B,1]
+        if distribution.is_cuda:  # a parallel sum may fall, and then a token of weight 0 comes out
+            weight = distribution.gather(1, token.clamp(max=distribution.shape[1] - 1))  # [B,1]
+            likeliest = distribution.argmax(-1, keepdim=True)  # [B,1]
+            token = torch.where(weight > 0, token, likeliest)
+        return torch.where(asked, token[:, 0], 0)
 
 
 class Stream:
-    """One request's own uniforms, [0,1) with 53 bits, drawn ahead in blocks."""
-
-    BLOCK = 256
+    """One request's own uniforms in [0,1), of 53 bits. A seed of None takes fresh entropy."""
 
     def __init__(self, seed: int | None):
         self.seed = secrets.randbits(63) if seed is None else seed
         self.generator = torch.Generator().manual_seed(self.seed)
-        self.ahead = torch.empty(0, dtype=torch.float64)
-        self.position = 0
 
     def take(self, count: int) -> Tensor:
-        if self.position + count > len(self.ahead):
-            fresh = torch.rand(
-                max(self.BLOCK, count), dtype=torch.float64, generator=self.generator
-            )
-            self.ahead = torch.cat((self.ahead[self.position :], fresh))
-            self.position = 0
-        self.position += count
-        return self.ahead[self.position - count : self.position]
+        """The next `count` uniforms, [count] float64."""
+        return torch.rand(count, dtype=torch.float64, generator=self.generator)
 
 
 class Streams(Uniforms):
-    """One seeded stream a row. A seed of None takes fresh entropy, never another row's stream."""
+    """One seeded stream a row.
+
+    Args:
+        seeds: one a row; None takes fresh entropy. streams: these streams instead.
+    """
 
     def __init__(self, seeds: Sequence[int | None] = (), streams: Sequence[Stream] | None = None):
         self.streams = [Stream(seed) for seed in seeds] if streams is None else list(streams)
@@ -115,10 +116,14 @@ class Streams(Uniforms):
 
 
 class Injected(Uniforms):
-    """Uniforms chosen by the caller, [B,M] in [0,1): each row reads its own from left to right."""
+    """Uniforms chosen by the caller, [B,M] in [0,1); each row reads its own from left to right.
+
+    Errors:
+        SpecrefError for numbers outside [0,1), and when a row asks for more than M.
+    """
 
     def __init__(self, uniforms: Tensor):
-        if not bool(((uniforms >= 0) & (uniforms < 1)).all()):  # NaN is none either
+        if not bool(((uniforms >= 0) & (uniforms < 1)).all()):  # refuses NaN too
             raise SpecrefError("injected uniforms must lie in [0,1): 1 itself is not a uniform")
         self.uniforms = uniforms.double().cpu()
         self.positions = [0] * len(uniforms)

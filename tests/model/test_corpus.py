@@ -111,7 +111,9 @@ def test_a_targets_own_text_is_what_it_writes_after_true_prompts():
     """With a target that is nearly sure of itself, sampling at temperature 1 is greedy."""
     target = tiny(vocabulary=256, dtype=torch.float32, sharp=300.0)
     text = torch.tensor(list(TEXT), dtype=torch.uint8)
-    own = distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3)
+    own = distil.own_text(
+        target, text, distil.OwnText(rows=5, prompt=4, context=12, batch=2, seed=3)
+    )
     assert own.dtype == torch.uint8
     rows = own.view(5, 13).long()
     assert rows[:, 0].tolist() == [0] * 5
@@ -119,8 +121,14 @@ def test_a_targets_own_text_is_what_it_writes_after_true_prompts():
     distribution = target(rows[:, 1:-1]).logits.softmax(-1)[:, 3:]
     assert float(distribution.gather(2, rows[:, 5:, None]).mean()) > 0.9
     assert torch.equal(
-        own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=3)
+        own,
+        distil.own_text(
+            target, text, distil.OwnText(rows=5, prompt=4, context=12, batch=2, seed=3)
+        ),
     )
     assert not torch.equal(
-        own, distil.own_text(target, text, rows=5, prompt=4, context=12, batch=2, seed=4)
+        own,
+        distil.own_text(
+            target, text, distil.OwnText(rows=5, prompt=4, context=12, batch=2, seed=4)
+        ),
     )

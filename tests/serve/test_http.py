@@ -190,7 +190,7 @@ def test_no_json_no_path_no_length(server):
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_goes_away_takes_its_request_with_it(server, stream):
-    engine = server.desk.engine
+    engine = server.engine_thread.engine
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     body = {"prompt": "a", "max_tokens": 390, "stream": stream, "seed": 1}
     connection.request("POST", "/v1/completions", json.dumps(body))
@@ -212,18 +212,18 @@ def until(condition, seconds: float = 10.0) -> None:
 
 
 def test_half_a_character_waits_for_its_other_half():
-    scribe = StreamDetokenizer(Bytes(), [65])
-    assert scribe.take(list("é".encode())[:1], False) == (1, "")
-    assert scribe.take(list("é".encode())[1:], False) == (1, "é")
-    assert scribe.take([0xC3], True) == (
+    detokenizer = StreamDetokenizer(Bytes(), [65])
+    assert detokenizer.take(list("é".encode())[:1], False) == (1, "")
+    assert detokenizer.take(list("é".encode())[1:], False) == (1, "é")
+    assert detokenizer.take([0xC3], True) == (
         1,
         "\ufffd",
     ), "a text that ends in half a character says so"
 
 
 def test_what_may_become_a_stop_waits():
-    scribe = StreamDetokenizer(Bytes(), [65], ["end"])
-    assert scribe.take(list(b"the e"), False) == (5, "the ")
-    assert scribe.take(list(b"nough"), False) == (5, "enough")
-    assert scribe.take(list(b" end, and more"), False) == (4, " ")
-    assert scribe.stopped
+    detokenizer = StreamDetokenizer(Bytes(), [65], ["end"])
+    assert detokenizer.take(list(b"the e"), False) == (5, "the ")
+    assert detokenizer.take(list(b"nough"), False) == (5, "enough")
+    assert detokenizer.take(list(b" end, and more"), False) == (4, " ")
+    assert detokenizer.stopped

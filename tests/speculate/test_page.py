@@ -164,7 +164,7 @@ def test_it_writes_what_the_real_loop_writes_coin_for_coin(drafter, temperature,
 
 
 def test_equal_seeds_of_the_loop_are_equal_streams_of_the_page() -> None:
-    """`torch.rand` one by one gives the stream that the loop draws ahead in blocks."""
+    """`torch.rand` one by one gives the stream that the loop draws several at a time from."""
     generator = torch.Generator().manual_seed(5)
     one_by_one = [
         torch.rand((), dtype=torch.float64, generator=generator).item() for _ in range(600)

@@ -1,6 +1,4 @@
-"""Tokens to text while they come: never half a character, nothing that may yet turn out to be a
-stop.
-"""
+"""Streamed tokens to text: never half a character, and never the beginning of a possible stop."""
 
 from collections.abc import Sequence
 
@@ -11,35 +9,36 @@ class StreamDetokenizer:
     """One request's text.
 
     Args:
-        words: None where no tokenizer is known; the text is then the ids, with spaces between.
-            prompt: read before the new tokens, since some tokenizers drop the first space of
-                whatever they decode. stops: the text ends before the first
-            of these. silent: tokens that are no text. least: no stop before that many tokens.
+        tokenizer: None where the target has none; the text is then the ids, separated by spaces.
+        prompt: decoded before the new tokens, since some tokenizers drop the first space of
+            whatever they decode.
+        stops: the text ends before the first of these.
+        silent: tokens that are no text.
+        least: tokens before which no stop counts.
     """
 
     def __init__(
         self,
-        words: Tokenizer | None,
+        tokenizer: Tokenizer | None,
         prompt: Sequence[int],
         stops: Sequence[str] = (),
         silent: Sequence[int] = (),
         least: int = 0,
     ):
-        self.words, self.prompt, self.stops, self.silent, self.least = (
-            words,
-            list(prompt),
-            list(stops),
-            set(silent),
-            least,
-        )
-        self.before = len(words.decode(self.prompt)) if words else 0
+        self.tokenizer, self.prompt = tokenizer, list(prompt)
+        self.stops, self.silent, self.least = list(stops), set(silent), least
+        self.before = len(tokenizer.decode(self.prompt)) if tokenizer else 0
         self.tokens: list[int] = []
         self.stopped = False
-        self.shown = 0
+        self.shown = 0  # characters
 
     def take(self, tokens: Sequence[int], last: bool) -> tuple[int, str]:
-        """New tokens; how many of them belong to the text, and what can be shown now. last: none
-        will follow.
+        """Append tokens until a stop is complete.
+
+        Args:
+            last: no more tokens will follow.
+        Returns:
+            how many of the tokens belong to the text, and the characters that can be shown now.
         """
         before = len(self.tokens)
         for token in tokens:
@@ -63,9 +62,9 @@ class StreamDetokenizer:
 
     def _text(self) -> str:
         spoken = [token for token in self.tokens if token not in self.silent]
-        if self.words is None:
+        if self.tokenizer is None:
             return "".join(f" {token}" for token in spoken)
-        return self.words.decode(self.prompt + spoken)[self.before :]
+        return self.tokenizer.decode(self.prompt + spoken)[self.before :]
 
     def _end(self, text: str) -> int | None:
         """Where the first stop begins."""

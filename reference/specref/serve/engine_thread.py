@@ -1,6 +1,4 @@
-"""The engine in a thread of its own: others hand in requests and wait for events, the engine steps
-while it has work.
-"""
+"""The engine in a thread of its own: other threads submit requests and wait for their events."""
 
 import queue
 import threading
@@ -12,8 +10,8 @@ from .sequence import Event
 
 
 class PendingRequest:
-    """One request handed in; its events come to `events`, an error instead of the first where it
-    was refused.
+    """A submitted request. `events` gets its events, or an error in place of the first one where
+    the engine refuses it.
     """
 
     def __init__(self, prompt: Sequence[int], params: SamplingParams):
@@ -23,26 +21,26 @@ class PendingRequest:
 
 
 class EngineThread:
-    """Hand in, take back. All methods may be called from any thread; `close` waits for the step
-    that runs.
+    """Submits requests and cancels them. All methods may be called from any thread; `close` waits
+    for the step that runs.
     """
 
     def __init__(self, engine: ServingEngine):
         self.engine = engine
-        # by the name that the engine gave; of the engine's thread alone
-        self.tickets: dict[str, PendingRequest] = {}
+        # by the name that the engine gave; only the engine's thread uses it
+        self.pending: dict[str, PendingRequest] = {}
         self.inbox: queue.SimpleQueue[tuple[str, PendingRequest | None]] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.thread.start()
 
     def submit(self, prompt: Sequence[int], params: SamplingParams) -> PendingRequest:
-        ticket = PendingRequest(prompt, params)
-        self.inbox.put(("add", ticket))
-        return ticket
+        pending = PendingRequest(prompt, params)
+        self.inbox.put(("add", pending))
+        return pending
 
-    def cancel(self, ticket: PendingRequest) -> None:
-        """Nobody waits for it any more."""
-        self.inbox.put(("cancel", ticket))
+    def cancel(self, pending: PendingRequest) -> None:
+        """Forget the request; no thread waits for it any more."""
+        self.inbox.put(("cancel", pending))
 
     def close(self) -> None:
         self.inbox.put(("close", None))
@@ -51,28 +49,28 @@ class EngineThread:
     def _run(self) -> None:
         while True:
             while not (self.engine.busy and self.inbox.empty()):
-                what, ticket = self.inbox.get()
-                if ticket is None:
+                what, pending = self.inbox.get()
+                if pending is None:
                     return
-                (self._add if what == "add" else self._cancel)(ticket)
+                (self._add if what == "add" else self._cancel)(pending)
             try:
                 events = self.engine.step()
-            # a bug of ours: whoever waits is told, and the engine begins anew
+            # a bug of ours: the waiting threads get it as an event, and the engine starts afresh
             except Exception as error:
                 events = self.engine.abandon(f"the server failed ({type(error).__name__}: {error})")
             for event in events:
-                if (one := self.tickets.get(event.name)) is not None:
+                if (one := self.pending.get(event.name)) is not None:
                     one.events.put(event)
                     if event.ended:
-                        del self.tickets[event.name]
+                        del self.pending[event.name]
 
-    def _add(self, ticket: PendingRequest) -> None:
+    def _add(self, pending: PendingRequest) -> None:
         try:
-            ticket.name = self.engine.add(ticket.prompt, ticket.params)
-            self.tickets[ticket.name] = ticket
+            pending.name = self.engine.add(pending.prompt, pending.params)
+            self.pending[pending.name] = pending
         except SpecrefError as error:
-            ticket.events.put(error)
+            pending.events.put(error)
 
-    def _cancel(self, ticket: PendingRequest) -> None:
-        if self.tickets.pop(ticket.name, None):
-            self.engine.cancel(ticket.name)
+    def _cancel(self, pending: PendingRequest) -> None:
+        if self.pending.pop(pending.name, None):
+            self.engine.cancel(pending.name)

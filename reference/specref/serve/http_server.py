@@ -1,6 +1,7 @@
 """An OpenAI-compatible server on loopback: `POST /v1/completions`, `GET /v1/models`, `GET /health`.
 
-A thread for each connection, one for the engine. A client that goes away takes its request with it.
+Each connection has a thread, and the engine has one. When a client closes its connection, its
+request is cancelled.
 """
 
 import itertools
@@ -19,21 +20,30 @@ from ..model.tokenizer import Tokenizer
 from .detokenizer import StreamDetokenizer
 from .engine import ServingEngine
 from .engine_thread import EngineThread, PendingRequest
-from .protocol import CompletionRequest, answer, parse_request
+from .protocol import CompletionRequest, Piece, answer, parse_request
 from .sequence import Event
 
 LARGEST = 2**24  # bytes of a request's body
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `engine` on 127.0.0.1. port 0 takes a free one. `words`: None where the target has no
-    tokenizer.
+    """Serves `engine` on 127.0.0.1.
+
+    Args:
+        tokenizer: None where the target has none. port: 0 takes a free one. model: the target's
+            name in answers.
+    Errors:
+        SpecrefError when the port is in use.
     """
 
     daemon_threads, request_queue_size = True, 1024
 
     def __init__(
-        self, engine: ServingEngine, words: Tokenizer | None, port: int = 0, model: str = "target"
+        self,
+        engine: ServingEngine,
+        tokenizer: Tokenizer | None,
+        port: int = 0,
+        model: str = "target",
     ):
         try:
             super().__init__(("127.0.0.1", port), Handler)
@@ -41,7 +51,7 @@ class Server(ThreadingHTTPServer):
             raise SpecrefError(
                 f"port {port} is not free ({error.strerror}): choose another, or 0 for any"
             ) from None
-        self.desk, self.words, self.model = EngineThread(engine), words, model
+        self.engine_thread, self.tokenizer, self.model = EngineThread(engine), tokenizer, model
         self.config = engine.target.config
         self.numbers = itertools.count()
 
@@ -50,16 +60,16 @@ class Server(ThreadingHTTPServer):
         return self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no error."""
+        """Nothing: a closed connection is no error."""
 
     def server_close(self) -> None:
         super().server_close()
-        self.desk.close()
+        self.engine_thread.close()
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds that a client may take to say what it wants
+    timeout = 60  # seconds that a client may take to send its request
     server: Server
 
     def setup(self) -> None:
@@ -92,13 +102,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/v1/completions":
             return self.refuse(404, f"there is no {self.path}: use POST /v1/completions")
         try:
-            wish = parse_request(json.loads(data), self.server.words, self.server.config)
+            request = parse_request(json.loads(data), self.server.tokenizer, self.server.config)
         except (ValueError, RecursionError) as error:  # SpecrefError is one
             return self.refuse(
                 400,
                 str(error) if isinstance(error, SpecrefError) else f"the body is no JSON ({error})",
             )
-        Answering(self, wish).run()
+        Answering(self, request).run()
 
     def send(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()
@@ -119,97 +129,95 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Answering:
-    """One request from the engine's events to what the client is sent."""
+    """Turns the engine's events of one request into what the client is sent."""
 
-    def __init__(self, handler: Handler, wish: CompletionRequest):
-        self.handler, self.wish, self.server = handler, wish, handler.server
+    def __init__(self, handler: Handler, request: CompletionRequest):
+        self.handler, self.request, self.server = handler, request, handler.server
         self.name = f"cmpl-{next(self.server.numbers)}"
-        self.scribe = StreamDetokenizer(
-            self.server.words, wish.prompt, wish.stops, wish.params.stop_ids, wish.params.min_tokens
+        self.detokenizer = StreamDetokenizer(
+            self.server.tokenizer,
+            request.prompt,
+            request.stops,
+            silent=request.params.stop_ids,
+            least=request.params.min_tokens,
         )
-        self.text, self.distributions, self.began = "", list[Tensor](), False
+        self.text = ""
+        self.distributions: list[Tensor] = []  # [V] each
+        self.began = False  # whether the head of a streamed answer is sent
 
     def run(self) -> None:
-        ticket = self.server.desk.submit(self.wish.prompt, self.wish.params)
+        pending = self.server.engine_thread.submit(self.request.prompt, self.request.params)
         try:
-            while not self._event(self._next(ticket)):
+            while not self._event(self._next(pending)):
                 pass
-        except OSError:  # gone
+        except OSError:  # the client is gone
             self.handler.close_connection = True
         finally:
-            self.server.desk.cancel(ticket)
+            self.server.engine_thread.cancel(pending)
 
-    def _next(self, ticket: PendingRequest) -> Event | SpecrefError:
+    def _next(self, pending: PendingRequest) -> Event | SpecrefError:
+        """The next event, once it comes; OSError when the client is gone."""
         while True:
             try:
-                return ticket.events.get(timeout=0.25)
+                return pending.events.get(timeout=0.25)
             except queue.Empty:
                 if not self.handler.here():
                     raise ConnectionError from None
 
     def _event(self, event: Event | SpecrefError) -> bool:
-        """Tell the client; whether that was all."""
+        """Send what an event brought; returns whether it was the last one."""
         if isinstance(event, SpecrefError):
             self.handler.refuse(400, str(event))
             return True
         if event.error:
             self._fail(event.error)
             return True
-        taken, text = self.scribe.take(event.tokens, event.ended)
+        piece = self._read(event)
+        if self.request.stream:
+            self._send_piece(self._answer(piece))
+        if not piece.so_far.finish_reason:
+            return False
+        if self.request.stream:
+            self.handler.wfile.write(b"data: [DONE]\n\n")
+        else:
+            tokens = self.detokenizer.tokens
+            whole = Piece(self.text, tokens, self.distributions, piece.so_far)
+            self.handler.send(200, self._answer(whole))
+        return True
+
+    def _read(self, event: Event) -> Piece:
+        """The text and tokens of an event, up to the stop."""
+        taken, text = self.detokenizer.take(event.tokens, event.ended)
         done = event.so_far
-        if self.scribe.stopped:  # tokens behind the stop are neither text nor accepted
+        if self.detokenizer.stopped:  # tokens behind the stop are neither text nor accepted
             done = replace(
                 done,
-                tokens=self.scribe.tokens,
+                tokens=self.detokenizer.tokens,
                 finish_reason="stop",
                 accepted=done.accepted - event.kept + min(taken, event.kept),
             )
-        distributions = [] if event.distributions is None else list(event.distributions[:taken])
-        self.text, self.distributions = self.text + text, self.distributions + distributions
-        if self.wish.stream:
-            self._piece(
-                answer(
-                    self.wish,
-                    self.server.words,
-                    self.name,
-                    self.server.model,
-                    text,
-                    event.tokens[:taken],
-                    distributions,
-                    done,
-                )
-            )
-        if not done.finish_reason:
-            return False
-        if self.wish.stream:
-            self.handler.wfile.write(b"data: [DONE]\n\n")
-        else:
-            self.handler.send(
-                200,
-                answer(
-                    self.wish,
-                    self.server.words,
-                    self.name,
-                    self.server.model,
-                    self.text,
-                    self.scribe.tokens,
-                    self.distributions,
-                    done,
-                ),
-            )
-        return True
+        distributions: list[Tensor] = []
+        if event.distributions is not None:
+            distributions = list(event.distributions[:taken])
+        self.text += text
+        self.distributions += distributions
+        return Piece(text, event.tokens[:taken], distributions, done)
 
-    def _piece(self, told: dict[str, Any]) -> None:
+    def _answer(self, piece: Piece) -> dict[str, Any]:
+        return answer(self.request, piece, self.server.tokenizer, self.name, self.server.model)
+
+    def _send_piece(self, body: dict[str, Any]) -> None:
         if not self.began:
             self.began = self.handler.close_connection = True
             self.handler.send_response(200)
             self.handler.send_header("Content-Type", "text/event-stream")
             self.handler.send_header("Connection", "close")
             self.handler.end_headers()
-        self.handler.wfile.write(b"data: " + json.dumps(told).encode() + b"\n\n")
+        self.handler.wfile.write(b"data: " + json.dumps(body).encode() + b"\n\n")
 
     def _fail(self, message: str) -> None:
         if self.began:
-            self._piece({"error": {"message": message, "type": "server_error", "code": 500}})
+            error = {"message": message, "type": "server_error", "code": 500}
+            self._send_piece({"error": error})
         else:
             self.handler.refuse(500, message)

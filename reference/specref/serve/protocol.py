@@ -1,6 +1,4 @@
-"""OpenAI's completion requests and answers, as JSON objects: what is asked for, and what is
-told.
-"""
+"""OpenAI's completion requests and answers, as JSON objects."""
 
 import time
 from dataclasses import dataclass, field
@@ -34,7 +32,7 @@ REST = {"prompt", "stop", "stop_token_ids", "logit_bias", "model", "user", "stre
 
 @dataclass
 class CompletionRequest:
-    """One request, understood."""
+    """One request, checked."""
 
     prompt: list[int]
     params: SamplingParams
@@ -45,9 +43,11 @@ class CompletionRequest:
     logprobs: int | None = None  # alternatives to each token
 
 
-def parse_request(body: Any, words: Tokenizer | None, config: Config) -> CompletionRequest:
-    """Read a request's body. words: None where the target has no tokenizer. config: the target's.
+def parse_request(body: Any, tokenizer: Tokenizer | None, config: Config) -> CompletionRequest:
+    """Read a request's body.
 
+    Args:
+        tokenizer: None where the target has none. config: the target's.
     Errors:
         SpecrefError, one line that names the mend.
     """
@@ -80,7 +80,7 @@ def parse_request(body: Any, words: Tokenizer | None, config: Config) -> Complet
         raise SpecrefError(
             "stop is no text and no list of texts: give one, or stop_token_ids for ids"
         )
-    if stops and words is None:
+    if stops and tokenizer is None:
         raise SpecrefError("stop is text and this target has no tokenizer: use stop_token_ids")
     ids = _ids(body.get("stop_token_ids") or [], "stop_token_ids")
     params = SamplingParams(
@@ -90,7 +90,7 @@ def parse_request(body: Any, words: Tokenizer | None, config: Config) -> Complet
         stop_ids=(*ids, *(() if flag["ignore_eos"] else config.eos_token_id)),
         **value,
     )
-    prompt = _prompt(body, words)
+    prompt = _prompt(body, tokenizer)
     check_prompts([prompt], config.vocab_size, config.max_position_embeddings)
     return CompletionRequest(
         prompt,
@@ -98,7 +98,7 @@ def parse_request(body: Any, words: Tokenizer | None, config: Config) -> Complet
         stops,
         flag["stream"],
         flag["return_token_ids"],
-        flag["return_tokens_as_token_ids"] or words is None,
+        flag["return_tokens_as_token_ids"] or tokenizer is None,
         logprobs,
     )
 
@@ -139,14 +139,14 @@ def _bias(value: Any) -> dict[int, float]:
         ) from None
 
 
-def _prompt(body: dict[str, Any], words: Tokenizer | None) -> list[int]:
+def _prompt(body: dict[str, Any], tokenizer: Tokenizer | None) -> list[int]:
     prompt = body.get("prompt")
     if isinstance(prompt, str):
-        if words is None:
+        if tokenizer is None:
             raise SpecrefError(
                 "this target has no tokenizer: give the prompt as a list of token ids"
             )
-        return words.encode(prompt)
+        return tokenizer.encode(prompt)
     if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
         raise SpecrefError(
             "several prompts in one request are not supported: send a request for each"
@@ -154,50 +154,36 @@ def _prompt(body: dict[str, Any], words: Tokenizer | None) -> list[int]:
     return _ids(prompt, "prompt")
 
 
+@dataclass
+class Piece:
+    """What an answer holds, or one part of a streamed answer."""
+
+    text: str
+    tokens: list[int]
+    distributions: list[Tensor]  # [V] each: that of every token
+    so_far: Completion  # counts and finish reason of the request
+
+
 def answer(
-    wish: CompletionRequest,
-    words: Tokenizer | None,
-    name: str,
-    model: str,
-    text: str,
-    tokens: list[int],
-    distributions: list[Tensor],
-    done: Completion,
+    request: CompletionRequest, piece: Piece, tokenizer: Tokenizer | None, name: str, model: str
 ) -> dict[str, Any]:
-    """One answer, or one piece of a streamed one. distributions: each [V], of `tokens`; done:
-    counts and the reason so far.
+    """The JSON object of an answer, or of one part of a streamed one.
+
+    Args:
+        tokenizer: None where the target has none. name: the answer's id. model: the target's name.
     """
+    done = piece.so_far
     choice: dict[str, Any] = {
         "index": 0,
-        "text": text,
+        "text": piece.text,
         "finish_reason": done.finish_reason or None,
         "logprobs": None,
     }
-    if wish.ids:
-        choice["token_ids"] = tokens
-    if wish.logprobs is not None:
-
-        def named(token: int) -> str:
-            """Its text; its id where that is asked for, or where it is no text on its own."""
-            text = "\ufffd" if wish.as_ids or words is None else words.decode([token])
-            return f"token_id:{token}" if "\ufffd" in text else text
-
-        choice["logprobs"] = {
-            "tokens": [named(token) for token in tokens],
-            "token_logprobs": [
-                _log(distribution, token)
-                for distribution, token in zip(distributions, tokens, strict=True)
-            ],
-            "top_logprobs": [
-                {
-                    named(token): _log(distribution, token)
-                    for token in distribution.topk(wish.logprobs).indices.tolist()
-                    if distribution[token] > 0
-                }
-                for distribution in distributions
-            ],
-        }
-    told = {
+    if request.ids:
+        choice["token_ids"] = piece.tokens
+    if request.logprobs is not None:
+        choice["logprobs"] = _logprobs(request, piece, tokenizer)
+    result = {
         "id": name,
         "object": "text_completion",
         "created": int(time.time()),
@@ -206,17 +192,44 @@ def answer(
     }
     if done.finish_reason:
         count = len(done.tokens)
-        told["usage"] = {
-            "prompt_tokens": len(wish.prompt),
+        result["usage"] = {
+            "prompt_tokens": len(request.prompt),
             "completion_tokens": count,
-            "total_tokens": len(wish.prompt) + count,
+            "total_tokens": len(request.prompt) + count,
         }
-        told["metrics"] = {
+        result["metrics"] = {
             "target_steps": done.target_steps,
             "drafted": done.drafted,
             "accepted": done.accepted,
         }
-    return told
+    return result
+
+
+def _logprobs(
+    request: CompletionRequest, piece: Piece, tokenizer: Tokenizer | None
+) -> dict[str, list[Any]]:
+    """The logprobs of a piece's tokens, and of as many alternatives as the request asks for."""
+
+    def name(token: int) -> str:
+        """Its text; its id where that is asked for, or where it is no text on its own."""
+        text = "\ufffd"
+        if tokenizer is not None and not request.as_ids:
+            text = tokenizer.decode([token])
+        return f"token_id:{token}" if "\ufffd" in text else text
+
+    token_logprobs, top_logprobs = [], []
+    for token, distribution in zip(piece.tokens, piece.distributions, strict=True):
+        token_logprobs.append(_log(distribution, token))
+        alternatives = {}
+        for other in distribution.topk(request.logprobs or 0).indices.tolist():
+            if distribution[other] > 0:
+                alternatives[name(other)] = _log(distribution, other)
+        top_logprobs.append(alternatives)
+    return {
+        "tokens": [name(token) for token in piece.tokens],
+        "token_logprobs": token_logprobs,
+        "top_logprobs": top_logprobs,
+    }
 
 
 def _log(distribution: Tensor, token: int) -> float:

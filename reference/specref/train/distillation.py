@@ -6,6 +6,7 @@ Zhou et al. 2023, DistillSpec (arXiv:2310.08461).
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -111,37 +112,48 @@ def distillation_loss(
     return loss
 
 
+@dataclass(frozen=True)
+class OwnText:
+    """How much text a target writes for its draft."""
+
+    rows: int = 2048
+    prompt: int = 64  # tokens of each row that are not the target's
+    context: int = 512  # tokens of each row, the prompt included
+    batch: int = 256  # rows that are written together
+    seed: int = 1
+
+
 @torch.inference_mode()
 def own_text(
     target: Transformer,
     text: Tensor,
-    rows: int = 2048,
-    prompt: int = 64,
-    context: int = 512,
-    batch: int = 256,
-    seed: int = 1,
+    settings: OwnText,
     report: Callable[[float], None] = lambda done: None,
 ) -> Tensor:
     """What the target itself writes after prompts from `text`, at temperature 1: the contexts that
     a draft will meet.
 
+    Args:
+        text: uint8 [L]. report: called with the share that is written.
     Returns:
-        uint8 [rows, context + 1]: an END byte, then `context` bytes of which the target wrote all
-            but the prompt.
+        uint8 [rows, context + 1]: an END byte, then `context` bytes. The target wrote all of them
+        but the prompt.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(settings.seed)
     written = []
-    for first in range(0, rows, batch):
-        start = torch.randint(len(text) - prompt, (min(batch, rows - first),), generator=random)
-        row = text[start[:, None] + torch.arange(prompt)].long()
-        cache, feed = target.new_cache(len(row), context), row
-        for _ in range(context - prompt):
-            distribution = target.logits(target.states(feed, cache)[:, -1]).float().softmax(-1)
-            cache.lengths += feed.shape[1]
-            feed = torch.multinomial(distribution, 1, generator=random)
-            row = torch.cat((row, feed), 1)
-        written.append(F.pad(row, (1, 0), value=END).to(torch.uint8))
-        report(min(1.0, (first + batch) / rows))
+    for first in range(0, settings.rows, settings.batch):
+        count = min(settings.batch, settings.rows - first)  # B
+        start = torch.randint(len(text) - settings.prompt, (count,), generator=random)  # [B]
+        row = text[start[:, None] + torch.arange(settings.prompt)].long()  # [B,prompt]
+        cache, new = target.new_cache(count, settings.context), row
+        for _ in range(settings.context - settings.prompt):
+            states = target.states(new, cache)[:, -1]  # [B,E]
+            cache.lengths += new.shape[1]
+            p = target.logits(states).float().softmax(-1)  # [B,V]
+            new = torch.multinomial(p, 1, generator=random)  # [B,1]
+            row = torch.cat((row, new), 1)
+        written.append(F.pad(row, (1, 0), value=END).to(torch.uint8))  # [B,context+1]
+        report(min(1.0, (first + settings.batch) / settings.rows))
     return torch.cat(written)
 
 

@@ -59,6 +59,7 @@ class Plan:
     warmup: int = 100
     seed: int = 0
     save_every: int = 100
+    teacher: str = ""  # name of the target that is learned from, if any
 
 
 def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
@@ -149,15 +150,12 @@ def fit(
     plan: Plan,
     folder: Path,
     report: Callable[[int, float, float], None] = lambda step, loss, left: None,
-    about: str = "",
 ) -> list[float]:
     """Train until plan.steps, from the beginning or from the state in `folder`.
 
     Args:
         loss: rows [B,C+1] -> scalar in nats. report: called with the step, the loss and the seconds
             left.
-        about: what else makes a run what it is, say its teacher: a state is refused where this
-            differs.
     Returns:
         the losses of the steps run now. Killed at any moment, a run loses at most plan.save_every
             steps.
@@ -168,7 +166,6 @@ def fit(
             asdict(plan),
             bfloat16,
             sorted((n, list(p.shape)) for n, p in model.named_parameters()),
-            about,
             list(text.shape),
             hashlib.sha256(text.numpy().tobytes()).hexdigest(),
         ]

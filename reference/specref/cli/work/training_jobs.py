@@ -1,6 +1,7 @@
 """What `specref train` can train, and the run itself."""
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -201,8 +202,7 @@ def _write_own_text(
         return distillation.own_text(
             target,
             text,
-            args.own_rows,
-            context=2 * args.context,
+            distillation.OwnText(rows=args.own_rows, context=2 * args.context),
             report=lambda done: bar.update(task, completed=done),
         )
 
@@ -216,6 +216,7 @@ def _fit(job: TrainingJob, plan: loop.Plan, folder: Path) -> list[float]:
         console=Console(stderr=True),
         disable=not is_interactive(),
     )
+    plan = dataclasses.replace(plan, teacher=job.teacher)
     with bar, (folder / "log.jsonl").open("a") as log:
         task = bar.add_task("", total=plan.steps, loss=float("nan"), left="?")
 
@@ -226,7 +227,7 @@ def _fit(job: TrainingJob, plan: loop.Plan, folder: Path) -> list[float]:
                 log.flush()
 
         try:
-            return loop.fit(job.model, job.loss, job.text, plan, folder, report, job.teacher)
+            return loop.fit(job.model, job.loss, job.text, plan, folder, report)
         except KeyboardInterrupt:
             said = f"stopped; the same command continues from the last saved step in {folder}"
             print(said, file=sys.stderr)

@@ -47,7 +47,6 @@ class StepStream(Stream):
     def step(self) -> None:
         self.cycle += 1
         self.generator.manual_seed((self.seed + self.cycle) % 2**63)
-        self.ahead, self.position = self.ahead[:0], 0
 
 
 class SeedPlusStep(Loop):
