@@ -102,7 +102,10 @@ CORE: dict[str, Groups] = {
     ),
     "measure/acceptance/frontier.py": (_tests("measure", "frontier"), _tests("cli", "profile")),
     "measure/acceptance/rates.py": (_tests("measure", "rates"), _tests("cli", "profile")),
-    "measure/distribution_checks.py": (_tests("cli", "demo"),),
+    "measure/distribution_checks.py": (
+        _tests("measure", "distribution_checks"),
+        _tests("cli", "demo"),
+    ),
     "measure/speed/calibration.py": (_tests("measure", "calibration"), _tests("cli", "profile")),
     "measure/speed/candidate_tree.py": (_tests("measure", "candidate_tree"), _tests("cli", "plan")),
     "measure/speed/cost.py": (_tests("measure", "cost"), _tests("cli", "plan")),

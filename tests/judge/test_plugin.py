@@ -48,7 +48,7 @@ def test_a_failure_says_what_a_person_needs(judge, tmp_path: Path) -> None:
             "*check kernel.shape*",
             "FAIL: raises in verify, * (beasts.py, line *): RuntimeError: no such row at all",
             "question: Does a step return *?",
-            "repeat it: specref validate *:raises --level kernel --only kernel.shape --seed 3",
+            "again: specref validate *:raises --level kernel --only kernel.shape --seed 3",
             "*specref*",
             "FAIL: kernel.shape: raises in verify*",
             "0 of 1 checks passed, 1 failed*",

@@ -112,7 +112,7 @@ class CheckItem(pytest.Item):
             ("case: ", verdict.case),
             ("likely cause: ", verdict.cause),
             ("TV: ", words.distance(verdict) if verdict.tv is not None else ""),
-            ("repeat it: ", verdict.repro),
+            ("again: ", verdict.repro),
         )
         raise CheckFailedError("\n".join(name + text for name, text in facts if text))
 

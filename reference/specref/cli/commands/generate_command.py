@@ -12,7 +12,7 @@ from ..arguments import add_request, require_writable
 from ..command import Command
 
 _EXAMPLE = r"""
-  specref generate --prompt 'def area(radius):' --max-new-tokens 60
+  specref generate --prompt 'def area(radius):' --echo --max-new-tokens 60
   specref generate --target my-target --draft my-draft --prompt-file notes.txt --top-p 0.9
   specref generate --target my-target --drafter ngram --prompt 'import ' --stop $'\n\n'
 """

@@ -15,6 +15,7 @@ def show_bench(result: dict[str, Any]) -> None:
     console = Console()
     console.print(_speedup_table(result))
     curve = "  ".join(f"{k}: {v:.2f}" for k, v in result["verify_curve"].items())
+    console.print("a plain step is one forward of the target over 1 token, and one draw")
     console.print(f"verify curve, T(k)/T(1) of a forward over k tokens:  {curve}")
     for name, guess in result["drafters"].items():
         console.print(_describe_guess(name, guess))
@@ -57,8 +58,9 @@ def show_bench(result: dict[str, Any]) -> None:
 
 def _speedup_table(result: dict[str, Any]) -> Table:
     table = Table(
-        title="speedup against the best plain float32 loop, median over the prompts;"
-        f" drafter {result['drafter']}, draft length {result['gamma']}"
+        title="speedup against the best plain float32 loop, median over the prompts",
+        caption=f"drafter {result['drafter']}, draft length {result['gamma']}; `specref bench"
+        " --help` says what each method is",
     )
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "method" else "right")

@@ -46,7 +46,7 @@ def _print_failure(engine: str, check: dict[str, Any], console: Console) -> None
     what, again = escape(check["what"]), escape(check["repro"])
     line = f"\n[bold red]FAIL[/] [bold]{engine}[/] {check['id']}: {what}"
     console.print(line, highlight=False)
-    console.print(f"  repeat it: [cyan]{again}[/]", highlight=False, soft_wrap=True)
+    console.print(f"  again: [cyan]{again}[/]", highlight=False, soft_wrap=True)
 
 
 def _print_matrix(found: list[dict[str, Any]], level: str, console: Console) -> None:

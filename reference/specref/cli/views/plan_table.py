@@ -9,8 +9,9 @@ from rich.table import Table
 def show_plan(result: dict[str, Any]) -> None:
     """Every candidate tree with its predicted speed, and which one is fastest."""
     table = Table(
-        title="candidate trees on this machine; the heads' own work is"
-        f" {result['heads_cost']:.3f} plain steps"
+        title="candidate trees for the Medusa heads, on this machine",
+        caption="a plain step is one forward of the target over 1 token, and one draw;"
+        f" the heads' own work costs {result['heads_cost']:.3f} of it",
     )
     best = result["best"]
     for column in ("shape", "nodes", "tokens per cycle", "cost in plain steps", "predicted"):

@@ -48,7 +48,10 @@ _RULES = {
         "each prefix has a coin; the longest prefix whose coin fell heads is accepted\n"
         "w is the product of p/q along a prefix, cut to 1 after each token"
     ),
-    "tree": "each token has a coin of min(1, p/q); after tails the next sibling is tried",
+    "tree": (
+        "each token has a coin of min(1, r/q); after tails the next sibling is tried\n"
+        "r is p less what was rejected among the siblings before it"
+    ),
     "matching": "the target draws from p; a token is accepted when it is the one drawn",
     "greedy": "no coins; a token is accepted when it is the target's likeliest",
 }
@@ -195,7 +198,7 @@ class TracePage:
         table.add_column(width=7, justify="right")
         table.add_column(width=8, justify="right")
         table.add_column(width=12, justify="right")
-        table.add_column(width=48 if wide else 33, overflow="fold")
+        table.add_column(width=44 if wide else 33, overflow="fold")
         for row in rows:
             table.add_row(*row)
         self.console.print(table)

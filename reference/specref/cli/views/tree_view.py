@@ -34,7 +34,8 @@ class TreePage(TracePage):
         marks = ", ".join(f"{self.marks[fate]} {fate}" for fate in _FATES)
         for line in (
             f"each node has a number; {marks}",
-            "q is the draft's probability, p the target's, then the coin",
+            "q is the draft's probability, 1 where it proposes with certainty;",
+            "p is the target's probability; the coin follows",
             "mask: a row for each node, with a mark for each node it attends to;",
             "every node also attends to the whole context",
         ):
