@@ -14,7 +14,9 @@ from specref.data import Completion, Draft, SamplingParams
 from specref.decode import Cycle, decode_loop, new_requests
 from specref.draft.base import Drafter, Text
 from specref.model.cache import Cache
-from specref.model.transformer import Config, Output, Transformer
+from specref.model.config import Config
+from specref.model.toy import toy_transformer
+from specref.model.transformer import Output, Transformer
 from specref.verify import Rule
 from torch import Tensor
 
@@ -37,29 +39,25 @@ def tiny(
     """A random transformer of 16 channels; `groups` key/value heads; logits have about the standard
     deviation `sharp`.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Transformer(
-            Config(
-                vocabulary,
-                16,
-                24,
-                layers,
-                heads,
-                groups,
-                head_dim,
-                context,
-                rope_theta=50.0,
-                tie_word_embeddings=tied,
-            )
-        )
-        for name, parameter in model.named_parameters():
-            if "norm" not in name:
-                parameter.data.normal_(0, parameter.shape[0] ** -0.5)
-        model.embedding.weight.data.normal_(0, sharp / 4 if tied else 1)
-        if model.head is not None:
-            model.head.weight.data.mul_(sharp)
-    return model.to(device, dtype).eval().requires_grad_(False)
+    shape = Config(
+        vocabulary,
+        16,
+        24,
+        layers,
+        heads,
+        groups,
+        head_dim,
+        context,
+        rope_theta=50.0,
+        tie_word_embeddings=tied,
+    )
+    random = torch.Generator().manual_seed(seed)
+    toy_transformer(shape, random)  # drawn first, not used: so every seed keeps its model
+    model = toy_transformer(shape, random, attention=1.0, sharpness=sharp, skip=0)
+    for block in model.blocks:
+        block.mlp.down_proj.weight.mul_(2)
+    model.embedding.weight.normal_(0, sharp / 4 if tied else 1, generator=random)
+    return model.to(device, dtype)
 
 
 def own_logits(model: Transformer, text: Sequence[int]) -> Tensor:
@@ -121,7 +119,7 @@ class Scripted:
         self.script = script
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
-        return Cache(1, 1, 2, batch, capacity, torch.float64)
+        return Cache(self.config, batch, capacity, torch.float64)
 
     def states(
         self,
@@ -143,10 +141,10 @@ class Scripted:
         rows = []
         for row in range(len(tokens)):
             for node in range(tokens.shape[1]):
-                if step.real is not None and not step.real[row, node]:
+                if step.padding_mask is not None and not step.padding_mask[row, node]:
                     rows.append([0.0] * self.config.vocab_size)
                     continue
-                seen = slice(None) if step.mask is None else step.mask[row, 0, node] == 0
+                seen = step.mask[row, 0, node] == 0
                 order = places[row, 0, :, 0][seen].argsort()
                 assert places[row, 0, :, 0][seen][order].tolist() == list(range(len(order))), (
                     "what it sees is no text"

@@ -8,28 +8,26 @@ from specref.draft.medusa import MedusaHeads
 from specref.draft.mtp import MTPModule
 from specref.model.auxiliary import save_auxiliary
 from specref.model.checkpoint import save
-from specref.model.transformer import Config, Transformer
+from specref.model.config import Config
+from specref.model.toy import toy_transformer
+from specref.model.transformer import Transformer
 
 
 def tiny(seed: int, vocabulary: int = 256, layers: int = 2, context: int = 160) -> Transformer:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Transformer(
-            Config(
-                vocabulary,
-                16,
-                24,
-                layers,
-                4,
-                2,
-                4,
-                context,
-                tie_word_embeddings=False,
-                eos_token_id=(0,),
-            )
-        )
-        model.head.weight.data.mul_(2.0)
-    return model.eval().requires_grad_(False)
+    shape = Config(
+        vocabulary,
+        16,
+        24,
+        layers,
+        4,
+        2,
+        4,
+        context,
+        tie_word_embeddings=False,
+        eos_token_id=(0,),
+    )
+    random = torch.Generator().manual_seed(seed)
+    return toy_transformer(shape, random, attention=(2 * layers) ** -0.5, sharpness=2.0)
 
 
 @pytest.fixture(scope="session")

@@ -132,14 +132,14 @@ def test_watched_counts_what_was_judged() -> None:
 
 def test_greedy_parity_tells_ties_from_mistakes() -> None:
     target = tiny(3)
-    target.head.weight.data[:, 9] = target.head.weight.data[:, 7]  # 7 and 9 always tie
+    target.head.weight.data[9] = target.head.weight.data[7]  # 7 and 9 always tie
     # closer to them than float32 can tell
-    target.head.weight.data[:, 11] = target.head.weight.data[:, 7] * (1 + 3e-7)
+    target.head.weight.data[11] = target.head.weight.data[7] * (1 + 3e-7)
     prompt = PROMPTS[0]
     logits = target(torch.tensor([prompt])).logits[0, -1]
     if logits[7] < logits.max():  # bring the tie to the top
-        target.head.weight.data[:, [7, 9, 11]] *= -1 if logits[7] < 0 else 1
-        target.head.weight.data[:, [7, 9, 11]] *= 50
+        target.head.weight.data[[7, 9, 11]] *= -1 if logits[7] < 0 else 1
+        target.head.weight.data[[7, 9, 11]] *= 50
     assert int(target(torch.tensor([prompt])).logits[0, -1].argmax()) in (7, 9, 11)
     other = int(target(torch.tensor([prompt])).logits[0, -1].argsort()[-4])
     same = greedy_parity(target, [prompt] * 2, [[7, 1], [5]], [[7, 1], [5]], 3)

@@ -56,7 +56,7 @@ def test_a_longest_possible_prompt_gets_its_one_token():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(value, rule):
     sick = tiny()
-    sick.blocks[1].mlp.down.weight.data[0, 0] = value
+    sick.blocks[1].mlp.down_proj.weight.data[0, 0] = value
     refused("the logits hold NaN .*check the model's weights", target=sick, rule=rule)
     refused(
         "the logits hold NaN .*check the model's weights", drafter=ModelDrafter(sick), rule=rule

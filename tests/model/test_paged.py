@@ -21,14 +21,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from specref.data import SpecrefError
-from specref.model.cache import Cache, depths
+from specref.model.cache import Cache
+from specref.model.config import Config
 from specref.model.flex import FlexCache
 from specref.model.paged import PagedCache
 from specref.model.pool import Pool, names
+from specref.model.tree import depths
 
 from tests.stub import DEVICES, tiny
 
 BLOCKS, SIZE = 12, 3
+SHAPE = Config(2, 1, 1, 1, 1, 1, 1)  # one layer, one head of one channel
 
 
 def written(cache: Cache, chunks: list[list[int]], parents=None) -> None:
@@ -40,7 +43,7 @@ def written(cache: Cache, chunks: list[list[int]], parents=None) -> None:
     )
     step = cache.step(width, parents, counts)
     cache.write(0, step, tokens[:, None, :, None], step.positions.double()[:, None, :, None])
-    cache.note(step, tokens[..., None])
+    cache.keep_states(step, tokens[..., None])
 
 
 class Life(RuleBasedStateMachine):
@@ -52,7 +55,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.pool = Pool(1, 1, 1, BLOCKS, SIZE, torch.float64, width=1)
+        self.pool = Pool(SHAPE, BLOCKS, SIZE, torch.float64, states=True)
         self.alive: dict[PagedCache, list[int]] = {}
         self.spelled: dict[bytes, list[int]] = {}  # what a published block says
 
@@ -230,7 +233,7 @@ def test_names_are_of_whole_beginnings():
 
 
 def test_a_step_that_finds_no_room_takes_nothing():
-    pool = Pool(1, 1, 1, 2, 4)
+    pool = Pool(SHAPE, 2, 4)
     cache = PagedCache(pool, 2)
     with pytest.raises(
         SpecrefError, match="needs 3 more blocks and 2 are free: give the cache more"
@@ -241,7 +244,7 @@ def test_a_step_that_finds_no_room_takes_nothing():
 
 def test_blocks_that_no_kernel_can_read_are_refused():
     """Only where a kernel is compiled: a processor reads any."""
-    pool = Pool(1, 1, 1, 2, 4)
+    pool = Pool(SHAPE, 2, 4)
     assert FlexCache(pool, 2).lengths.tolist() == [0, 0]
     pool.keys = SimpleNamespace(is_cuda=True)
     with pytest.raises(
@@ -252,4 +255,4 @@ def test_blocks_that_no_kernel_can_read_are_refused():
 
 def test_a_pool_of_nothing_is_refused():
     with pytest.raises(SpecrefError, match="give 1 or more of each"):
-        Pool(1, 1, 1, 0)
+        Pool(SHAPE, 0)

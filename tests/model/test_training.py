@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 import torch
 from specref.data import SpecrefError
-from specref.model.transformer import Config, Transformer
+from specref.model.config import Config
+from specref.model.transformer import Transformer
 from specref.train import distillation as distil
 from specref.train import loop as train
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from specref.model.cache import ancestors, depths
+from specref.model.tree import ancestors, depths
 
 from tests.stub import DEVICES, own_logits, tiny
 

@@ -42,7 +42,7 @@ def test_two_ranks_write_what_one_writes():
     )
     assert run.returncode == 0, run.stderr[-2000:]
     first, second = json.loads(run.stdout)
-    assert first["heads"] == second["heads"] == 16, "half of (4 + 2 * 2) heads of width 4"
+    assert first["heads"] == second["heads"] == 8, "half of 4 query heads of width 4"
     for name in ("model", "medusa"):
         assert first[name] == second[name] == serve(model(), name, True, False)
     assert first["unseeded"] == second["unseeded"], "the coins are shared, not the seeds"

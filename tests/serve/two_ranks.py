@@ -46,7 +46,7 @@ def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
 def main() -> None:
     halved = split(model(), init_device_mesh("cpu", (dist.get_world_size(),)))
     said = {
-        "heads": halved.blocks[0].attention.qkv.weight.to_local().shape[1],
+        "heads": halved.blocks[0].self_attn.q_proj.weight.to_local().shape[0],
         **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
         "unseeded": serve(halved, "model", False, True),
         "apart": serve(halved, "nothing", False, False),

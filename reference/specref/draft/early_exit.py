@@ -20,7 +20,6 @@ def first_layers(target: Transformer, layers: int) -> Transformer:
         shallow = Transformer(replace(target.config, num_hidden_layers=layers))
     shallow.embedding, shallow.norm, shallow.head = target.embedding, target.norm, target.head
     shallow.blocks = target.blocks[:layers]
-    shallow.turn = target.turn
     return shallow
 
 

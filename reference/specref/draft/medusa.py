@@ -47,8 +47,8 @@ class MedusaHeads(nn.Module):
     def of(target: Transformer, heads: int) -> "MedusaHeads":
         """Fresh heads whose output layers are the target's."""
         fresh = MedusaHeads(target.config.hidden_size, target.config.vocab_size, heads)
-        weight = target.embedding.weight.T if target.head is None else target.head.weight
-        fresh.out.data.copy_(weight.detach().expand(heads, -1, -1))
+        head = target.embedding if target.head is None else target.head
+        fresh.out.data.copy_(head.weight.detach().T.expand(heads, -1, -1))
         return fresh
 
     def forward(self, hidden: Tensor) -> Tensor:

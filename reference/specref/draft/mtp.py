@@ -10,12 +10,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..chance import Chance
 from ..data import Draft, SpecrefError
 from ..model.cache import Cache, select
-from ..model.transformer import Config, Linear, RMSNorm, Stack, Transformer
+from ..model.config import Config
+from ..model.transformer import Stack, Transformer, linear
 from .base import Drafter, Text, draft_distribution, no_draft
 
 
@@ -29,9 +31,9 @@ class MTPModule(Stack):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.state_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.token_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.join = Linear(2 * config.hidden_size, config.hidden_size)
+        self.state_norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.token_norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.join = linear(2 * config.hidden_size, config.hidden_size)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class MTPModule(Stack):
         """Embeddings [..,E] -> what these tokens add to a state that is read with them, [..,E]: the
         same for every state.
         """
-        return self.token_norm(embedded) @ self.join.weight[self.config.hidden_size :]
+        return F.linear(self.token_norm(embedded), self.join.weight[:, self.config.hidden_size :])
 
     def forward(
         self,
@@ -58,9 +60,9 @@ class MTPModule(Stack):
     ) -> Tensor:
         """states [B,N,E] and what the tokens one place further on bring [B,N,E] -> states [B,N,E].
         counts [B]: how many of the N each row has; None: all."""
-        joined = self.state_norm(states) @ self.join.weight[: self.config.hidden_size] + brought
+        own = F.linear(self.state_norm(states), self.join.weight[:, : self.config.hidden_size])
         # mixed-precision training multiplies in bfloat16
-        return self.run(joined.to(self.dtype), cache, None, counts)
+        return self.run((own + brought).to(self.dtype), cache, None, counts)
 
 
 class MTPDrafter(Drafter):

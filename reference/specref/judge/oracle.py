@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ..chance import Chance
 from ..data import Completion, Draft, SamplingParams
 from ..exact.enumerate import Forking, distributions
-from ..model.transformer import Config, Transformer
+from ..model.toy import toy_config, toy_transformer
+from ..model.transformer import Transformer
 from ..probs import history, probs
 from ..verify import RULES
 
@@ -26,27 +27,9 @@ def model(vocabulary: int, seed: int, peak: float = 1.0, noise: float = 0.0) -> 
     """A random decoder in float64, small enough to enumerate. peak scales its scores, a negative
     one turns them round; noise moves it away from the decoder that has the same seed and no
     noise."""
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    config = Config(
-        vocab_size=vocabulary,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=False,
-    )
-    made = Transformer(config)
-    assert made.head is not None
-    made.head.weight.data.add_(noise * torch.randn_like(made.head.weight)).mul_(peak)
-    torch.random.set_rng_state(state)
-    for name, weight in made.named_parameters():
-        if name.endswith("attention.out.weight"):
-            weight.data.mul_(4)  # a trained model listens to its context more than a fresh one does
-    return made.double().eval().requires_grad_(False)
+    random = torch.Generator().manual_seed(seed)
+    config = toy_config(vocabulary, CONTEXT)
+    return toy_transformer(config, random, attention=2.0, sharpness=peak, noise=noise).double()
 
 
 def distribution_after(

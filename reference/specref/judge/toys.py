@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ..data import SpecrefError
 from ..model import checkpoint
-from ..model.transformer import Config, Transformer
+from ..model.config import Config
+from ..model.toy import toy_transformer
+from ..model.transformer import Transformer
 
 CONTEXT = 128
 TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
@@ -52,39 +54,23 @@ def decoder(
     """A random decoder. peak scales its scores, and a negative one turns them round; noise moves
     its head away from that of the decoder with the same seed; eos scales the score of the end
     token, which is the last of the vocabulary."""
-    generator = torch.Generator().manual_seed(seed)
-    made = Transformer(
-        Config(
-            vocabulary,
-            32,
-            64,
-            2,
-            2,
-            1,
-            16,
-            CONTEXT,
-            tie_word_embeddings=False,
-            eos_token_id=(vocabulary - 1,),
-        )
+    config = Config(
+        vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=False,
+        eos_token_id=(vocabulary - 1,),
     )
+    random = torch.Generator().manual_seed(seed)
+    made = toy_transformer(config, random, attention=3.0, sharpness=peak, noise=noise, skip=0)
     assert made.head is not None
-    for name, weight in made.named_parameters():
-        if weight.dim() == 2:
-            scale = 1.0 if name.startswith("embedding") else weight.shape[0] ** -0.5
-            # A trained model listens to its context more than a fresh one does.
-            scale *= (
-                3.0
-                if name.endswith("attention.out.weight")
-                else 0.5
-                if name.endswith("mlp.down.weight")
-                else 1.0
-            )
-            weight.data.copy_(scale * torch.randn(weight.shape, generator=generator))
-    made.head.weight.data.add_(
-        noise * torch.randn(made.head.weight.shape, generator=generator)
-    ).mul_(peak)
-    made.head.weight.data[:, -1] *= eos
-    return made.double().eval().requires_grad_(False)
+    made.head.weight[-1] *= eos
+    return made.double()
 
 
 RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {

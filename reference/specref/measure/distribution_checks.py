@@ -7,7 +7,7 @@ itself, without the decode loop, its cache, the draft or the rule.
 
 import copy
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -20,7 +20,8 @@ from ..draft.base import Drafter
 from ..draft.model import ModelDrafter
 from ..errors import SpecrefError
 from ..exact.enumerate import Forking, distributions, total_variation
-from ..model.transformer import Config, Transformer
+from ..model.toy import toy_config, toy_transformer
+from ..model.transformer import Transformer
 from ..probs import probs
 from ..stats.finding import Finding
 from ..stats.pit import pit_ranks
@@ -149,21 +150,14 @@ def exact_small_case(
 
 
 def _random_model(vocabulary: int, seed: int) -> Transformer:
-    config = Config(
-        vocab_size=vocabulary,
-        hidden_size=16,
+    config = replace(
+        toy_config(vocabulary),
         intermediate_size=32,
-        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=4,
-        max_position_embeddings=64,
-        tie_word_embeddings=False,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Transformer(config)
-    return model.double().eval().requires_grad_(False)
+    return toy_transformer(config, torch.Generator().manual_seed(seed)).double()
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
 """Hugging Face Llama checkpoints, in and out: config.json and safetensors, never pickle.
 
-What differs from our layout is undone here and nowhere else: weights are stored [out, in] there,
-query, key and value apart, gate and up apart, and rotary pairs stand as two halves of a head, (j, j
-+ D/2).
+The weights are the same; only the names of the outer layers differ (`PREFIXES`).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data import SpecrefError
-from .transformer import Config, Transformer
+from .config import Config
+from .transformer import Transformer
 
 SHARED_NAMES = (
     "vocab_size",
@@ -27,6 +26,13 @@ SHARED_NAMES = (
     "max_position_embeddings",
     "rms_norm_eps",
 )
+# Names begin otherwise in Hugging Face's checkpoints; what follows is the same.
+PREFIXES = {
+    "embedding.": "model.embed_tokens.",
+    "blocks.": "model.layers.",
+    "norm.": "model.norm.",
+    "head.": "lm_head.",
+}
 MUST_BE = {
     "model_type": "llama",
     "hidden_act": "silu",
@@ -51,6 +57,20 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise SpecrefError(f"{path} holds no JSON object: copy the checkpoint again")
     return content
+
+
+def _token_ids(raw: int | list[int] | None) -> tuple[int, ...]:
+    """The end tokens of a config.json, which gives none, one or a list."""
+    if raw is None:
+        return ()
+    return tuple(raw) if isinstance(raw, list) else (raw,)
+
+
+def _written_token_ids(ids: tuple[int, ...]) -> int | list[int] | None:
+    """The inverse of `_token_ids`."""
+    if not ids:
+        return None
+    return ids[0] if len(ids) == 1 else list(ids)
 
 
 def read_config(folder: Path) -> Config:
@@ -81,14 +101,13 @@ def read_config(folder: Path) -> Config:
         raise SpecrefError(
             f"{folder}/config.json lacks {', '.join(missing)}: copy the checkpoint again"
         )
-    eos = raw.get("eos_token_id")
     config = Config(
         **{name: raw[name] for name in SHARED_NAMES},
         num_key_value_heads=raw.get("num_key_value_heads") or raw["num_attention_heads"],
         head_dim=raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"],
         rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0),
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        eos_token_id=() if eos is None else tuple(eos) if isinstance(eos, list) else (eos,),
+        eos_token_id=_token_ids(raw.get("eos_token_id")),
     )
     if config.head_dim % 2 or config.num_attention_heads % config.num_key_value_heads:
         raise SpecrefError(
@@ -134,68 +153,12 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _pairs(weight: Tensor, heads: int) -> Tensor:
-    """Rows of each head from two halves (j, j + D/2) to neighbours (2j, 2j + 1)."""
-    return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).reshape(weight.shape)
-
-
-def _halves(weight: Tensor, heads: int) -> Tensor:
-    """The inverse of `_pairs`."""
-    return weight.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(weight.shape)
-
-
-def from_hugging_face(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of our Transformer from Hugging Face names."""
-    state = {
-        "embedding.weight": tensors["model.embed_tokens.weight"],
-        "norm.weight": tensors["model.norm.weight"],
-    }
-    if not config.tie_word_embeddings:
-        state["head.weight"] = tensors["lm_head.weight"].T
-    for i in range(config.num_hidden_layers):
-        hf, ours = f"model.layers.{i}.", f"blocks.{i}."
-        q = _pairs(tensors[hf + "self_attn.q_proj.weight"], config.num_attention_heads)
-        k = _pairs(tensors[hf + "self_attn.k_proj.weight"], config.num_key_value_heads)
-        state[ours + "attention.qkv.weight"] = torch.cat(
-            (q, k, tensors[hf + "self_attn.v_proj.weight"])
-        ).T
-        state[ours + "attention.out.weight"] = tensors[hf + "self_attn.o_proj.weight"].T
-        state[ours + "mlp.gate_up.weight"] = torch.cat(
-            (tensors[hf + "mlp.gate_proj.weight"], tensors[hf + "mlp.up_proj.weight"])
-        ).T
-        state[ours + "mlp.down.weight"] = tensors[hf + "mlp.down_proj.weight"].T
-        state[ours + "attention_norm.weight"] = tensors[hf + "input_layernorm.weight"]
-        state[ours + "mlp_norm.weight"] = tensors[hf + "post_attention_layernorm.weight"]
-    return state
-
-
-def to_hugging_face(config: Config, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `from_hugging_face`."""
-    heads, kv_heads, dim = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    tensors = {
-        "model.embed_tokens.weight": state["embedding.weight"],
-        "model.norm.weight": state["norm.weight"],
-    }
-    if not config.tie_word_embeddings:
-        tensors["lm_head.weight"] = state["head.weight"].T
-    for i in range(config.num_hidden_layers):
-        hf, ours = f"model.layers.{i}.", f"blocks.{i}."
-        q, k, v = state[ours + "attention.qkv.weight"].T.split(
-            (heads * dim, kv_heads * dim, kv_heads * dim)
-        )
-        gate, up = state[ours + "mlp.gate_up.weight"].T.chunk(2)
-        tensors |= {
-            hf + "self_attn.q_proj.weight": _halves(q, heads),
-            hf + "self_attn.k_proj.weight": _halves(k, kv_heads),
-            hf + "self_attn.v_proj.weight": v,
-            hf + "self_attn.o_proj.weight": state[ours + "attention.out.weight"].T,
-            hf + "mlp.gate_proj.weight": gate,
-            hf + "mlp.up_proj.weight": up,
-            hf + "mlp.down_proj.weight": state[ours + "mlp.down.weight"].T,
-            hf + "input_layernorm.weight": state[ours + "attention_norm.weight"],
-            hf + "post_attention_layernorm.weight": state[ours + "mlp_norm.weight"],
-        }
-    return tensors
+def hugging_face_name(name: str) -> str:
+    """Hugging Face's name of one of our parameters."""
+    for ours, theirs in PREFIXES.items():
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    raise KeyError(name)
 
 
 def load(
@@ -210,9 +173,10 @@ def load(
     config = read_config(folder)
     tensors = read_tensors(folder)
     try:
-        state = from_hugging_face(config, tensors)
         model = Transformer(config)
-        model.load_state_dict({name: value.float() for name, value in state.items()})
+        model.load_state_dict(
+            {name: tensors[hugging_face_name(name)].float() for name in model.state_dict()}
+        )
     except KeyError as error:
         raise SpecrefError(
             f"{folder} lacks the tensor {error}: copy the checkpoint again"
@@ -243,25 +207,16 @@ def save(model: Transformer, folder: Path | str, dtype: torch.dtype = torch.floa
         "attention_bias": False,
         "mlp_bias": False,
         "torch_dtype": str(dtype).removeprefix("torch."),
-        "eos_token_id": (
-            None
-            if not config.eos_token_id
-            else (
-                config.eos_token_id[0]
-                if len(config.eos_token_id) == 1
-                else list(config.eos_token_id)
-            )
-        ),
+        "eos_token_id": _written_token_ids(config.eos_token_id),
         "bos_token_id": None,
     }
-    weights = to_hugging_face(config, model.state_dict())
+    weights = {
+        hugging_face_name(name): value.to("cpu", dtype).contiguous()
+        for name, value in model.state_dict().items()
+    }
     replace(
         folder / "model.safetensors",
-        lambda path: save_file(
-            {name: value.to("cpu", dtype).contiguous() for name, value in weights.items()},
-            path,
-            metadata={"format": "pt"},
-        ),
+        lambda path: save_file(weights, path, metadata={"format": "pt"}),
     )
     replace(folder / "config.json", lambda path: path.write_text(json.dumps(raw, indent=2) + "\n"))
     # the shards of a checkpoint that stood here

@@ -45,7 +45,7 @@ class FlexCache(PagedCache):
             )
         super().__init__(pool, batch)
 
-    def reader(self, step: Step, groups: int) -> Attend:
+    def reader(self, step: Step) -> Attend:
         mask = self._mask(step)
         kernel: Callable[..., Tensor] = _compiled() if self.pool.keys.is_cuda else flex_attention  # type: ignore[assignment]
 
@@ -55,7 +55,7 @@ class FlexCache(PagedCache):
                 self._put(store, step, new.transpose(1, 2))
                 # [B,G,slots,D], not copied
                 stored.append(store.transpose(0, 1)[None].expand(len(q), -1, -1, -1))
-            return kernel(q, *stored, block_mask=mask, enable_gqa=groups > 1)
+            return kernel(q, *stored, block_mask=mask, enable_gqa=True)
 
         return attend
 
@@ -63,7 +63,6 @@ class FlexCache(PagedCache):
         """Which slots of the pool each query sees, and which blocks a kernel has to visit for
         it.
         """
-        assert step.mask is not None
         size, device = self.pool.size, step.mask.device
         batch, _, count, stop = step.mask.shape
         sees = step.mask[:, 0] == 0  # [B,N,S], S slots of the row's own

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data import SpecrefError
-from .cache import Cache, Step, blocked, padding, places, select
+from .cache import Cache, Step, additive_mask, padding_mask, positions_and_mask, select
 from .pool import Pool, names
 
 
@@ -36,20 +36,21 @@ class PagedCache(Cache):
         Errors:
             SpecrefError when the pool has too few; then nothing was taken.
         """
-        real = padding(count, counts, self.pool.keys.device)
-        ends = self.lengths + (count if real is None or counts is None else counts)
+        padding = padding_mask(count, counts, self.pool.keys.device)
+        ends = self.lengths + (count if counts is None else counts)
         self._reserve(ends.tolist())
         size, device = self.pool.size, self.pool.keys.device
         stop = self.pool.needed(int(ends.max())) * size
         table = self._table(stop // size)
         start = self.lengths.to(device)
-        positions, visible = places(start, count, parents, stop)
+        positions, visible = positions_and_mask(start, count, parents, stop)
         # [B,N] slots of the row's own
         ahead = (start[:, None] + torch.arange(count, device=device)).clamp(max=stop - 1)
         slots = table.gather(1, ahead // size) * size + ahead % size
         # Where `write` gathers from, [B,S] slots of the pool: the same for every layer.
         self._read = (table[..., None] * size + torch.arange(size, device=device)).flatten(1)
-        return Step(positions, slots, blocked(visible, self.pool.keys.dtype), stop, real)
+        mask = additive_mask(visible, self.pool.keys.dtype)
+        return Step(positions, slots, mask, stop, padding)
 
     def write(self, layer: int, step: Step, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """As in `Cache`; what the step sees is gathered from the pages: [B,H,S,D]."""
@@ -62,7 +63,7 @@ class PagedCache(Cache):
             result.append(read.transpose(1, 2))
         return result[0], result[1]
 
-    def note(self, step: Step, states: Tensor) -> None:
+    def keep_states(self, step: Step, states: Tensor) -> None:
         if self.pool.states.shape[2]:
             self._put(self.pool.states[0], step, states)
 
@@ -184,8 +185,7 @@ class PagedCache(Cache):
     def _put(store: Tensor, step: Step, new: Tensor) -> None:
         """Write new [B,N,...] into slots of store [slots,...], padding left out."""
         slots = step.slots
-        assert isinstance(slots, Tensor)
-        if step.real is None:
+        if step.padding_mask is None:
             store[slots.flatten()] = new.flatten(0, 1)
         else:
-            store[slots[step.real]] = new[step.real]
+            store[slots[step.padding_mask]] = new[step.padding_mask]

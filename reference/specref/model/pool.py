@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..data import SpecrefError
+from .config import Config
 
 
 def names(tokens: Sequence[int], size: int, known: Sequence[bytes] = ()) -> list[bytes]:
@@ -37,30 +38,29 @@ class Pool:
     """Keys and values of every layer in blocks.
 
     Args:
-        layers, heads, head_dim: as for `Cache`. blocks: how many. size: slots a block.
-        width: E, to keep the target's last states too, for drafters that read them; 0: not kept.
+        config: of the decoder. blocks: how many. size: slots of a block. states: keep the target's
+            last states too, for drafters that read them.
     """
 
     def __init__(
         self,
-        layers: int,
-        heads: int,
-        head_dim: int,
+        config: Config,
         blocks: int,
         size: int = 16,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
-        width: int = 0,
+        states: bool = False,
     ):
         if blocks < 1 or size < 1:
             raise SpecrefError(
                 f"a cache of {blocks} blocks of {size} tokens is not possible: give 1 or more of"
                 " each"
             )
-        shape = (layers, blocks * size, heads, head_dim)
+        slots, width = blocks * size, config.hidden_size if states else 0
+        shape = (config.num_hidden_layers, slots, config.num_key_value_heads, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.states = torch.zeros(1, blocks * size, width, dtype=dtype, device=device)
+        self.states = torch.zeros(1, slots, width, dtype=dtype, device=device)
         self.blocks, self.size = blocks, size
         self.spare = list(range(blocks))[::-1]
         self.users = [0] * blocks

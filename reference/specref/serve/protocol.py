@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..checks import check_prompts
 from ..data import Completion, SamplingParams, SpecrefError
+from ..model.config import Config
 from ..model.tokenizer import Tokenizer
-from ..model.transformer import Config
 
 # name -> (types, what is given where it is absent)
 NUMBERS: dict[str, tuple[tuple[type, ...], Any]] = {

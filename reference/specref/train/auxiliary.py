@@ -8,7 +8,7 @@ import torch
 from ..draft.medusa import MedusaHeads
 from ..draft.mtp import MTPModule
 from ..model.auxiliary import load_auxiliary
-from ..model.transformer import Config
+from ..model.config import Config
 
 
 def load_medusa_heads(
@@ -43,11 +43,10 @@ def begin_with(module: MTPModule, other: MTPModule) -> None:
     units = other.config.intermediate_size
     own = module.state_dict()  # shares memory with the parameters
     for name, value in other.state_dict().items():
-        if name.endswith("gate_up.weight"):
-            for half, given in zip(own[name].chunk(2, 1), value.chunk(2, 1), strict=True):
-                half[:, :units] = given
-        elif name.endswith("down.weight"):
-            own[name][units:] = 0
+        if name.endswith(("gate_proj.weight", "up_proj.weight")):
             own[name][:units] = value
+        elif name.endswith("down_proj.weight"):
+            own[name][:, units:] = 0
+            own[name][:, :units] = value
         else:
             own[name].copy_(value)

@@ -82,7 +82,7 @@ class Unrolled(Cache):
         mask = torch.zeros(count, self.text + own.shape[1])
         mask.masked_fill_(~torch.cat((visible, own), 1), -torch.inf)
         positions, self.passes = (places + self.passes)[None], self.passes + 1
-        return Step(positions, slice(0), mask[None, None], mask.shape[1])
+        return Step(positions, positions, mask[None, None], mask.shape[1])
 
     def write(self, layer: int, step: Step, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         self.stored[layer].append((k, v))

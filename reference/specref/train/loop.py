@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from ..data import SpecrefError
 from ..model.checkpoint import replace
-from ..model.transformer import Config, Transformer
+from ..model.config import Config
+from ..model.transformer import Transformer
 from .corpus import END, held_out_rows
 
 TARGET = Config(

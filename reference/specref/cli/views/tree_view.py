@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from ...model.cache import ancestors, depths
+from ...model.tree import ancestors, depths
 from ..work.generation_request import GenerationRequest
 from .trace_page import (
     TOKEN_STYLES,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...chance import Chance
 from ...data import Draft, Verdict
 from ...decode import Cycle
-from ...model.cache import depths
+from ...model.tree import depths
 from ...verify import Rule
 
 

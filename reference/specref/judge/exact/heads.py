@@ -10,7 +10,8 @@ import torch
 from ...data import SamplingParams
 from ...decode import generate
 from ...draft.medusa import MedusaHeads, chain
-from ...model.transformer import Config, Transformer
+from ...model.config import Config
+from ...model.transformer import Transformer
 from ...verify.tree import tree
 from ..tree_subjects import Heads
 from . import TOLERANCE, Finding, check
@@ -28,10 +29,10 @@ def counting() -> Transformer:
     ).double()
     assert made.head is not None
     for name, weight in made.named_parameters():
-        if name.endswith(("attention.out.weight", "mlp.down.weight")):
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data.zero_()
     made.embedding.weight.data.copy_(torch.eye(SIZE))
-    made.head.weight.data.copy_(10 * torch.eye(SIZE).roll(1, 1))
+    made.head.weight.data.copy_(10 * torch.eye(SIZE).roll(1, 0))
     return made.eval().requires_grad_(False)
 
 

@@ -143,12 +143,7 @@ class Forgets(Cache):
         made = super().step(count, parents, counts)
         if made.stop <= WINDOW:
             return made
-        mask = (
-            torch.zeros(len(self.lengths), 1, count, made.stop, dtype=self.keys.dtype)
-            if made.mask is None
-            else made.mask
-        )
-        mask = mask.clone()
+        mask = made.mask.clone()
         mask[..., : made.stop - WINDOW] = -torch.inf
         return replace(made, mask=mask)
 

@@ -9,7 +9,7 @@ unbiased estimate.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -23,7 +23,8 @@ from ...draft.base import Drafter
 from ...draft.medusa import MedusaDrafter, MedusaHeads, best_first
 from ...draft.none import NoDrafter
 from ...exact.enumerate import Forking, distributions, total_variation
-from ...model.transformer import Config, Transformer
+from ...model.toy import toy_config, toy_transformer
+from ...model.transformer import Transformer
 from ...verify import LossyTypical, Rule, rejection, tree
 from ..completions import run_to_end
 
@@ -59,26 +60,12 @@ class FrontierWork:
 
 def tiny_target_with_heads(seed: int = 0) -> tuple[Transformer, MedusaHeads]:
     """A target of 6 tokens and two random heads, in float64: small enough to enumerate."""
-    config = Config(
-        vocab_size=6,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=32,
-        tie_word_embeddings=False,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        target = Transformer(config)
-        heads = MedusaHeads.of(target, 2)
-        heads.block.data.normal_(std=0.3)
-    if target.head is not None:
-        target.head.weight.data.mul_(3)
-        heads.out.data.mul_(3)
-    return target.double().eval(), heads.double().eval()
+    random = torch.Generator().manual_seed(seed)
+    config = replace(toy_config(6, context=32), intermediate_size=24)
+    target = toy_transformer(config, random, sharpness=3.0)
+    heads = MedusaHeads.of(target, 2)
+    heads.block.data.normal_(std=0.3, generator=random)
+    return target.double(), heads.double().eval()
 
 
 def random_contexts(

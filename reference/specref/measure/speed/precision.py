@@ -11,7 +11,9 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from ...model.transformer import Block, Config, rope_table, rotate
+from ...model.attention import attend
+from ...model.config import Config
+from ...model.transformer import Block, rotary, rotate
 from .timing import microseconds
 
 
@@ -22,26 +24,31 @@ def block_pieces(
     block does it.
     """
     block = Block(config).to(dtype).requires_grad_(False)
-    mlp, attention = block.mlp, block.attention
-    heads, kv_heads, dim = attention.heads, attention.kv_heads, attention.dim
+    mlp, attention = block.mlp, block.self_attn
 
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape).to(dtype)
 
-    x = random(1, rows, config.hidden_size)
-    y = random(1, rows, config.intermediate_size)
+    x, y = random(1, rows, config.hidden_size), random(1, rows, config.intermediate_size)
+    heads, groups, dim = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     read = random(1, rows, heads * dim)
-    stacked = heads // kv_heads * rows  # query rows that share one key head
-    q = random(1, kv_heads, stacked, dim)
-    k = random(1, kv_heads, context + rows, dim)
-    mask = torch.zeros(1, 1, stacked, context + rows, dtype=dtype) if rows > 1 else None
-    qk = random(1, rows, heads + kv_heads, dim)
-    rotary = rope_table(config)[None, :rows, None]
+    q, new = random(1, heads, rows, dim), random(1, groups, rows, dim)
+    k = random(1, groups, context + rows, dim)
+    mask = torch.zeros(1, 1, rows, context + rows, dtype=dtype)
+    angles = rotary(torch.arange(rows)[None], config, dtype)
     return {
-        "products": lambda: (attention.qkv(x), attention.out(read), mlp.gate_up(x), mlp.down(y)),
-        "norms": lambda: (block.attention_norm(x), block.mlp_norm(x)),
-        "attention": lambda: F.scaled_dot_product_attention(q, k, k, attn_mask=mask),
-        "rotation": lambda: rotate(qk, rotary),
+        "products": lambda: (
+            attention.q_proj(x),
+            attention.k_proj(x),
+            attention.v_proj(x),
+            attention.o_proj(read),
+            mlp.gate_proj(x),
+            mlp.up_proj(x),
+            mlp.down_proj(y),
+        ),
+        "norms": lambda: (block.input_layernorm(x), block.post_attention_layernorm(x)),
+        "attention": lambda: attend(q, k, k, mask),
+        "rotation": lambda: (rotate(q, angles), rotate(new, angles)),
         "gate": lambda: F.silu(y) * y,
     }
 
