@@ -1,6 +1,4 @@
-"""Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245): H query heads read G key/value
-heads, H/G of them each.
-"""
+"""Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245)."""
 
 from collections.abc import Callable
 

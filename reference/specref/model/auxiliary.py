@@ -15,6 +15,7 @@ from torch import nn
 
 from ..data import SpecrefError
 from .checkpoint import read_json, replace
+from .fast import store_by_input
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -74,7 +75,7 @@ def load_auxiliary(
         raise SpecrefError(
             f"{folder} is damaged ({reason}): train it again, or copy it again"
         ) from None
-    return module.to(device, dtype).eval().requires_grad_(False)
+    return store_by_input(module.to(device, dtype).eval().requires_grad_(False))
 
 
 def size_in_bytes(module: nn.Module) -> int:

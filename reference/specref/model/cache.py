@@ -1,9 +1,8 @@
 """The key/value cache of one decoder: contiguous, preallocated, rows of different lengths.
 
-A forward over a cache has three parts. `step` places the new tokens: their positions, their slots
-and what each of them sees. `write` stores one layer's keys and values. `commit` keeps the pending
-token and the accepted path. A forward does not change what was committed before it, so rejected
-tokens are removed by setting the lengths.
+`step` places the new tokens: their positions, their slots and what each sees. `write` stores one
+layer's keys and values. `commit` keeps the pending token and the accepted path: a forward does not
+change what was committed before it, so rejected tokens are removed by setting the lengths.
 """
 
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..data import SpecrefError
-from .attention import Attend, attend
+from .attention import Attend
 from .config import Config
+from .packing import attend_apart, short_rows
 from .tree import ancestors, depths
 
 
@@ -131,7 +131,8 @@ class Cache:
 
     def reader(self, step: Step) -> Attend:
         """How every layer of a step stores its keys and values and reads all that it sees."""
-        return lambda layer, q, k, v: attend(q, *self.write(layer, step, k, v), step.mask)
+        short = short_rows(step.padding_mask)
+        return lambda i, q, k, v: attend_apart(short, q, *self.write(i, step, k, v), step.mask)
 
     def keep_states(self, step: Step, states: Tensor) -> None:
         """Store the last states [B,N,E] of the step's tokens; this cache has no place for them."""

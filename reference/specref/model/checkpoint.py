@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data import SpecrefError
 from .config import Config
+from .fast import store_by_input
 from .transformer import Transformer
 
 SHARED_NAMES = (
@@ -186,7 +187,7 @@ def load(
         raise SpecrefError(
             f"{folder}: the tensors do not fit config.json ({reason}): copy both again"
         ) from None
-    return model.to(device, dtype).eval().requires_grad_(False)
+    return store_by_input(model.to(device, dtype).eval().requires_grad_(False))
 
 
 def save(model: Transformer, folder: Path | str, dtype: torch.dtype = torch.float16) -> None:

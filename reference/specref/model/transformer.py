@@ -1,8 +1,7 @@
 """A decoder in Llama's layout (Touvron et al. 2023, arXiv:2302.13971): RMSNorm, rotary positions,
 grouped-query attention, SwiGLU. The layers of a block have Hugging Face's names and weights.
 
-Shapes: B rows, N tokens, S slots, E channels, F channels of the MLP, H query heads, G key/value
-heads, D channels of a head, V tokens of the vocabulary.
+B rows, N tokens, E channels, F channels of the MLP, H query heads, G key/value heads of D channels.
 """
 
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from .attention import Attend, attend_causally
 from .cache import Cache
 from .config import Config
+from .packing import without_padding
 from .pool import Pool
 
 Read = Callable[[Tensor, Tensor, Tensor], Tensor]  # `attention.Attend` of one layer
@@ -79,8 +79,7 @@ class Attention(nn.Module):
         y = read(rotate(q, rotary), rotate(k, rotary), v)  # [B,H,N,D]
         return self.o_proj(y.transpose(1, 2).flatten(2))  # [B,N,H*D] -> [B,N,E]
 
-    def heads(self, x: Tensor) -> Tensor:
-        """[B,N,H*D] -> [B,H,N,D]."""
+    def heads(self, x: Tensor) -> Tensor:  # [B,N,H*D] -> [B,H,N,D]
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
 
 
@@ -94,8 +93,7 @@ class MLP(nn.Module):
         self.down_proj = linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_proj(x), self.up_proj(x)  # [B,N,F]
-        return self.down_proj(F.silu(gate) * up)  # [B,N,E]
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # [B,N,F] -> [B,N,E]
 
 
 class Block(nn.Module):
@@ -138,7 +136,7 @@ class Stack(nn.Module):
         return Cache(self.config, batch, capacity, self.dtype, self.device)
 
     def new_pool(self, blocks: int, size: int = 16, states: bool = False) -> Pool:
-        """Memory for a `PagedCache`; see `Pool`."""
+        """Memory for a `PagedCache`."""
         return Pool(self.config, blocks, size, self.dtype, self.device, states)
 
     def run(
@@ -153,9 +151,11 @@ class Stack(nn.Module):
             positions = torch.arange(x.shape[1], device=x.device)[None]  # [1,N]
             return self._blocks(x, positions, attend_causally)
         step = cache.step(x.shape[1], parents, counts)
-        x = self._blocks(x, step.positions, cache.reader(step))  # [B,N,E]
-        if step.padding_mask is not None:
-            x = x.masked_fill(~step.padding_mask[..., None], 0)
+        positions, read, mask = step.positions, cache.reader(step), step.padding_mask
+        if mask is None:
+            x = self._blocks(x, positions, read)  # [B,N,E]
+        else:
+            x = without_padding(self._blocks, x, positions, read, mask)  # [B,N,E]
         cache.keep_states(step, x)
         return x
 
