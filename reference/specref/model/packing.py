@@ -2,7 +2,7 @@
 
 A row that decodes is a few tokens wide and a chunk of a prompt is dozens, so most of a padded step
 is padding. Measured with the bundled target and draft, 8 rows and chunks of 64 tokens, in processor
-time: a serving load takes 1.5 times as long without `without_padding`, and 1.3 times as long without
+time: a serving load takes 1.5 times as long without `without_padding`, and 1.3 times without
 `attend_apart`. The plain forms are `blocks(x, positions, read)` and `attend(q, k, v, mask)`.
 """
 
