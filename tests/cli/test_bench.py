@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from specref.cli import main
+from specref.measure.serving import bench as serving
 from specref.measure.speed import bench
+from specref.model.checkpoint import save
 
+from .conftest import tiny
 from .test_common import failed
 
 SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8", "--gamma", "2"]
@@ -87,3 +90,51 @@ def test_bad_input_gets_one_line(
 ) -> None:
     words, mend = BAD[case]
     assert mend in failed(["bench", *pair, *SMALL[:6], *words], capsys)
+
+
+def test_the_result_of_a_serving_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "BATCH_SIZES", (1, 2))
+    monkeypatch.setattr(serving, "TRACE_ROWS", 2)
+    monkeypatch.setattr(serving, "TRACE_REQUESTS", 4)
+    save(tiny(0, context=320), tmp_path / "target")
+    save(tiny(1, layers=1, context=320), tmp_path / "draft")
+    models = ["--target", str(tmp_path / "target"), "--draft", str(tmp_path / "draft")]
+    out, plot = tmp_path / "serving.json", tmp_path / "serving.svg"
+    words = ["bench", "--serving", *models, "--gamma", "2", "--json", str(out), "--plot", str(plot)]
+    assert main(words) == 0
+    result, said = json.loads(out.read_text()), capsys.readouterr()
+    assert said.err == ""
+    assert result["command"] == "bench --serving"
+    assert result["same_tokens"]
+    assert [batch["size"] for batch in result["batches"]] == [1, 2]
+    for batch in result["batches"]:
+        assert {*batch} == {"size", "latency", *serving.SERVING_MODES}
+        assert (
+            batch["latency"]["plain"]["drafted"] == 0 < batch["latency"]["speculative"]["drafted"]
+        )
+    memory = result["memory"]
+    assert memory["needed"] <= memory["paged"] <= memory["contiguous"]
+    assert len(result["trace"]["arrivals"]) == 4
+    assert "same tokens as each request alone: yes in float64" in " ".join(said.out.split())
+    assert "<svg" in plot.read_text()
+
+
+@pytest.mark.parametrize(
+    ("speeds", "batch"),
+    [
+        ([(1, 2), (1, 2)], None),
+        ([(1, 2), (2, 1)], 2),
+        ([(2, 1), (2, 1)], 1),
+        ([(2, 1), (1, 2), (2, 1)], 3),
+    ],
+)
+def test_the_crossover_is_where_speculation_stays_slower(
+    speeds: list[tuple[int, int]], batch: int | None
+) -> None:
+    rows = [
+        {"size": size, "plain": plain, "speculative": ours}
+        for size, (plain, ours) in enumerate(speeds, 1)
+    ]
+    assert serving.crossover_batch(rows) == batch
