@@ -22,7 +22,6 @@ LEFT = {
     "docs": 17,
     "draft": 3,
     "judge": 64,
-    "model": 3,
     "proofs": 6,
     "serve": 1,
     "tests": 51,
@@ -31,8 +30,6 @@ LEFT = {
 DENSE = {
     "reference/specref/draft/medusa.py",
     "reference/specref/draft/ngram.py",
-    "reference/specref/model/attention.py",
-    "reference/specref/model/cache.py",
     "reference/specref/model/paged.py",
     "reference/specref/probs.py",
     "reference/specref/stats/pooled.py",

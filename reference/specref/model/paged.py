@@ -1,9 +1,8 @@
-"""The key/value cache in pages: rows hold blocks of a common pool instead of one long stretch each.
+"""The key/value cache in pages: a row holds blocks of a common pool instead of one long stretch.
 
-The same three moves as `cache.py`, and the same answers. A row has a table of blocks; slot i of its
-text is slot i % size of the block i // size. What was rejected goes back to the pool at once, so
-that a row never wastes a whole block. Rows share blocks where their texts begin alike; before a row
-writes in a block that others use, it gets a copy of its own.
+`step`, `write` and `commit` as in `cache.py`, with the same results. Slot i of a row's text is slot
+i % size of block i // size in the row's table. Blocks of rejected tokens return to the pool. Rows
+share blocks where their texts begin alike; before a row writes in a shared block, it gets a copy.
 """
 
 from collections.abc import Sequence
@@ -54,16 +53,16 @@ class PagedCache(Cache):
 
     def write(self, layer: int, step: Step, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """As in `Cache`; what the step sees is gathered from the pages: [B,H,S,D]."""
-        result = []
-        for store, new in ((self.pool.keys[layer], k), (self.pool.values[layer], v)):
-            self._put(store, step, new.transpose(1, 2))
-            read = store.index_select(0, self._read.flatten()).view(
-                *self._read.shape, *store.shape[1:]
-            )
-            result.append(read.transpose(1, 2))
-        return result[0], result[1]
+        keys = self._write_one(self.pool.keys[layer], step, k)
+        return keys, self._write_one(self.pool.values[layer], step, v)
+
+    def _write_one(self, store: Tensor, step: Step, new: Tensor) -> Tensor:
+        self._put(store, step, new.transpose(1, 2))  # [B,N,G,D]
+        read = store.index_select(0, self._read.flatten())  # [B*S,G,D]
+        return read.unflatten(0, self._read.shape).transpose(1, 2)  # [B,G,S,D]
 
     def keep_states(self, step: Step, states: Tensor) -> None:
+        """As in `Cache`; stored where the pool has room for states."""
         if self.pool.states.shape[2]:
             self._put(self.pool.states[0], step, states)
 
@@ -79,10 +78,8 @@ class PagedCache(Cache):
         # a tree's path is scattered over its slots: compact it
         for row in moved.any(1).nonzero()[:, 0].tolist():
             behind, count = int(self.lengths[row]) + 1, int(accepted[row])
-            source, target = (
-                self._slots(row, behind + path[row, :count]),
-                self._slots(row, behind + ahead[:count]),
-            )
+            source = self._slots(row, behind + path[row, :count])
+            target = self._slots(row, behind + ahead[:count])
             for store in self.pool.stores:
                 store[:, target] = store[:, source]
         self.lengths[: len(accepted)] += accepted + 1
@@ -103,12 +100,12 @@ class PagedCache(Cache):
         """As in `Cache`. A row taken twice is shared, not copied; a row left out gives its blocks
         back.
         """
-        part = type(self)(self.pool)
+        part = type(self)(self.pool, len(index))
         part.lengths = select(self.lengths, index)
-        part.tables = [
-            [] if i < 0 else [self.pool.share(block) for block in self.tables[i]] for i in index
-        ]
-        part.names = [[] if i < 0 else list(self.names[i]) for i in index]
+        for row, old in enumerate(index):
+            if old >= 0:
+                part.tables[row] = [self.pool.share(block) for block in self.tables[old]]
+                part.names[row] = list(self.names[old])
         self.release()
         return part
 
@@ -139,47 +136,48 @@ class PagedCache(Cache):
             self.pool.publish(self.tables[row][number], self.names[row][number])
 
     def _reserve(self, ends: Sequence[int]) -> None:
-        """Blocks for slots up to `ends`, of the row's own where it is going to write."""
-        pool, lengths = self.pool, self.lengths.tolist()
-        begun = [
-            (
-                table[length // pool.size]
-                if len(table) > length // pool.size and end > length
-                else None
-            )
-            for table, length, end in zip(self.tables, lengths, ends, strict=True)
-        ]
-        missing = sum(
-            max(0, pool.needed(end) - len(table))
-            for end, table in zip(ends, self.tables, strict=True)
-        ) + sum(block is not None and pool.users[block] > 1 for block in begun)
+        """Take the blocks that slots up to `ends` need; a row writes only in blocks of its own."""
+        pool = self.pool
+        begun = [self._begun(row, end) for row, end in enumerate(ends)]
+        missing = sum(block is not None and pool.users[block] > 1 for block in begun)
+        for table, end in zip(self.tables, ends, strict=True):
+            missing += max(0, pool.needed(end) - len(table))
         if missing > pool.free:
             raise SpecrefError(
                 f"this step needs {missing} more blocks and {pool.free} are free: give the cache"
                 " more, or serve fewer at a time"
             )
-        for table, block, length, end in zip(self.tables, begun, lengths, ends, strict=True):
+        for table, block, end in zip(self.tables, begun, ends, strict=True):
             if block is not None and pool.users[block] > 1:
-                table[length // pool.size] = pool.take()
-                pool.copy(block, table[length // pool.size])
+                own = pool.take()
+                pool.copy(block, own)
                 pool.drop(block)
+                table[table.index(block)] = own
             elif block is not None:
                 pool.forget(block)
             table.extend(pool.take() for _ in range(pool.needed(end) - len(table)))
 
+    def _begun(self, row: int, end: int) -> int | None:
+        """The block with free slots that the row writes in next; None where it needs a new one."""
+        table, length = self.tables[row], int(self.lengths[row])
+        place = length // self.pool.size
+        if end <= length or place >= len(table):
+            return None
+        return table[place]
+
     def _table(self, width: int) -> Tensor:
-        """Block tables as [B,width], a row's own first block in the padding (nobody sees it)."""
-        rows = [
-            (table[:width] + [table[0] if table else 0] * width)[:width] for table in self.tables
-        ]
+        """Block tables as [B,width]; the padding, which no token sees, is the row's first block."""
+        rows = []
+        for table in self.tables:
+            padding = table[0] if table else 0
+            rows.append((table + [padding] * width)[:width])
         return torch.tensor(rows, dtype=torch.int64, device=self.pool.keys.device)
 
     def _slots(self, row: int, where: Tensor) -> Tensor:
         """Slots of the pool for slots of the row, [n]."""
         size = self.pool.size
-        return (
-            torch.tensor(self.tables[row], dtype=torch.int64)[where // size] * size + where % size
-        )
+        table = torch.tensor(self.tables[row], dtype=torch.int64)
+        return table[where // size] * size + where % size
 
     @staticmethod
     def _put(store: Tensor, step: Step, new: Tensor) -> None:
