@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick coverage mutation mutation-sample density lint docs results proofs engines clean
+.PHONY: demo test quick coverage mutation mutation-sample density lint docs results proofs wheel engines clean
 
 demo: .venv/ready
 	$(BIN)/specref demo
@@ -40,6 +40,14 @@ lint: .venv/ready-test
 	$(BIN)/ruff check reference tests proofs docs
 	$(BIN)/ruff format --check reference tests proofs docs
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+
+# The wheel in an empty environment, used from an empty folder.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
 
 docs: .venv/ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

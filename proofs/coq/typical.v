@@ -27,7 +27,7 @@ have step x : E (typical_verify typical (fun _ => d) [::] [:: x]) (fun c' => (oh
   by rewrite -[RHS](sum_indicator d); apply: eq_bigr => z _.
 rewrite /first_token /typical_cycle E_draft.
 rewrite (eq_bigr (fun x => e x * (if typical d x then (x == y)%:R else d y))) => [|x _]; last by rewrite -step.
-have -> : 1 - share = \sum_(x | ~~ typical d x) e x 
+have -> : 1 - share = \sum_(x | ~~ typical d x) e x
   by rewrite -(proj2 le) [X in X - _](bigID (typical d)) /= addrC addKr.
 rewrite (bigID (typical d)) /= mulr_suml; congr (_ + _); last by apply: eq_bigr => x /negPf->.
 rewrite -[RHS](sum_indicator passed) big_mkcond; apply: eq_bigr => x _; rewrite /passed.
