@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from specref.cli.common import write_result
+from specref.cli.results import write_result
 
 from tests.style import ROOT, room
 

@@ -84,8 +84,7 @@ def forbidden(text: str) -> Iterator[tuple[int, str]]:
         and node.annotation.id == "bool"
     }
     for node in ast.walk(tree):
-        inside = [child for child in ast.walk(node) if child is not node]
-        if isinstance(node, COMPREHENSIONS) and any(isinstance(n, COMPREHENSIONS) for n in inside):
+        if isinstance(node, COMPREHENSIONS) and _nested(node):
             yield node.lineno, "nested comprehension"
         if isinstance(node, ast.IfExp) and any(
             isinstance(child, ast.IfExp) for child in ast.iter_child_nodes(node)
@@ -95,6 +94,10 @@ def forbidden(text: str) -> Iterator[tuple[int, str]]:
             sides = (node.left, node.right)
             if any(map(_is_text, sides)) and any(_is_truth(side, truths) for side in sides):
                 yield node.lineno, "text times a truth value"
+
+
+def _nested(node: ast.expr) -> bool:
+    return sum(isinstance(child, COMPREHENSIONS) for child in ast.walk(node)) > 1
 
 
 def _is_text(node: ast.expr) -> bool:
