@@ -45,6 +45,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         generated.api_pages(ROOT) | generated.source_pages(ROOT) | {"checks.md": checks.page()}
     ).items():
         files.append(File.generated(config, uri, content=markdown))
+    for name in ("CONTRIBUTING", "CHANGELOG"):
+        path = str(ROOT / f"{name}.md")
+        files.append(File.generated(config, f"{name.lower()}.md", abs_src_path=path))
     for uri in generated.proof_files(ROOT):
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / uri)))
     return files
