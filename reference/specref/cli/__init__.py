@@ -30,6 +30,7 @@ COMMANDS = {
     "validate": "validate_command:VALIDATE_COMMAND",
     "engines": "engines_command:ENGINES_COMMAND",
     "zoo": "zoo_command:ZOO_COMMAND",
+    "copy": "copy_command:COPY_COMMAND",
 }
 
 
