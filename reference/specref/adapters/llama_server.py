@@ -27,10 +27,10 @@ try:
 except ImportError as error:
     raise ImportError("a package is not here: pip install gguf safetensors") from error
 
-SLOTS = 4  # requests that a server works on at a time
-WITHOUT = ["--spec-type", "none"]
+_SLOTS = 4  # requests that a server works on at a time
+_WITHOUT = ["--spec-type", "none"]
 # float32 throughout, one thread, and no tries at speed that change sums
-PLAIN = [
+_PLAIN = [
     "-ctk",
     "f32",
     "-ctv",
@@ -38,7 +38,7 @@ PLAIN = [
     "-fa",
     "off",
     "-np",
-    str(SLOTS),
+    str(_SLOTS),
     "-t",
     "1",
     "-tb",
@@ -82,17 +82,17 @@ class Drafted(Engine):
             )
         self.folder = tempfile.TemporaryDirectory(prefix="specref-gguf-")
         root = Path(self.folder.name)
-        context = converted(target, root / "target.gguf")
-        start = [program, "-m", str(root / "target.gguf"), "-c", str(context * SLOTS), *PLAIN]
+        context = _converted(target, root / "target.gguf")
+        start = [program, "-m", str(root / "target.gguf"), "-c", str(context * _SLOTS), *_PLAIN]
         how = self.speculation(root, draft)
-        self.plain = Running([*start, *WITHOUT], root / "plain.log")
+        self.plain = Running([*start, *_WITHOUT], root / "plain.log")
         self.speculating = Running([*start, *how], root / "speculating.log")
         atexit.register(self.close)
 
     def speculation(self, root: Path, draft: Path | None) -> list[str]:
         if draft is None:
             raise ValueError("this engine needs a draft model; n-gram lookup is llama-server-ngram")
-        converted(draft, root / "draft.gguf")
+        _converted(draft, root / "draft.gguf")
         return [
             "-md",
             str(root / "draft.gguf"),
@@ -119,10 +119,10 @@ class Drafted(Engine):
     ) -> list[Completion]:
         each = [params] * len(prompts) if isinstance(params, SamplingParams) else params
         server = self.speculating if speculative else self.plain
-        with ThreadPoolExecutor(SLOTS) as pool:
+        with ThreadPoolExecutor(_SLOTS) as pool:
             return list(
                 pool.map(
-                    lambda prompt, its: completion(server.ask(request(prompt, its)), its),
+                    lambda prompt, its: _completion(server.ask(_request(prompt, its)), its),
                     prompts,
                     each,
                 )
@@ -229,7 +229,7 @@ class Running:
         self.process.wait()
 
 
-def request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
+def _request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
     """The server's names. Temperature comes before the filters, as in the contract."""
     stops = [(token,) for token in params.stop_ids] + list(params.stop_sequences)
     body = {
@@ -247,13 +247,13 @@ def request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
         "return_tokens": True,
         "n_probs": 1,
         "logit_bias": [[token, max(bias, -1e9)] for token, bias in params.logit_bias.items()],
-        "stop": ["".join(map(word, stop)) for stop in stops],
+        "stop": ["".join(map(_word, stop)) for stop in stops],
     }
     # the largest means: any
     return body if params.seed is None else body | {"seed": params.seed % (2**32 - 1)}
 
 
-def completion(said: dict[str, Any], params: SamplingParams) -> Completion:
+def _completion(said: dict[str, Any], params: SamplingParams) -> Completion:
     tokens, timings = said["tokens"], said["timings"]
     logprobs = [one["logprob"] for one in said.get("completion_probabilities", ())][: len(tokens)]
     return Completion(
@@ -264,14 +264,14 @@ def completion(said: dict[str, Any], params: SamplingParams) -> Completion:
     )
 
 
-def word(token: int) -> str:
+def _word(token: int) -> str:
     """How a token is written. Stops are looked for in the text: no token may begin inside another,
     or end there.
     """
     return f"({token})"
 
 
-def converted(checkpoint: Path, file: Path) -> int:
+def _converted(checkpoint: Path, file: Path) -> int:
     """Write a checkpoint as GGUF in float32. -> its context length."""
     config = json.loads((checkpoint / "config.json").read_text())
     vocabulary, heads = config["vocab_size"], config["num_attention_heads"]
@@ -290,7 +290,7 @@ def converted(checkpoint: Path, file: Path) -> int:
     writer.add_vocab_size(vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list([word(token) for token in range(vocabulary)])
+    writer.add_token_list([_word(token) for token in range(vocabulary)])
     writer.add_token_types([gguf.TokenType.NORMAL] * vocabulary)
     writer.add_token_merges(["! !"])  # of no token
     if isinstance(config["eos_token_id"], int):

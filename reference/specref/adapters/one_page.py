@@ -30,12 +30,12 @@ class OnePage(InjectableKernel):
         u = torch.cat((accept_u, final_u[:, None]), 1).double().tolist()
         emitted = torch.full((len(p), p.shape[1]), -1)
         for row, guess in enumerate(draft.tolist()):
-            new = cycle(list(p[row]), list(q[row]), guess, iter(u[row]))
+            new = _cycle(list(p[row]), list(q[row]), guess, iter(u[row]))
             emitted[row, : len(new)] = torch.tensor(new)
         return emitted
 
 
-def cycle(p: list[Tensor], q: list[Tensor], guess: list[int], u: Iterator[float]) -> list[int]:
+def _cycle(p: list[Tensor], q: list[Tensor], guess: list[int], u: Iterator[float]) -> list[int]:
     """One cycle from an empty text. p [K+1][V], q [K][V], guess [K]; u: K coins, then one draw."""
     own = sampler(lambda: next(u))
     given = iter(guess)

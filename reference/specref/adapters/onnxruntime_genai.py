@@ -41,7 +41,7 @@ class Drafted(Engine):
     def __init__(self, target: Path, draft: Path | None):
         self.folder = tempfile.TemporaryDirectory(prefix="specref-onnx-")
         root = Path(self.folder.name)
-        config = converted(target, root / "target")
+        config = _converted(target, root / "target")
         self.plain = onnxruntime_genai.Model(str(root / "target"))
         self.speculating = self.speculation(config, root, draft)
         self.context = config["model"]["context_length"]
@@ -51,8 +51,8 @@ class Drafted(Engine):
             raise ValueError(
                 "this engine needs a draft model; n-gram lookup is onnxruntime-genai-ngram"
             )
-        decoder = converted(draft, root / "draft")["model"]["decoder"]
-        return configured(
+        decoder = _converted(draft, root / "draft")["model"]["decoder"]
+        return _configured(
             config,
             root,
             {"max_draft_tokens": self.draft_tokens},
@@ -97,7 +97,7 @@ class Drafted(Engine):
         if not speculative:
             return Completion(tokens, reason, None, Metrics(len(tokens), 0, 0))
         return Completion(
-            tokens, reason, None, metrics(generator.get_speculative_stats(), reason == "stop")
+            tokens, reason, None, _metrics(generator.get_speculative_stats(), reason == "stop")
         )
 
     def close(self) -> None:
@@ -110,10 +110,10 @@ class NGram(Drafted):
     name, own_draft = "onnxruntime-genai: n-gram", True
 
     def speculation(self, config: dict[str, Any], root: Path, draft: Path | None) -> Any:
-        return configured(config, root, {"max_draft_tokens": self.draft_tokens, "ngram_size": 2})
+        return _configured(config, root, {"max_draft_tokens": self.draft_tokens, "ngram_size": 2})
 
 
-def metrics(seen: dict[str, Any], stopped: bool) -> Metrics:
+def _metrics(seen: dict[str, Any], stopped: bool) -> Metrics:
     """Its own counts, less what it discards: it counts what its verifier accepts, also behind the
     text's end. A round's last token is no draft, and the end token, kept out of the text, is among
     the discarded."""
@@ -125,7 +125,7 @@ def metrics(seen: dict[str, Any], stopped: bool) -> Metrics:
     )
 
 
-def converted(checkpoint: Path, folder: Path) -> dict[str, Any]:
+def _converted(checkpoint: Path, folder: Path) -> dict[str, Any]:
     """Write a checkpoint's ONNX model, in float32, with its genai_config.json, which is
     returned.
     """
@@ -146,7 +146,7 @@ def converted(checkpoint: Path, folder: Path) -> dict[str, Any]:
     return json.loads((folder / "genai_config.json").read_text())
 
 
-def configured(
+def _configured(
     config: dict[str, Any],
     root: Path,
     speculative: dict[str, int],

@@ -25,7 +25,7 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 # token i is written as one letter, so that stop sequences are strings and strings are tokens
-FIRST_LETTER = 0x4E00
+_FIRST_LETTER = 0x4E00
 
 
 class Counts(transformers.LogitsProcessor):
@@ -67,7 +67,7 @@ class Assisted(Engine):
 
     def __init__(self, target: Path, draft: Path | None):
         self.model = self.load(target)
-        self.tokenizer = letters(self.model.config.vocab_size)
+        self.tokenizer = _letters(self.model.config.vocab_size)
         self.how = self.speculation(draft)
 
     def load(self, folder: Path) -> Any:
@@ -113,11 +113,11 @@ class Assisted(Engine):
                 attention_mask=torch.ones_like(ids),
                 return_dict_in_generate=True,
                 output_scores=True,
-                **arguments(params, len(prompt), self.tokenizer),
+                **_arguments(params, len(prompt), self.tokenizer),
                 **how,
             )
         tokens = out.sequences[0, len(prompt) :].tolist()
-        stopped = bool(tokens) and ends(tokens, params)
+        stopped = bool(tokens) and _ends(tokens, params)
         logprobs = [float(row[0].log_softmax(-1)[token]) for row, token in zip(out.scores, tokens)]
         if params.temperature == 0:
             # scores are given before the argmax, which is the distribution
@@ -151,19 +151,19 @@ class EarlyExit(Assisted):
         return {"assistant_early_exit": 1}
 
 
-def letters(vocabulary: int) -> Any:
+def _letters(vocabulary: int) -> Any:
     """A tokenizer of single letters: `stop_strings` asks for one."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     # which transformers tries it with
-    known = [chr(FIRST_LETTER + i) for i in range(vocabulary)] + list("abcdef")
+    known = [chr(_FIRST_LETTER + i) for i in range(vocabulary)] + list("abcdef")
     words = Tokenizer(models.WordLevel({letter: i for i, letter in enumerate(known)}, known[0]))
     words.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     words.decoder = decoders.Fuse()
     return transformers.PreTrainedTokenizerFast(tokenizer_object=words)
 
 
-def arguments(params: SamplingParams, prompt: int, tokenizer: Any) -> dict[str, Any]:
+def _arguments(params: SamplingParams, prompt: int, tokenizer: Any) -> dict[str, Any]:
     """What `generate` calls these parameters."""
     given: dict[str, Any] = {
         "max_new_tokens": params.max_new_tokens,
@@ -190,14 +190,14 @@ def arguments(params: SamplingParams, prompt: int, tokenizer: Any) -> dict[str, 
         given |= {
             "tokenizer": tokenizer,
             "stop_strings": [
-                "".join(chr(FIRST_LETTER + token) for token in stop)
+                "".join(chr(_FIRST_LETTER + token) for token in stop)
                 for stop in params.stop_sequences
             ],
         }
     return given
 
 
-def ends(tokens: Sequence[int], params: SamplingParams) -> bool:
+def _ends(tokens: Sequence[int], params: SamplingParams) -> bool:
     return tokens[-1] in params.stop_ids or any(
         list(tokens[-len(stop) :]) == list(stop) for stop in params.stop_sequences
     )

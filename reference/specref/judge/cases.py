@@ -87,7 +87,7 @@ CHAINS: dict[str, tuple[Row, Row]] = {
 }
 
 # one token certain, and another all but impossible
-ALMOST: dict[str, tuple[Row, Row]] = {
+_ALMOST: dict[str, tuple[Row, Row]] = {
     "of four": ((0, 1, 0, 0), (0, 1, 1e-12, 0)),
     "of two": ((1, 0), (1, 1e-6)),
 }
@@ -159,7 +159,7 @@ def near_equal() -> Tables:
         "1e-7 moved": (base, base + bump),
         "equal": (base, base),
         "one ulp": (base, base * (1 + 2**-52)),
-        "certain and almost certain": tuple(map(_distribution, ALMOST["of four"])),
+        "certain and almost certain": tuple(map(_distribution, _ALMOST["of four"])),
     }
     return _pairs(list(named), list(named.values()))
 
@@ -216,7 +216,7 @@ def off_by_rounding() -> Tables:
     base = _distribution((3, 1))
     return _pairs(
         ["q above p everywhere", "equal", "one token certain"],
-        [(base, base * (1 + 9e-5)), (base, base), tuple(map(_distribution, ALMOST["of two"]))],
+        [(base, base * (1 + 9e-5)), (base, base), tuple(map(_distribution, _ALMOST["of two"]))],
     )
 
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from .session import MisbehavedError
 
 FLIGHT = 32  # requests at a time, at most
-LARGEST = 1 << 26  # bytes of an answer
-A = TypeVar("A")
-B = TypeVar("B")
+_LARGEST = 1 << 26  # bytes of an answer
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 class RefusedError(MisbehavedError):
@@ -94,10 +94,10 @@ class Client:
             connection.request("POST", self.prefix + path, json.dumps(body).encode(), self.headers)
         connection.close()
 
-    def many(self, call: Callable[[A], B], inputs: Iterable[A]) -> list[B | MisbehavedError]:
+    def many(self, call: Callable[[_A], _B], inputs: Iterable[_A]) -> list[_B | MisbehavedError]:
         """Call for all inputs, 32 in flight; results in their order, errors among them."""
 
-        def safe(item: A) -> B | MisbehavedError:
+        def safe(item: _A) -> _B | MisbehavedError:
             try:
                 return call(item)
             except MisbehavedError as error:
@@ -173,8 +173,8 @@ class Client:
         data = bytearray()
         while piece := response.read1(1 << 16):
             data += piece
-            if len(data) > LARGEST:
-                raise MisbehavedError(f"an answer is longer than {LARGEST:,} bytes")
+            if len(data) > _LARGEST:
+                raise MisbehavedError(f"an answer is longer than {_LARGEST:,} bytes")
             if time.monotonic() - began > self.timeout:
                 raise TimeoutError
         if response.length:  # read1 does not mind a body that ends too early
@@ -186,7 +186,7 @@ class Client:
         self, response: http.client.HTTPResponse, began: float, most: int | None, path: str
     ) -> Iterator[Any]:
         seen = 0
-        while line := response.readline(LARGEST):
+        while line := response.readline(_LARGEST):
             if time.monotonic() - began > self.timeout:
                 raise TimeoutError
             name, _, data = line.strip().partition(b":")

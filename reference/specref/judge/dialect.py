@@ -14,7 +14,7 @@ from .client import Client, RefusedError, shown
 from .session import MisbehavedError
 
 Prompt = str | tuple[int, ...]
-Key = int | str  # a token by its id where ids come back, else by its text
+_Key = int | str  # a token by its id where ids come back, else by its text
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Answer:
     drafted: int | None = None
     accepted: int | None = None
     logprobs: tuple[float, ...] | None = None
-    tops: tuple[dict[Key, float], ...] | None = None  # the alternatives' at each token
+    tops: tuple[dict[_Key, float], ...] | None = None  # the alternatives' at each token
 
 
 class OpenAI:
@@ -298,7 +298,7 @@ def _ids(tokens: Any) -> tuple[int, ...] | None:
     return tuple(tokens)
 
 
-def _key(token: Any) -> Key:
+def _key(token: Any) -> _Key:
     text = str(token)
     return int(text[9:]) if text.startswith("token_id:") and text[9:].isdigit() else text
 

@@ -20,8 +20,8 @@ from .suite import Run, check
 from .toys import Toy, toy
 from .verdict import Verdict
 
-OPEN = 6  # engines held at a time
-TOGETHER = 64  # rows of a deterministic check's call at most
+_OPEN = 6  # engines held at a time
+_TOGETHER = 64  # rows of a deterministic check's call at most
 Row = tuple[Sequence[int], SamplingParams]
 
 
@@ -52,7 +52,7 @@ class EngineHandle:
         if key in held:
             held[key] = held.pop(key)  # the latest comes last
             return held[key]
-        while len(held) >= OPEN:
+        while len(held) >= _OPEN:
             _close(held.pop(next(iter(held))), self.session)
         folder: Any = self.session.once(
             "folder", lambda: tempfile.TemporaryDirectory(prefix="specref-toys-")
@@ -76,7 +76,7 @@ class EngineHandle:
         return held[key]
 
     def answers(
-        self, rows: Sequence[Row], speculative: bool = True, together: int = TOGETHER
+        self, rows: Sequence[Row], speculative: bool = True, together: int = _TOGETHER
     ) -> list[Completion]:
         """One completion a row. Engines without batches are asked row by row."""
         size = together if self.has("batch") else 1

@@ -15,7 +15,7 @@ from .engine_handle import Row
 from .params_oracle import Convention, ended
 from .toys import Toy, scores
 
-PLAIN, PLAIN_WAY = SamplingParams(), Convention()
+_PLAIN, PLAIN_WAY = SamplingParams(), Convention()
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def distributions(
     for (prompt, params), text, table in zip(
         rows, texts, scores(toy.target, whole, [len(prompt) for prompt, _ in rows]), strict=True
     ):
-        if replace(params, seed=None, max_new_tokens=64, stop_ids=(), stop_sequences=()) == PLAIN:
+        if replace(params, seed=None, max_new_tokens=64, stop_ids=(), stop_sequences=()) == _PLAIN:
             yield Distributions(table, table.softmax(-1), torch.zeros(len(table), dtype=torch.bool))
             continue
         made = [

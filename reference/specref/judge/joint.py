@@ -13,7 +13,7 @@ from ..stats.sequential import OneSample
 from .toys import scores
 from .verdict import Picture
 
-EACH = 5  # draws a cell from which on a joint distribution is stated
+_EACH = 5  # draws a cell from which on a joint distribution is stated
 
 
 def enumerated(model: Transformer, prompt: Sequence[int], length: int, eos: int) -> Tensor:
@@ -83,7 +83,7 @@ class Joint:
                 return depth, test.finding()
         for depth in range(self.length, 1, -1):
             test = self.tests[depth - 1]
-            if test.n >= EACH * test.cells and (deeper := test.finding()).mde <= enough:
+            if test.n >= _EACH * test.cells and (deeper := test.finding()).mde <= enough:
                 return depth, deeper
         return 1, said
 

@@ -15,7 +15,7 @@ from ..adapters import BUILT_IN
 from ..data import SpecrefError
 from . import contract
 
-METHODS = {
+_METHODS = {
     "verify": "kernel",
     "verify_tree": "kernel",
     "verify_with": "kernel",
@@ -23,7 +23,7 @@ METHODS = {
     "url": "http",
 }
 
-URL = ("http://", "https://")
+_URL = ("http://", "https://")
 
 
 class NotLoadedError(Exception):
@@ -54,15 +54,15 @@ def load(engine: str, level: str | None = None, baseline: str | None = None) -> 
         SpecrefError for a name that leads nowhere or has no such level; NotLoadedError where the
             adapter's own code fails.
     """
-    if baseline is not None and not baseline.startswith(URL):
+    if baseline is not None and not baseline.startswith(_URL):
         raise SpecrefError(
             f"--baseline {baseline} is no URL: give http://HOST:PORT of the same target without"
             " speculation"
         )
     for url in (engine, baseline or ""):
-        if url.startswith(URL) and not urlsplit(url).hostname:
+        if url.startswith(_URL) and not urlsplit(url).hostname:
             raise SpecrefError(f"{url} names no host: give http://HOST:PORT")
-    if engine.startswith(URL):
+    if engine.startswith(_URL):
         server = contract.Server()
         server.url = server.name = engine.rstrip("/")
         server.baseline = baseline or ""
@@ -114,7 +114,7 @@ def opened(adapter: Adapter) -> Iterator[Adapter]:
             adapter.subject.start()
         except Exception as error:
             raise NotLoadedError(f"{adapter.name} cannot be started: {_line(error)}") from error
-        if not str(adapter.subject.url).startswith(URL):
+        if not str(adapter.subject.url).startswith(_URL):
             raise NotLoadedError(
                 f"{adapter.name} has the url {adapter.subject.url!r}: set http://HOST:PORT in"
                 " start() or above"
@@ -141,7 +141,7 @@ def _listens(url: str) -> None:
 
 def has(subject: Any, need: str) -> bool:
     """Whether an adapter has a capability, or a method of its own (not just the contract's)."""
-    if need in METHODS:
+    if need in _METHODS:
         method = getattr(subject, need, None)
         kind = subject if isinstance(subject, type) else type(subject)
         return method is not None and getattr(kind, need, None) not in _inherited(need)
@@ -210,7 +210,7 @@ def _attribute(module: Any, name: str, where: str) -> Any:
         known = [
             key
             for key, value in vars(module).items()
-            if isinstance(value, type) and any(has(value, method) for method in METHODS)
+            if isinstance(value, type) and any(has(value, method) for method in _METHODS)
         ]
         raise SpecrefError(
             f"{where} has no {name}: "
@@ -227,7 +227,7 @@ def _level(found: Any, engine: str, level: str | None) -> str:
     levels = list(
         dict.fromkeys(
             at
-            for method, at in METHODS.items()
+            for method, at in _METHODS.items()
             if has(found, method)
             or (method == "url" and isinstance(found, contract.Server))
             or (method == "url" and isinstance(found, type) and issubclass(found, contract.Server))

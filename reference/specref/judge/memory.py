@@ -3,7 +3,7 @@
 import ctypes
 from contextlib import suppress
 
-TRIM, MMAP = -1, -3  # mallopt's numbers (malloc.h)
+_TRIM, _MMAP = -1, -3  # mallopt's numbers (malloc.h)
 
 
 def keep_memory() -> None:
@@ -12,5 +12,5 @@ def keep_memory() -> None:
     rows of 4,097 tokens. Other C libraries have no such settings."""
     with suppress(AttributeError, OSError, TypeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(TRIM, 2**28)
-        libc.mallopt(MMAP, 2**25)
+        libc.mallopt(_TRIM, 2**28)
+        libc.mallopt(_MMAP, 2**25)

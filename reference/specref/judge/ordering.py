@@ -14,10 +14,10 @@ from .expected import Distributions
 from .toys import Toy, scores
 
 # lengths -> where the tokens of each group stand [G,m], the first of them or -1
-Groups = Callable[[Sequence[int]], Tensor]
+_Groups = Callable[[Sequence[int]], Tensor]
 WHOLE = 48  # tokens of a text that are taken together
 # keys [n,V] a text, high first
-Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Distributions]], list[Tensor]]
+_Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Distributions]], list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Ordering:
     its MDE is not the check's."""
 
     name: str
-    keys: Order
+    keys: _Order
     front: str
     behind: str
-    groups: Groups | None = None
+    groups: _Groups | None = None
     beside: bool = False
 
 
@@ -140,7 +140,7 @@ def _before(
 
 
 def _grouped(
-    name: str, means: str, groups: Groups, beside: bool = False
+    name: str, means: str, groups: _Groups, beside: bool = False
 ) -> tuple[Ordering, Ordering]:
     """In both orders in which engines draw. Draws that share a coin are alike, or mirrored, in the
     order of the sum that the coin is held against, even where their distributions differ."""

@@ -34,14 +34,14 @@ from .toys import Toy
 from .verdict import Picture
 
 BINS = 16
-LATE = 32
-PLACES = (
+_LATE = 32
+_PLACES = (
     "first tokens",
     "last tokens before max_new_tokens",
-    f"tokens behind the {LATE}nd",
-    f"tokens 2 to {LATE}",
+    f"tokens behind the {_LATE}nd",
+    f"tokens 2 to {_LATE}",
 )
-NO_SETTING = ("seed", "max_new_tokens", "stop_ids", "stop_sequences")
+_NO_SETTING = ("seed", "max_new_tokens", "stop_ids", "stop_sequences")
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class Evidence:
         )
 
 
-def setting(params: SamplingParams) -> str:
+def _setting(params: SamplingParams) -> str:
     """The parameters that make the distribution, in words; "" for none."""
     plain = SamplingParams()
     return ", ".join(
         f"{one.name} {getattr(params, one.name)}"
         for one in fields(params)
-        if one.name not in NO_SETTING and getattr(params, one.name) != getattr(plain, one.name)
+        if one.name not in _NO_SETTING and getattr(params, one.name) != getattr(plain, one.name)
     )
 
 
@@ -158,21 +158,21 @@ class PITTest:
         """For each token, its place, toy and setting, as a number; known before the token is."""
         made = []
         for (_, params), text in zip(rows, texts, strict=True):
-            if (named := (toy.name, setting(params))) not in self.settings:
+            if (named := (toy.name, _setting(params))) not in self.settings:
                 self.settings.append(named)
             at = torch.arange(len(text))
-            place = torch.where(at >= LATE, 2, 3)
+            place = torch.where(at >= _LATE, 2, 3)
             place[at == params.max_new_tokens - 1] = 1
             place[:1] = 0
-            made.append(place + len(PLACES) * self.settings.index(named))
+            made.append(place + len(_PLACES) * self.settings.index(named))
         return torch.cat(made)
 
     def _share(self, kind: int) -> float:
         """Of the false-alarm rate: settings are not counted beforehand, so that the later one
         comes, the less it gets.
         """
-        number = kind // len(PLACES)
-        return self.alpha / 2 / len(PLACES) / ((number + 1) * (number + 2))
+        number = kind // len(_PLACES)
+        return self.alpha / 2 / len(_PLACES) / ((number + 1) * (number + 2))
 
     def _uniforms(self, count: int) -> Tensor:
         return torch.rand(count, dtype=torch.float64, generator=self.generator)
@@ -192,9 +192,9 @@ class PITTest:
         )
 
     def _named(self, kind: int) -> str:
-        toy, at = self.settings[kind // len(PLACES)]
+        toy, at = self.settings[kind // len(_PLACES)]
         several = len({name for name, _ in self.settings}) > 1
-        return PLACES[kind % len(PLACES)] + f" at {at}" * bool(at) + f" on toy {toy}" * several
+        return _PLACES[kind % len(_PLACES)] + f" at {at}" * bool(at) + f" on toy {toy}" * several
 
 
 def together(ranks: Tensor) -> Tensor:

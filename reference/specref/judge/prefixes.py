@@ -27,12 +27,12 @@ from ..stats.sequential import OneSample, TwoSample
 
 END = "the end"
 Text = tuple[Any, ...]  # token ids or characters, and END where it ended before its length
-FREQUENT, PREFIXES, OUTCOMES = 0.03, 24, 15
-PRIOR = 4.0  # tokens that a guess has seen of each source before it has seen any
-FAIR = 0.05  # the TV that a known distribution is tested for
+_FREQUENT, _PREFIXES, _OUTCOMES = 0.03, 24, 15
+_PRIOR = 4.0  # tokens that a guess has seen of each source before it has seen any
+_FAIR = 0.05  # the TV that a known distribution is tested for
 # Prior weights: all prefixes together, the first token, the chosen set of texts; the other prefixes
 # share the rest.
-TOGETHER, FIRST, CHOSEN, OTHERS = 0.25, 0.25, 0.25, 0.25
+_TOGETHER, _FIRST, _CHOSEN, _OTHERS = 0.25, 0.25, 0.25, 0.25
 
 
 class Conditional:
@@ -40,7 +40,7 @@ class Conditional:
 
     def __init__(self, prefix: Text, first: Counter, second: Counter, plan: float):
         self.prefix = prefix
-        often = [token for token, _ in (first + second).most_common(OUTCOMES)]
+        often = [token for token, _ in (first + second).most_common(_OUTCOMES)]
         self.names = [*map(str, often)]
         self.cell: dict[Any, int] = {token: i for i, token in enumerate(often)}
         rest = [token for token in first + second if token not in self.cell]
@@ -78,7 +78,7 @@ class Known:
             [*distribution.values(), max(1 - sum(distribution.values()), 1e-12)],
             dtype=torch.float64,
         )
-        self.test = OneSample(p / p.sum(), 0.5, plan=FAIR)
+        self.test = OneSample(p / p.sum(), 0.5, plan=_FAIR)
         self.waiting: list[int] = []
 
     def take(self, source: int, token: Any) -> None:
@@ -114,10 +114,10 @@ class Leaning:
             token = *context, text[place]
             a, b = self.seen
             score += math.log(
-                (a[token] + PRIOR)
-                / (b[token] + PRIOR)
-                * (b[context] + PRIOR)
-                / (a[context] + PRIOR)
+                (a[token] + _PRIOR)
+                / (b[token] + _PRIOR)
+                * (b[context] + _PRIOR)
+                / (a[context] + _PRIOR)
             )
         return score > 0
 
@@ -141,7 +141,7 @@ class Together:
     def mde(self) -> float:
         """The TV of a first token's distribution that would have been found with power .999."""
         test = self.at[()].test
-        return mde(test.n, test.cells, self.alpha * FIRST, arms=test.arms, plan=test.plan)
+        return mde(test.n, test.cells, self.alpha * _FIRST, arms=test.arms, plan=test.plan)
 
     def update(self, *sources: Sequence[Text]) -> bool:
         """Add equally many texts of each source; returns whether the distributions are known to
@@ -160,8 +160,8 @@ class Together:
     def log_e(self) -> float:
         each = {prefix: conditional.test.log_e() for prefix, conditional in self.at.items()}
         others = [value for prefix, value in each.items() if prefix]
-        parts = [math.log(TOGETHER) + sum(each.values()), math.log(FIRST) + each[()]]
-        parts += [math.log(OTHERS / len(others)) + value for value in others]
+        parts = [math.log(_TOGETHER) + sum(each.values()), math.log(_FIRST) + each[()]]
+        parts += [math.log(_OTHERS / len(others)) + value for value in others]
         return float(torch.logsumexp(torch.tensor(parts, dtype=torch.float64), 0))
 
     def worst(self) -> Any:
@@ -181,7 +181,7 @@ class Prefixes(Together):
     def __init__(
         self, first: Sequence[Text], second: Sequence[Text], alpha: float, plan: float = PLAN
     ):
-        seen = (followers(first), followers(second))
+        seen = (_followers(first), _followers(second))
         super().__init__(
             {
                 prefix: Conditional(
@@ -208,7 +208,7 @@ class Prefixes(Together):
         return float(
             torch.logsumexp(
                 torch.tensor(
-                    [math.log(CHOSEN) + self.chosen.log_e(), super().log_e()], dtype=torch.float64
+                    [math.log(_CHOSEN) + self.chosen.log_e(), super().log_e()], dtype=torch.float64
                 ),
                 0,
             )
@@ -217,14 +217,14 @@ class Prefixes(Together):
 
 def frequent(texts: Sequence[Text]) -> list[Text]:
     """The prefixes that are worth a test of their own, the empty one first."""
-    total = {prefix: after.total() for prefix, after in followers(texts).items()}
+    total = {prefix: after.total() for prefix, after in _followers(texts).items()}
     often = sorted(
-        (p for p in total if total[p] >= FREQUENT * len(texts)), key=lambda p: (-total[p], len(p))
+        (p for p in total if total[p] >= _FREQUENT * len(texts)), key=lambda p: (-total[p], len(p))
     )
-    return list(dict.fromkeys([(), *often]))[:PREFIXES]
+    return list(dict.fromkeys([(), *often]))[:_PREFIXES]
 
 
-def followers(texts: Iterable[Text]) -> dict[Text, Counter]:
+def _followers(texts: Iterable[Text]) -> dict[Text, Counter]:
     """What follows each prefix, and how often; the empty prefix is always there."""
     seen: dict[Text, Counter] = {(): Counter()}
     for text in texts:

@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-TICK = 0.02  # seconds between two looks at the pipe: many small events are read at once
-KEPT = 64 * 1024  # bytes of noise kept, of the beginning and of the end
-PACKAGE = Path(__file__).resolve().parents[1]
-PLACE = re.compile(r'File "([^"]+)", line (\d+)')
+_TICK = 0.02  # seconds between two looks at the pipe: many small events are read at once
+_KEPT = 64 * 1024  # bytes of noise kept, of the beginning and of the end
+_PACKAGE = Path(__file__).resolve().parents[1]
+_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 class Process:
@@ -73,7 +73,7 @@ class Process:
             for line in lines:
                 yield json.loads(line)
             if len(data) < 1 << 14:
-                time.sleep(TICK)
+                time.sleep(_TICK)
 
     def stop(self) -> None:
         """End it and whatever it started; a hanging Python says where it hangs first."""
@@ -106,17 +106,17 @@ class Process:
     def _read_noise(self) -> None:
         assert self.child.stdout is not None
         while data := self.child.stdout.read1(1 << 16):  # type: ignore[attr-defined]
-            room = KEPT - len(self.first)
+            room = _KEPT - len(self.first)
             self.first += data[:room]
             self.last += data[room:]
-            self.dropped += max(0, len(self.last) - KEPT)
-            self.last = self.last[-KEPT:]
+            self.dropped += max(0, len(self.last) - _KEPT)
+            self.last = self.last[-_KEPT:]
 
     def place(self) -> str:
         """The engine's line in which it stood at its end, where Python could still say so."""
-        for file, line in PLACE.findall(self.noise.rpartition("(most recent call first)")[2]):
+        for file, line in _PLACE.findall(self.noise.rpartition("(most recent call first)")[2]):
             if (
-                not file.startswith((str(PACKAGE), "<"))
+                not file.startswith((str(_PACKAGE), "<"))
                 and f"{os.sep}lib{os.sep}python" not in file
             ):
                 return f" ({Path(file).name}, line {line})"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = "specref.judge"
-OPTIONS = (
+_PACKAGE = "specref.judge"
+_OPTIONS = (
     (
         "--engine",
         {
@@ -62,9 +62,9 @@ OPTIONS = (
 )
 
 
-def names_the_judge(argument: str) -> bool:
+def _names_the_judge(argument: str) -> bool:
     """Whether an argument of pytest names the judge, or one of its checks."""
-    return argument.partition("::")[0] == PACKAGE
+    return argument.partition("::")[0] == _PACKAGE
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -74,14 +74,14 @@ def pytest_load_initial_conftests(
     """Where the judge is named: add its options and its collector. Where nothing else is named:
     load no conftest.
     """
-    if any(names_the_judge(argument) for argument in args):
+    if any(_names_the_judge(argument) for argument in args):
         group = parser.getgroup("specref", "the judge of speculative decoding")
-        for name, settings in OPTIONS:
+        for name, settings in _OPTIONS:
             group.addoption(name, **settings)
         known = parser.parse_known_args(args)
         early_config.known_args_namespace.file_or_dir = known.file_or_dir
         early_config.known_args_namespace.noconftest |= all(
-            names_the_judge(word) for word in known.file_or_dir
+            _names_the_judge(word) for word in known.file_or_dir
         )
         from ..cli import pytest_items
 

@@ -1,7 +1,7 @@
 """Runs the judge in a process of its own (worker.py) and survives whatever the adapter does to it.
 
 A call that takes too long, or a process that dies, is a verdict on the check that ran; the others
-begin again in another process. After DEATHS deaths with no check done in between, the run is over.
+begin again in another process. After _DEATHS deaths with no check done in between, the run is over.
 """
 
 import time
@@ -13,11 +13,11 @@ from .job import Job
 from .process import Process, ending
 from .verdict import Report, Verdict
 
-DEATHS = 3
-QUIET = 300.0  # seconds between two calls of the engine, in which the judge computes
+_DEATHS = 3
+_QUIET = 300.0  # seconds between two calls of the engine, in which the judge computes
 # a check that begins again does so at this fraction of its error rate, so that its two chances add
 # up to it
-AGAIN = 1000
+_AGAIN = 1000
 
 
 class _EndedError(Exception):
@@ -83,9 +83,9 @@ class Runner:
                     deaths = 1 if len(self.done) > before else deaths + 1
                     attempt += 1
                     self._convict(ended)
-                    if deaths == DEATHS:
+                    if deaths == _DEATHS:
                         self._crash(
-                            f"{ended}; the process ended {DEATHS} times in a row, so the run ends"
+                            f"{ended}; the process ended {_DEATHS} times in a row, so the run ends"
                             " here"
                         )
                     elif not report.crashed and {*todo} - self.done:
@@ -120,7 +120,7 @@ class Runner:
 
     def _judge(self, todo: list[str], budget: float, attempt: int) -> None:
         assert self.process is not None
-        self.process.tell({"checks": todo, "budget": budget, "shares": AGAIN**attempt})
+        self.process.tell({"checks": todo, "budget": budget, "shares": _AGAIN**attempt})
         changed = self._follow("done")["changed"]
         if changed:
             self.report.notes.append(
@@ -171,7 +171,7 @@ class Runner:
 
     def _watch(self) -> None:
         """End a process that has been silent for too long."""
-        limit = (self.job.limit(self.report.level or "engine")) if self.call else QUIET
+        limit = (self.job.limit(self.report.level or "engine")) if self.call else _QUIET
         waited = time.monotonic() - self.since
         if waited < limit:
             return

@@ -17,17 +17,17 @@ from .session import MisbehavedError, Session
 from .suite import Check, checks
 from .verdict import Verdict
 
-PARTS = 4  # how many times the mean of the others a check may take
+_PARTS = 4  # how many times the mean of the others a check may take
 
 # told ("begun", id, None), ("renewed", id, verdict) after every slice, ("ended", id, verdict)
-Told = Callable[[str, str, Verdict | None], None]
+_Told = Callable[[str, str, Verdict | None], None]
 
 
 def judge(
     adapter: Any,
     session: Session,
     chosen: Sequence[Check],
-    tell: Told = lambda event, check, verdict: None,
+    tell: _Told = lambda event, check, verdict: None,
 ) -> list[Verdict]:
     """Put a plug to every chosen check: each gets its first slice in turn, then all that go on get
     theirs, those first that cannot say anything yet, then those that are furthest from their goal,
@@ -45,7 +45,7 @@ def judge(
         let_go(session)
 
 
-def _judged(adapter: Any, session: Session, chosen: Sequence[Check], tell: Told) -> list[Verdict]:
+def _judged(adapter: Any, session: Session, chosen: Sequence[Check], tell: _Told) -> list[Verdict]:
     said: dict[str, Verdict] = {}
     going = {item.id: (item, _guarded(item, adapter, session)) for item in chosen}
     first = True
@@ -77,7 +77,7 @@ def _judged(adapter: Any, session: Session, chosen: Sequence[Check], tell: Told)
 def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) -> list[str]:
     """Who gets a slice in the next round: checks of finite work always. Of the tests those that
     cannot say anything yet, where there are any, the one that has seen least; then the one furthest
-    from its goal, for a run has seen no more than its weakest test. None that has had PARTS times
+    from its goal, for a run has seen no more than its weakest test. None that has had _PARTS times
     what the others have had on average."""
     tests = [item for item in going if item.statistical]
     unsure = [
@@ -90,7 +90,7 @@ def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) ->
         )
     ]
     waiting = unsure or tests
-    most = sum(said[item.id].seconds for item in waiting) * PARTS / (len(waiting) - 1 + PARTS)
+    most = sum(said[item.id].seconds for item in waiting) * _PARTS / (len(waiting) - 1 + _PARTS)
     chosen = [item for item in waiting if said[item.id].seconds <= most]
     if chosen:
         chosen = [

@@ -9,9 +9,9 @@ from .dialect import Answer, Ask, Dialect, Prompt, detect
 from .prefixes import END, Text
 from .session import MisbehavedError, Session
 
-PIECES = 8  # samples that prompts are cut from
-STARTS: tuple[Prompt, ...] = ("a", "A", "The", (1,), (2,), (5,))
-SEEDS = 1 << 31  # what every server takes
+_PIECES = 8  # samples that prompts are cut from
+_STARTS: tuple[Prompt, ...] = ("a", "A", "The", (1,), (2,), (5,))
+_SEEDS = 1 << 31  # what every server takes
 
 
 class Endpoint:
@@ -34,7 +34,7 @@ class Endpoint:
         have come back.
         """
         with self.session.calling(f"POST {self.dialect.path} to {self.name}, {FLIGHT} in flight"):
-            return self._noted(good(self.client.many(self._ask, asks)))
+            return self._noted(_good(self.client.many(self._ask, asks)))
 
     def stream(self, ask: Ask, events: int | None = None) -> Answer:
         """By stream; events: hang up after so many."""
@@ -70,7 +70,7 @@ class Endpoint:
             ) from None
 
 
-def good(results: Sequence[Answer | MisbehavedError]) -> list[Answer]:
+def _good(results: Sequence[Answer | MisbehavedError]) -> list[Answer]:
     for result in results:
         if isinstance(result, MisbehavedError):
             raise result
@@ -127,7 +127,7 @@ class ServerPair:
         return (*prompt, *units) if self.ids else None
 
     def seed(self, *what: object) -> int:
-        return self.session.seed_for(*what) % SEEDS
+        return self.session.seed_for(*what) % _SEEDS
 
     def seeded(self, ask: Ask, count: int, *what: object) -> list[Ask]:
         """The same question with `count` seeds of its own; without any where the servers refuse
@@ -156,22 +156,22 @@ class ServerPair:
         """The first beginning that both servers take, with several texts of some length that the
         trusted side writes after it; one that its vocabulary lacks would be read as nothing."""
         best: tuple[Prompt, list[Prompt]] = "", []
-        for start in STARTS:
+        for start in _STARTS:
             if not all(_takes(side, Ask(start, 1, 0.0)) for side in self.sides):
                 continue
-            answers = self.trusted.ask_all(self.seeded(Ask(start, 16), PIECES, "prompts"))
+            answers = self.trusted.ask_all(self.seeded(Ask(start, 16), _PIECES, "prompts"))
             written: list[Prompt] = [
                 answer.tokens or () if self.ids_in() else answer.text for answer in answers
             ]
             texts = [text for text in written if len(text) >= 4]
             best = max(best, (start, texts), key=lambda pair: len({*pair[1]}))
-            if len(texts) >= PIECES // 2:
+            if len(texts) >= _PIECES // 2:
                 break
         if not best[1]:
             raise MisbehavedError(
                 f"{self.trusted.name} writes fewer than 4 tokens after each of"
-                f" {', '.join(map(repr, STARTS))}: give the adapter `prompts` after which it writes"
-                " more"
+                f" {', '.join(map(repr, _STARTS))}: give the adapter `prompts` after which it"
+                " writes more"
             )
         return best
 
@@ -193,19 +193,19 @@ def _takes(side: Endpoint, ask: Ask) -> bool:
 
 
 # What a parameter does if it is known at all: it makes sampling greedy.
-GREEDY = {"top_k": 1, "top_p": 1e-6, "min_p": 1.0}
+_GREEDY = {"top_k": 1, "top_p": 1e-6, "min_p": 1.0}
 
 
 def _tried(server_pair: ServerPair, name: str) -> bool:
     side, prompt = server_pair.trusted, server_pair.prompts[0]
     ask = Ask(prompt, 8)
     try:
-        if name in GREEDY:
+        if name in _GREEDY:
             wanted = side.ask(ask.but(temperature=0.0)).text
             return all(
                 a.text == wanted
                 for a in side.ask_all(
-                    server_pair.seeded(ask.but(more={name: GREEDY[name]}), 6, name)
+                    server_pair.seeded(ask.but(more={name: _GREEDY[name]}), 6, name)
                 )
             )
         if name == "seed":

@@ -13,11 +13,11 @@ import torch
 from .torch_state import TorchStates
 
 ALPHA = 1e-6  # false alarms of a whole run
-GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
+_GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
 # without --mde, a test that would not have seen this says nothing
-ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}
+_ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}
 # the same of checks whose draws cost a hundred times as much as those of their level
-SLOW_GOAL, SLOW_ENOUGH = 0.02, 0.05
+SLOW_GOAL, _SLOW_ENOUGH = 0.02, 0.05
 AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch
 
 
@@ -68,12 +68,12 @@ class Session:
     @property
     def goal(self) -> float:
         """A test may end when it would have seen this TV."""
-        return GOAL if self.mde is None else self.mde
+        return _GOAL if self.mde is None else self.mde
 
     @property
     def enough(self) -> float:
         """A test that would not have seen this TV is INCONCLUSIVE."""
-        return ENOUGH[self.level] if self.mde is None else self.mde
+        return _ENOUGH[self.level] if self.mde is None else self.mde
 
     @property
     def slow_goal(self) -> float:
@@ -81,7 +81,7 @@ class Session:
 
     @property
     def slow_enough(self) -> float:
-        return SLOW_ENOUGH if self.mde is None else self.mde
+        return _SLOW_ENOUGH if self.mde is None else self.mde
 
     def alpha(self, cases: int = 1) -> float:
         """The false-alarm rate of each of a check's e-processes, so that the run's is ALPHA."""

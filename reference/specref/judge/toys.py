@@ -48,7 +48,7 @@ class Toy:
 
 
 @cache
-def decoder(
+def _decoder(
     vocabulary: int, peak: float = 1.0, noise: float = 0.0, eos: float = 0.3, seed: int = 1
 ) -> Transformer:
     """A random decoder. peak scales its scores, and a negative one turns them round; noise moves
@@ -75,21 +75,21 @@ def decoder(
 
 RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
     # V = 8, for distributions: 4 tokens have 4,096 texts at most.
-    "small": lambda: (decoder(8, 1.5), decoder(8, 1.5, noise=0.15)),
-    "small-opposed": lambda: (decoder(8, 1.5), decoder(8, -1.5)),
-    "small-same": lambda: (decoder(8, 1.5), decoder(8, 1.5)),
+    "small": lambda: (_decoder(8, 1.5), _decoder(8, 1.5, noise=0.15)),
+    "small-opposed": lambda: (_decoder(8, 1.5), _decoder(8, -1.5)),
+    "small-same": lambda: (_decoder(8, 1.5), _decoder(8, 1.5)),
     # V = 32, for greedy text: it wanders.
-    "wide": lambda: (decoder(32, 3.0), decoder(32, 3.0, noise=0.05)),
-    "wide-opposed": lambda: (decoder(32, 3.0), decoder(32, -3.0)),
-    "wide-same": lambda: (decoder(32, 3.0), decoder(32, 3.0)),
-    "wide-near": lambda: (decoder(32, 3.0), decoder(32, 3.0, noise=0.01)),
+    "wide": lambda: (_decoder(32, 3.0), _decoder(32, 3.0, noise=0.05)),
+    "wide-opposed": lambda: (_decoder(32, 3.0), _decoder(32, -3.0)),
+    "wide-same": lambda: (_decoder(32, 3.0), _decoder(32, 3.0)),
+    "wide-near": lambda: (_decoder(32, 3.0), _decoder(32, 3.0, noise=0.01)),
     # No power of two, and so many that a tenth of the mass lies behind the 1,024 likeliest.
-    "odd": lambda: (decoder(37, 1.5), decoder(37, 1.5, noise=0.1)),
-    "vast": lambda: (decoder(2053, 1.2), decoder(2053, 1.2, noise=0.06)),
+    "odd": lambda: (_decoder(37, 1.5), _decoder(37, 1.5, noise=0.1)),
+    "vast": lambda: (_decoder(2053, 1.2), _decoder(2053, 1.2, noise=0.06)),
     # V = 16, texts that end early; and a draft of another vocabulary, too far from the target's to
     # be padding.
-    "ending": lambda: (decoder(16, 3.0, eos=1.3), decoder(16, 3.0, noise=0.03, eos=1.3)),
-    "foreign": lambda: (decoder(32, 3.0), decoder(256, 3.0)),
+    "ending": lambda: (_decoder(16, 3.0, eos=1.3), _decoder(16, 3.0, noise=0.03, eos=1.3)),
+    "foreign": lambda: (_decoder(32, 3.0), _decoder(256, 3.0)),
 }
 
 
@@ -114,7 +114,7 @@ def scores(
     ]
 
 
-def continued(model: Transformer, prompts: Tensor, count: int) -> Tensor:
+def _continued(model: Transformer, prompts: Tensor, count: int) -> Tensor:
     """The likeliest continuations of prompts [B,N], with them: [B,N+count]."""
     cache = model.new_cache(len(prompts), prompts.shape[1] + count)
     fresh, text = prompts, prompts
@@ -171,7 +171,7 @@ def _candidates(target: Transformer, size: int, candidates: int, count: int) -> 
         generator=torch.Generator().manual_seed(size),
     )
     prompts = torch.cat((pattern, pattern, pattern[:, : size - 3]), 1)
-    texts = continued(target, prompts, count)
+    texts = _continued(target, prompts, count)
     p = target(texts).logits[:, prompts.shape[1] - 1 : -1]
     return texts[
         (_margin(p).amin(1) > 10 * TIE) & (texts[:, prompts.shape[1] :] == p.argmax(-1)).all(1)

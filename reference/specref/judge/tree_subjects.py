@@ -20,7 +20,7 @@ from . import oracle
 from .subjects import Loop
 
 Parents = tuple[int, ...]
-Guess = Callable[[Tensor, Tensor, Chance, Tensor], tuple[Tensor, Tensor | None]]
+_Guess = Callable[[Tensor, Tensor, Chance, Tensor], tuple[Tensor, Tensor | None]]
 
 
 def untried(distribution: Tensor, earlier: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def grow(
     distributions: Callable[[Tensor], Tensor],
     parents: Parents,
     lengths: Tensor,
-    guess: Guess,
+    guess: _Guess,
     chance: Chance,
 ) -> Draft:
     """Guess a tree node by node. distributions: the tokens from the context down to a node [W,d] ->
@@ -95,7 +95,7 @@ class TreeStep:
     """
 
     rule: Rule = tree
-    guess: Guess = anew
+    guess: _Guess = anew
     order: Callable[[Parents], Parents] = lambda parents: parents
     level: str = "tree"
 
@@ -105,7 +105,7 @@ class Branching(Drafter):
     budget's depth.
     """
 
-    def __init__(self, model: Transformer, parents: Parents, guess: Guess):
+    def __init__(self, model: Transformer, parents: Parents, guess: _Guess):
         self.model, self.parents, self.guess = model, parents, guess
         self.depths: list[int] = []
         for parent in parents:  # never falls: a tree in order of depth

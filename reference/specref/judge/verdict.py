@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED", "UNVERIFIED", "LOSSY-BY-DESIGN"]
-Method = Literal["exact", "e-process", "two-sample e-process", "deterministic", "none"]
+_Method = Literal["exact", "e-process", "two-sample e-process", "deterministic", "none"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Verdict:
     """
 
     verdict: Outcome
-    method: Method = "deterministic"
+    method: _Method = "deterministic"
     what: str = ""  # one line for people: what is wrong, or what was looked at
     case: str = ""  # the input that shows it
     n: int = 0  # draws, or inputs tried

@@ -26,7 +26,7 @@ from .suite import LEVELS, Check, checks
 from .torch_state import TorchStates
 from .verdict import Verdict
 
-FRESH = 0.3  # seconds between two reports on one check
+_FRESH = 0.3  # seconds between two reports on one check
 
 
 class Teller:
@@ -54,7 +54,7 @@ class Teller:
             return
         outcome, when = self.told.get(check, ("", 0.0))
         now = time.monotonic()
-        if event == "renewed" and outcome == verdict.verdict and now - when < FRESH:
+        if event == "renewed" and outcome == verdict.verdict and now - when < _FRESH:
             self.untold[check] = verdict
             return
         self.told[check] = verdict.verdict, now
@@ -137,7 +137,7 @@ def _listen(pipe: int, heard: "queue.Queue[dict[str, Any]]") -> None:
     os._exit(1)
 
 
-def main(events: int, control: int) -> None:
+def _main(events: int, control: int) -> None:
     """The whole life of this process, between two file descriptors."""
     os.set_inheritable(events, False)
     os.set_inheritable(control, False)
@@ -162,4 +162,4 @@ def main(events: int, control: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    _main(int(sys.argv[1]), int(sys.argv[2]))

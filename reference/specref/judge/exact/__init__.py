@@ -11,7 +11,7 @@ from typing import Any
 from ...exact.enumerate import total_variation
 
 TOLERANCE = 1e-9  # distributions here are float64; right code is within 1e-12
-MODULES = (
+_MODULES = (
     "rule",
     "edges",
     "loop_distribution",
@@ -34,7 +34,7 @@ class Finding:
 
 
 Distribution = dict[Any, float]  # outcome -> probability
-Run = Callable[[Any], Iterator[Finding]]
+_Run = Callable[[Any], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Check:
     id: str
     level: str  # of the subjects it can judge: "rule", "greedy", "tree", "loop" or "heads"
     question: str
-    run: Run
+    run: _Run
 
     def __call__(self, subject: Any) -> list[Finding]:
         """What is wrong with the subject; a crash is a finding too, and ends the check."""
@@ -57,12 +57,12 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
-def check(name: str) -> Callable[[Run], Run]:
+def check(name: str) -> Callable[[_Run], _Run]:
     """Register a check; its level is the first word of its id, its question the first line of its
     docstring.
     """
 
-    def register(run: Run) -> Run:
+    def register(run: _Run) -> _Run:
         if name in CHECKS:
             raise KeyError(f"two checks are called {name}")
         CHECKS[name] = Check(
@@ -97,5 +97,5 @@ def checks(level: str) -> list[Check]:
     return [item for item in CHECKS.values() if item.level == level]
 
 
-for _module in MODULES:
+for _module in _MODULES:
     importlib.import_module(f".{_module}", __name__)

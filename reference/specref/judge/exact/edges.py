@@ -15,7 +15,7 @@ from ..subjects import Step
 from . import Finding, check
 from .rule import blocks
 
-ENDS = (0.0, 1 - 2**-24)  # the smallest and the largest uniform of a 24-bit generator
+_ENDS = (0.0, 1 - 2**-24)  # the smallest and the largest uniform of a 24-bit generator
 
 
 def outside(tables: Tables, case: int, block: tuple[int, ...]) -> bool:
@@ -55,7 +55,7 @@ def edges(step: Step) -> Iterator[Finding]:
     """
     for tables in (*cases.pairs(), cases.chains(2), cases.long_sum()):
         size, count = tables.vocabulary, tables.draft_tokens
-        coins = torch.tensor(list(product(ENDS, repeat=count + 1)), dtype=torch.float64)
+        coins = torch.tensor(list(product(_ENDS, repeat=count + 1)), dtype=torch.float64)
         drafts = torch.tensor(list(product(range(size), repeat=count)))
         for case, name in enumerate(tables.names):
             tokens = drafts.repeat_interleave(len(coins), 0)

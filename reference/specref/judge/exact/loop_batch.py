@@ -11,8 +11,8 @@ from ..subjects import Loop
 from . import Finding, check
 from .loop_text import GAMMA, GREEDY, PROMPTS, models, right
 
-SAMPLED = SamplingParams(max_new_tokens=16)
-FALSE_ALARM = 1e-9
+_SAMPLED = SamplingParams(max_new_tokens=16)
+_FALSE_ALARM = 1e-9
 
 
 @check("loop.seeds")
@@ -21,7 +21,7 @@ def seeds(loop: type[Loop]) -> Iterator[Finding]:
     text?
     """
     target, draft, _ = models()
-    rows = [(prompt, replace(SAMPLED, seed=seed)) for prompt in PROMPTS[:2] for seed in (1, 2, 3)]
+    rows = [(prompt, replace(_SAMPLED, seed=seed)) for prompt in PROMPTS[:2] for seed in (1, 2, 3)]
     engine = loop(target, draft, GAMMA)
     alone = [engine.generate([prompt], [params])[0].tokens for prompt, params in rows]
     for name, order in (
@@ -49,13 +49,13 @@ def streams(loop: type[Loop]) -> Iterator[Finding]:
     target, draft, _ = models()
     prompt, count = PROMPTS[0], 16
     done = loop(target, draft, GAMMA).generate(
-        [prompt] * count, [replace(SAMPLED, max_new_tokens=32)] * count
+        [prompt] * count, [replace(_SAMPLED, max_new_tokens=32)] * count
     )
     texts = [tuple(completion.tokens) for completion in done]
     for text in {text for text in texts if texts.count(text) > 1}:
         # that any two independent rows do this
         chance = _probability(prompt, text) * count * (count - 1) / 2
-        if chance < FALSE_ALARM:
+        if chance < _FALSE_ALARM:
             yield Finding(
                 f"prompt {prompt}, {count} rows",
                 f"{texts.count(text)} rows write the same {list(text)}; "
@@ -67,7 +67,7 @@ def _probability(prompt: tuple[int, ...], text: tuple[int, ...]) -> float:
     """The target's probability of a text at temperature 1."""
     rows = [(*prompt, *text[:i]) for i in range(len(text))]
     distribution = oracle.distribution_after(
-        models()[0], rows, [len(prompt)] * len(rows), [SAMPLED] * len(rows)
+        models()[0], rows, [len(prompt)] * len(rows), [_SAMPLED] * len(rows)
     )
     return float(distribution.gather(1, torch.tensor(text)[:, None]).log().sum().exp())
 
@@ -77,7 +77,7 @@ def mixed_batch(loop: type[Loop]) -> Iterator[Finding]:
     """Do greedy and sampled rows keep out of each other's way in one batch?"""
     target, draft, _ = models()
     engine = loop(target, draft, GAMMA)
-    sampled = [replace(SAMPLED, seed=i, temperature=0.5 + i / 2) for i in range(len(PROMPTS))]
+    sampled = [replace(_SAMPLED, seed=i, temperature=0.5 + i / 2) for i in range(len(PROMPTS))]
     alone = [
         engine.generate([prompt], [params])[0].tokens
         for prompt, params in zip(PROMPTS, sampled, strict=True)
@@ -106,7 +106,7 @@ def vocabulary(loop: type[Loop]) -> Iterator[Finding]:
     for target, draft in ((4, 16), (16, 4)):
         try:
             done = loop(oracle.model(target, 1), oracle.model(draft, 2)).generate(
-                [(1, 2)], [replace(SAMPLED, seed=1)]
+                [(1, 2)], [replace(_SAMPLED, seed=1)]
             )
         except SpecrefError:
             continue

@@ -16,7 +16,7 @@ from ..subjects import Loop
 from . import Distribution, Finding, check, compare
 
 PROMPTS = ((1, 0, 2), (2,))  # ragged
-LENGTH = SamplingParams(max_new_tokens=3)
+_LENGTH = SamplingParams(max_new_tokens=3)
 
 
 def models() -> tuple[Transformer, Transformer]:
@@ -24,7 +24,7 @@ def models() -> tuple[Transformer, Transformer]:
     return oracle.model(3, 73, peak=2.0), oracle.model(3, 73, peak=2.0, noise=0.25)
 
 
-def enumerated(
+def _enumerated(
     loop: Loop, cases: Sequence[tuple[Sequence[int], SamplingParams]]
 ) -> list[Distribution]:
     """For every prompt and its parameters, the exact distribution of `oracle.outcome`; all of them
@@ -43,7 +43,7 @@ def enumerated(
 
 @cache
 def _expected(prompt: tuple[int, ...], params_key: int) -> oracle.Texts:
-    return oracle.texts(models()[0], prompt, VARIED[params_key][1])
+    return oracle.texts(models()[0], prompt, _VARIED[params_key][1])
 
 
 def _texts(distribution: Distribution) -> oracle.Texts:
@@ -54,34 +54,34 @@ def _texts(distribution: Distribution) -> oracle.Texts:
     return result
 
 
-VARIED: tuple[tuple[str, SamplingParams], ...] = (
-    ("temperature 1", LENGTH),
-    ("temperature 0.5", replace(LENGTH, temperature=0.5)),
-    ("top-k 2", replace(LENGTH, top_k=2)),
-    ("top-p 0.7", replace(LENGTH, top_p=0.7)),
-    ("min-p 0.3", replace(LENGTH, min_p=0.3)),
-    ("a banned token", replace(LENGTH, logit_bias={0: -float("inf"), 2: 1.0})),
+_VARIED: tuple[tuple[str, SamplingParams], ...] = (
+    ("temperature 1", _LENGTH),
+    ("temperature 0.5", replace(_LENGTH, temperature=0.5)),
+    ("top-k 2", replace(_LENGTH, top_k=2)),
+    ("top-p 0.7", replace(_LENGTH, top_p=0.7)),
+    ("min-p 0.3", replace(_LENGTH, min_p=0.3)),
+    ("a banned token", replace(_LENGTH, logit_bias={0: -float("inf"), 2: 1.0})),
     (
         "penalties",
-        replace(LENGTH, repetition_penalty=1.5, frequency_penalty=0.7, presence_penalty=0.4),
+        replace(_LENGTH, repetition_penalty=1.5, frequency_penalty=0.7, presence_penalty=0.4),
     ),
-    ("a stop token", replace(LENGTH, stop_ids=(2,))),
-    ("a stop sequence", replace(LENGTH, stop_sequences=((2, 1), (0, 0)))),
-    ("a stop token after 2 tokens", replace(LENGTH, stop_ids=(2,), min_tokens=2)),
+    ("a stop token", replace(_LENGTH, stop_ids=(2,))),
+    ("a stop sequence", replace(_LENGTH, stop_sequences=((2, 1), (0, 0)))),
+    ("a stop token after 2 tokens", replace(_LENGTH, stop_ids=(2,), min_tokens=2)),
 )
 
 
 def _check(loop: type[Loop], names: Sequence[str]) -> Iterator[Finding]:
-    chosen = [i for i, (name, _) in enumerate(VARIED) if name in names]
+    chosen = [i for i, (name, _) in enumerate(_VARIED) if name in names]
     cases = [
         (prompt, i)
         for i in chosen
         for prompt in (PROMPTS if len(names) == 1 else PROMPTS[i % 2 :][:1])
     ]
-    found = enumerated(loop(*models()), [(prompt, VARIED[i][1]) for prompt, i in cases])
+    found = _enumerated(loop(*models()), [(prompt, _VARIED[i][1]) for prompt, i in cases])
     for (prompt, i), distribution in zip(cases, found, strict=True):
         yield from compare(
-            f"{VARIED[i][0]}, prompt {prompt}", _texts(distribution), _expected(prompt, i)
+            f"{_VARIED[i][0]}, prompt {prompt}", _texts(distribution), _expected(prompt, i)
         )
 
 
@@ -122,8 +122,8 @@ def acceptance(loop: type[Loop]) -> Iterator[Finding]:
     target, draft = oracle.model(2, 67, peak=2.0), oracle.model(2, 67, peak=2.0, noise=0.4)
     prompts = ((1, 0, 1), (0,))
     expected = oracle.speculated(target, draft, loop.distribution, prompts, 4, 2)
-    found = enumerated(
-        loop(target, draft), [(prompt, replace(LENGTH, max_new_tokens=4)) for prompt in prompts]
+    found = _enumerated(
+        loop(target, draft), [(prompt, replace(_LENGTH, max_new_tokens=4)) for prompt in prompts]
     )
     for prompt, distribution, right in zip(prompts, found, expected, strict=True):
         for finding in compare(

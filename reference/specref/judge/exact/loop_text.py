@@ -34,7 +34,7 @@ def right(prompt: tuple[int, ...], length: int = GREEDY.max_new_tokens) -> tuple
     return oracle.greedy_text(models()[0], prompt, replace(GREEDY, max_new_tokens=length))[0]
 
 
-def differences(
+def _differences(
     done: Sequence[Completion], expected: Sequence[tuple[str, tuple[int, ...], str]]
 ) -> Iterator[Finding]:
     """expected: (case, tokens, finish reason)."""
@@ -60,7 +60,7 @@ def greedy(loop: type[Loop]) -> Iterator[Finding]:
     ):
         for gamma in (1, GAMMA):
             done = loop(target, other, gamma).generate(PROMPTS, [GREEDY] * len(PROMPTS))
-            yield from differences(
+            yield from _differences(
                 done, [(f"{name}, prompt {prompt}", right(prompt), "length") for prompt in PROMPTS]
             )
 
@@ -131,7 +131,7 @@ def stop(loop: type[Loop]) -> Iterator[Finding]:
     target, draft, _ = models()
     prompts, params = [prompt for _, prompt, _ in _stops()], [s for _, _, s in _stops()]
     for other in (target, draft):
-        yield from differences(loop(target, other, GAMMA).generate(prompts, params), _stopped())
+        yield from _differences(loop(target, other, GAMMA).generate(prompts, params), _stopped())
 
 
 @check("loop.length")
@@ -152,7 +152,7 @@ def length(loop: type[Loop]) -> Iterator[Finding]:
     )
     params += [GREEDY] * len(long)
     for other in (target, draft):
-        yield from differences(loop(target, other, GAMMA).generate(prompts, params), expected)
+        yield from _differences(loop(target, other, GAMMA).generate(prompts, params), expected)
 
 
 @check("loop.metrics")

@@ -22,14 +22,14 @@ from .loop_text import GREEDY, PROMPTS, models, right
 
 PARENTS: Parents = (-1, -1, 1, 1, 0, 3)  # the longest path is 1, 3, 5: scattered over the nodes
 PATH = (1, 3, 5)
-Plant = Callable[[int, list[int]], list[int]]  # row, its text -> the tokens of its nodes
+_Plant = Callable[[int, list[int]], list[int]]  # row, its text -> the tokens of its nodes
 
 
 @dataclass
 class Planted(Drafter):
     """Proposes the planted tree for every row that has room for it, and remembers the texts."""
 
-    plant: Plant
+    plant: _Plant
     texts: list[list[list[int]]] = field(default_factory=list)  # of every cycle
 
     def nodes(self, gamma: int) -> int:
@@ -43,15 +43,15 @@ class Planted(Drafter):
 
 
 # of every cycle: the texts, the draft, p [B,N+1,V]
-Seen = list[tuple[list[list[int]], Draft, Tensor]]
+_Seen = list[tuple[list[list[int]], Draft, Tensor]]
 
 
 def planted(
     loop: type[Loop],
-    plant: Plant,
+    plant: _Plant,
     prompts: Sequence[Sequence[int]],
     params: Sequence[SamplingParams],
-) -> Seen:
+) -> _Seen:
     """Run the loop's forward and cache with planted trees, of which `PATH` is accepted and the
     likeliest token added.
     """
@@ -75,9 +75,9 @@ def planted(
     return seen
 
 
-def above(node: int) -> list[int]:
+def _above(node: int) -> list[int]:
     """The path to a node, itself the last."""
-    return [*above(PARENTS[node]), node] if node >= 0 else []
+    return [*_above(PARENTS[node]), node] if node >= 0 else []
 
 
 def _tokens(row: int, text: list[int]) -> list[int]:
@@ -109,7 +109,7 @@ def tree_distribution(loop: type[Loop]) -> Iterator[Finding]:
     texts, draft, p = planted(loop, _tokens, PROMPTS, _params(4))[0]
     for node in range(-1, len(PARENTS)):
         paths = [
-            [*text, *(row[i] for i in above(node))]
+            [*text, *(row[i] for i in _above(node))]
             for text, row in zip(texts, draft.tokens.tolist(), strict=True)
         ]
         off = _off(paths, p[:, node + 1])
@@ -142,7 +142,7 @@ def tree_mask(loop: type[Loop]) -> Iterator[Finding]:
     for changed in range(count):
         for node in range(-1, count):
             off = float((p[changed + 1, node + 1] - p[0, node + 1]).abs().sum()) / 2
-            if changed not in above(node) and not off <= TOLERANCE:
+            if changed not in _above(node) and not off <= TOLERANCE:
                 yield Finding(
                     f"node {node} of parents {list(PARENTS)}",
                     f"sees node {changed}, which is not above it: with "
@@ -151,7 +151,7 @@ def tree_mask(loop: type[Loop]) -> Iterator[Finding]:
 
 
 @check("loop.tree-cache")
-def tree_cache(loop: type[Loop]) -> Iterator[Finding]:
+def _tree_cache(loop: type[Loop]) -> Iterator[Finding]:
     """After an accepted path, do later cycles see the text and nothing else?"""
     if not issubclass(loop, TreeLoop):
         return
@@ -174,7 +174,7 @@ def tree_greedy(loop: type[Loop]) -> Iterator[Finding]:
 
     def plant(row: int, text: list[int]) -> list[int]:
         going = oracle.greedy_text(models()[0], text, replace(GREEDY, max_new_tokens=len(PATH)))[0]
-        tokens = [(going[len(above(node)) - 1] + 1) % 16 for node in range(len(PARENTS))]
+        tokens = [(going[len(_above(node)) - 1] + 1) % 16 for node in range(len(PARENTS))]
         return [
             going[PATH.index(node)] if node in PATH else token for node, token in enumerate(tokens)
         ]

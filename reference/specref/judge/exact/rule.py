@@ -14,14 +14,14 @@ from ..cases import Tables
 from ..subjects import Step
 from . import TOLERANCE, Distribution, Finding, check, compare
 
-Block = tuple[int, tuple[int, ...]]  # accepted count, emitted tokens
+_Block = tuple[int, tuple[int, ...]]  # accepted count, emitted tokens
 
 
 @lru_cache(maxsize=64)
 def blocks(step: Step, tables: Tables) -> list[Distribution]:
     """For every case the exact distribution of the `Block` that the step emits."""
 
-    def program(chance: Forking, case: Tensor) -> list[Block]:
+    def program(chance: Forking, case: Tensor) -> list[_Block]:
         draft = step.draft(
             lambda tokens: tables.q[tokens.shape[1]][case, tables.prefixes(tokens)],
             tables.draft_tokens,

@@ -16,10 +16,10 @@ from . import Distribution, Finding, check, compare
 from .edges import outside
 from .rule import continued, target
 
-Outcome = tuple[tuple[int, ...], tuple[int, ...]]  # the accepted path, the emitted tokens
-SIBLINGS = (-1, -1)
+_Outcome = tuple[tuple[int, ...], tuple[int, ...]]  # the accepted path, the emitted tokens
+_SIBLINGS = (-1, -1)
 # level by level, branch by branch
-SHAPES: tuple[Parents, ...] = ((-1, -1, 0, 1), (-1, 0, -1, 2), (-1, 0, 0), (-1, -1, -1))
+_SHAPES: tuple[Parents, ...] = ((-1, -1, 0, 1), (-1, 0, -1, 2), (-1, 0, 0), (-1, -1, -1))
 
 
 @lru_cache(maxsize=64)
@@ -29,7 +29,7 @@ def outcomes(step: TreeStep, tables: Tables, parents: Parents) -> list[Distribut
     parent, a distribution q and a distribution p, which is another's."""
     count = len(parents)
 
-    def program(chance: Forking, root: Tensor) -> list[Outcome]:
+    def program(chance: Forking, root: Tensor) -> list[_Outcome]:
         case, lengths = root % len(tables.names), count - root // len(tables.names)
         draft = grow(
             lambda tokens: tables.q[tokens.shape[1]][case, tables.prefixes(tokens)],
@@ -57,7 +57,7 @@ def outcomes(step: TreeStep, tables: Tables, parents: Parents) -> list[Distribut
     return distributions(program, len(tables.names) * (count + 1))
 
 
-def trees(step: TreeStep, shapes: Sequence[Parents] = SHAPES) -> Iterator[tuple[Tables, Parents]]:
+def _trees(step: TreeStep, shapes: Sequence[Parents] = _SHAPES) -> Iterator[tuple[Tables, Parents]]:
     """Distributions of three tokens over every shape, with tables as deep as the shape after the
     step's own order.
     """
@@ -73,9 +73,9 @@ def _depth(parents: Parents) -> int:
     return max(depths)
 
 
-def siblings(step: TreeStep) -> Iterator[tuple[Tables, Parents]]:
+def _siblings(step: TreeStep) -> Iterator[tuple[Tables, Parents]]:
     """Two guesses for one token, on every pair of distributions."""
-    parents = step.order(SIBLINGS)
+    parents = step.order(_SIBLINGS)
     for tables in cases.pairs() if _depth(parents) == 1 else [cases.chains(2)]:
         yield tables, parents
 
@@ -102,7 +102,7 @@ def first_token(step: TreeStep) -> Iterator[Finding]:
     """Does the first token have the target's distribution, with two guesses for it and with
     three?
     """
-    for tables, parents in (*siblings(step), *trees(step, [(-1, -1, -1)])):
+    for tables, parents in (*_siblings(step), *_trees(step, [(-1, -1, -1)])):
         for case, distribution in enumerate(outcomes(step, tables, parents)[: len(tables.names)]):
             first: dict[int, float] = {}
             for (_, block), mass in distribution.items():
@@ -115,14 +115,14 @@ def first_token(step: TreeStep) -> Iterator[Finding]:
 @check("tree.joint")
 def joint(step: TreeStep) -> Iterator[Finding]:
     """Do all tokens together, continued to a fixed length, have the target's distribution?"""
-    for tables, parents in trees(step):
+    for tables, parents in _trees(step):
         yield from _joint(step, tables, parents)
 
 
 @check("tree.ragged")
 def ragged(step: TreeStep) -> Iterator[Finding]:
     """Do rows whose trees lack nodes, padded in one batch, have the target's distribution?"""
-    for tables, parents in trees(step):
+    for tables, parents in _trees(step):
         for missing in range(1, len(parents) + 1):
             yield from _joint(step, tables, parents, missing)
 
@@ -130,7 +130,7 @@ def ragged(step: TreeStep) -> Iterator[Finding]:
 @check("tree.support")
 def support(step: TreeStep) -> Iterator[Finding]:
     """Does no outcome hold a token of probability zero?"""
-    for tables, parents in (*siblings(step), *trees(step)):
+    for tables, parents in (*_siblings(step), *_trees(step)):
         for case, distribution in enumerate(outcomes(step, tables, parents)[: len(tables.names)]):
             mass = sum(
                 weight
@@ -150,7 +150,7 @@ def path(step: TreeStep) -> Iterator[Finding]:
     """Is what is accepted a path: a child of the context, then a child of each node before, and
     none that is missing?
     """
-    for tables, parents in trees(step):
+    for tables, parents in _trees(step):
         count = len(tables.names)
         for number, distribution in enumerate(outcomes(step, tables, parents)):
             nodes = len(parents) - number // count

@@ -6,8 +6,8 @@ from html import escape
 
 from ..verdict import Picture
 
-MOST = 24  # outcomes drawn; the rest are summed in words
-SLOT, HEIGHT, LEFT, TOP = 34, 150, 44, 8  # pixels
+_MOST = 24  # outcomes drawn; the rest are summed in words
+_SLOT, _HEIGHT, _LEFT, _TOP = 34, 150, 44, 8  # pixels
 
 
 def draw(picture: Picture) -> str:
@@ -23,8 +23,8 @@ def draw(picture: Picture) -> str:
         for kind, distribution in distributions.items()
     }
     high = max((max(distribution) for distribution in shown.values()), default=0.0) or 1.0
-    width = LEFT + SLOT * len(names) + 8
-    tall = TOP + HEIGHT + 18 + 5 * min(10, max(map(len, names), default=0))
+    width = _LEFT + _SLOT * len(names) + 8
+    tall = _TOP + _HEIGHT + 18 + 5 * min(10, max(map(len, names), default=0))
     bars = "".join(_bars(i, name, shown, high) for i, name in enumerate(names))
     legend = "".join(f'<span class="{kind}"></span> {kind}' for kind in distributions)
     svg = (
@@ -53,29 +53,29 @@ def _telling(picture: Picture) -> list[int]:
     """
     count = len(picture.outcomes)
     telling = sorted(range(count), key=lambda i: -abs(picture.expected[i] - picture.observed[i]))[
-        : MOST // 2
+        : _MOST // 2
     ]
     likely = sorted({*range(count)} - {*telling}, key=lambda i: -picture.expected[i])
-    return sorted([*telling, *likely[: MOST - len(telling)]])
+    return sorted([*telling, *likely[: _MOST - len(telling)]])
 
 
 def _axis(high: float, width: int) -> str:
-    base = TOP + HEIGHT
+    base = _TOP + _HEIGHT
     lines = ""
     for part in (0.0, 0.5, 1.0):
-        y = base - HEIGHT * part
+        y = base - _HEIGHT * part
         lines += (
-            f'<line class="axis" x1="{LEFT}" x2="{width - 4}" y1="{y}" y2="{y}"/>'
-            f'<text class="scale" x="{LEFT - 5}" y="{y + 4}">{high * part:.2g}</text>'
+            f'<line class="axis" x1="{_LEFT}" x2="{width - 4}" y1="{y}" y2="{y}"/>'
+            f'<text class="scale" x="{_LEFT - 5}" y="{y + 4}">{high * part:.2g}</text>'
         )
     return lines
 
 
 def _bars(index: int, name: str, distributions: dict[str, list[float]], high: float) -> str:
-    base, left, wide = TOP + HEIGHT, LEFT + SLOT * index + 4, (SLOT - 8) / len(distributions)
+    base, left, wide = _TOP + _HEIGHT, _LEFT + _SLOT * index + 4, (_SLOT - 8) / len(distributions)
     parts = ""
     for place, (kind, distribution) in enumerate(distributions.items()):
-        tall = HEIGHT * distribution[index] / high
+        tall = _HEIGHT * distribution[index] / high
         parts += (
             f'<rect class="{kind}" x="{left + place * wide:.1f}" y="{base - tall:.2f}"'
             f' width="{wide - 1:.1f}" height="{tall:.2f}"/>'
@@ -83,10 +83,10 @@ def _bars(index: int, name: str, distributions: dict[str, list[float]], high: fl
     said = ", ".join(
         f"{kind} {distribution[index]:.5f}" for kind, distribution in distributions.items()
     )
-    middle, short = left + (SLOT - 8) / 2, name if len(name) <= 10 else name[:9] + "…"
+    middle, short = left + (_SLOT - 8) / 2, name if len(name) <= 10 else name[:9] + "…"
     return (
-        f'<g><title>{escape(name)}: {said}</title><rect class="hit" x="{left - 4}" y="{TOP}"'
-        f' width="{SLOT}" height="{HEIGHT}"/>{parts}<text class="name"'
+        f'<g><title>{escape(name)}: {said}</title><rect class="hit" x="{left - 4}" y="{_TOP}"'
+        f' width="{_SLOT}" height="{_HEIGHT}"/>{parts}<text class="name"'
         f' transform="translate({middle + 4:.1f},{base + 8})'
         f' rotate(-45)">{escape(short)}</text></g>'
     )

@@ -10,7 +10,7 @@ from ..verdict import Report, Verdict
 from . import words
 
 # XML 1.0 has no such characters
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(report: Report) -> str:
@@ -95,4 +95,4 @@ def _case(suite: Element, report: Report, name: str, verdict: Verdict | None) ->
 
 
 def _clean(text: str) -> str:
-    return FORBIDDEN.sub("�", text)
+    return _FORBIDDEN.sub("�", text)

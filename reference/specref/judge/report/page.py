@@ -7,7 +7,7 @@ from ..verdict import Report, Verdict
 from . import words
 from .drawing import draw
 
-PICTURES = 4  # of one check
+_PICTURES = 4  # of one check
 
 
 def page(report: Report) -> str:
@@ -65,8 +65,8 @@ def _check(report: Report, verdict: Verdict) -> str:
     lines = "".join(
         f'<p><span class="soft">{name}:</span> {escape(text)}</p>' for name, text in facts if text
     )
-    pictures = "".join(draw(picture) for picture in verdict.pictures[:PICTURES])
-    more = len(verdict.pictures) - PICTURES
+    pictures = "".join(draw(picture) for picture in verdict.pictures[:_PICTURES])
+    more = len(verdict.pictures) - _PICTURES
     left_out = f'<p class="soft">{more} more pictures are in report.json.</p>' if more > 0 else ""
     return (
         f'<section class="check {verdict.verdict}" id="{escape(verdict.id)}"><h3>'

@@ -19,9 +19,9 @@ COLOUR = {
     "LOSSY-BY-DESIGN": "magenta",
     "CRASHED": "bold red",
 }
-WIDE = 110  # columns from which a table has room for words
-TOLD = 4  # failures told in full: the summary has to fit a screen
-NOISE = 12  # lines of what the engine printed, when it crashed
+_WIDE = 110  # columns from which a table has room for words
+_TOLD = 4  # failures told in full: the summary has to fit a screen
+_NOISE = 12  # lines of what the engine printed, when it crashed
 
 
 def show(report: Report, console: Console) -> None:
@@ -29,18 +29,18 @@ def show(report: Report, console: Console) -> None:
     said = words.sentence(report)
     outcome, _, rest = said.partition(": ")
     console.print(f"[{COLOUR[outcome]}]{outcome}[/]: {escape(rest)}", highlight=False)
-    for verdict in words.failures(report)[:TOLD]:
+    for verdict in words.failures(report)[:_TOLD]:
         console.print()
         _failure(report, verdict, console)
-    if len(report.failed) > TOLD:
+    if len(report.failed) > _TOLD:
         console.print(
-            f"\n{len(report.failed) - TOLD} more failed: they stand in the table, and --report DIR"
+            f"\n{len(report.failed) - _TOLD} more failed: they stand in the table, and --report DIR"
             " tells all",
             highlight=False,
         )
     if report.crashed and report.noise.strip():
         console.print("\nthe last that the engine printed:", highlight=False)
-        lines = report.noise.strip().splitlines()[-NOISE:]
+        lines = report.noise.strip().splitlines()[-_NOISE:]
         console.print(
             Padding(escape("\n".join(line[:400] for line in lines)), (0, 0, 0, 2), expand=False),
             style="dim",
@@ -48,7 +48,7 @@ def show(report: Report, console: Console) -> None:
         )
     if report.checks:
         console.print()
-        console.print(_table(report, console.width >= WIDE))
+        console.print(_table(report, console.width >= _WIDE))
         console.print(f"[dim]{words.LEGEND}[/]", highlight=False)
     for note in report.notes:
         console.print(f"note: {escape(note)}", highlight=False)

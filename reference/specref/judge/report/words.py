@@ -4,7 +4,7 @@ import math
 
 from ..verdict import Outcome, Report, Verdict
 
-ORDER: tuple[Outcome, ...] = (
+_ORDER: tuple[Outcome, ...] = (
     "FAIL",
     "INCONCLUSIVE",
     "UNVERIFIED",
@@ -12,10 +12,10 @@ ORDER: tuple[Outcome, ...] = (
     "PASS",
     "UNSUPPORTED",
 )
-NAMED = 3  # checks that a sentence names
-SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
-METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
-COINS = ("kernel.determinism", "engine.seeds", "http.seeds")
+_NAMED = 3  # checks that a sentence names
+_SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
+_METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
+_COINS = ("kernel.determinism", "engine.seeds", "http.seeds")
 LEGEND = (
     "TV: total variation, the distance from the target's distribution, 0 to 1. MDE: the smallest TV"
     " that the check would have found, with power .999. n: draws, or inputs tried."
@@ -37,7 +37,7 @@ def failures(report: Report) -> list[Verdict]:
     distribution can do without; then a likely cause, then a large distance."""
     return sorted(
         report.failed,
-        key=lambda v: (v.verdict == "PASS", v.id not in COINS, not v.cause, -(v.tv or 0)),
+        key=lambda v: (v.verdict == "PASS", v.id not in _COINS, not v.cause, -(v.tv or 0)),
     )
 
 
@@ -58,8 +58,8 @@ def _gap(report: Report) -> str:
         return f"nothing failed so far, but the run was {why} with {begun}"
     unseen = [v.id for v in report.checks if v.verdict == "UNVERIFIED"]
     if unseen:
-        where = ", ".join(unseen[:NAMED]) + f" and {len(unseen) - NAMED} more" * (
-            len(unseen) > NAMED
+        where = ", ".join(unseen[:_NAMED]) + f" and {len(unseen) - _NAMED} more" * (
+            len(unseen) > _NAMED
         )
         return (
             f"nothing failed, but speculation was never seen to run in {where}, so nothing is known"
@@ -132,15 +132,15 @@ def known(report: Report, verdict: Verdict) -> str:
 def ordered(report: Report) -> list[Verdict]:
     """What matters first."""
     failed = {verdict.id for verdict in report.failed}
-    return sorted(report.checks, key=lambda v: (v.id not in failed, ORDER.index(v.verdict)))
+    return sorted(report.checks, key=lambda v: (v.id not in failed, _ORDER.index(v.verdict)))
 
 
 def counts(report: Report) -> str:
     """How many checks said what, of all that were to be run."""
     parts = [f"{report.count('PASS')} of {len(report.expected)} checks passed"]
     parts += [
-        f"{report.count(outcome)} {SAID.get(outcome, outcome.lower())}"
-        for outcome in ORDER
+        f"{report.count(outcome)} {_SAID.get(outcome, outcome.lower())}"
+        for outcome in _ORDER
         if outcome != "PASS" and report.count(outcome)
     ]
     absent = len(report.expected) - len(report.checks)
@@ -168,4 +168,4 @@ def distance(verdict: Verdict) -> str:
 
 
 def method(verdict: Verdict) -> str:
-    return METHOD.get(verdict.method, verdict.method)
+    return _METHOD.get(verdict.method, verdict.method)

@@ -17,7 +17,7 @@ from ..verdict import Verdict
 
 Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "engine", "http")
-MODULES: dict[str, tuple[str, ...]] = {
+_MODULES: dict[str, tuple[str, ...]] = {
     "kernel": (
         "kernel",
         "kernel_distribution",
@@ -103,9 +103,9 @@ def check(
 
 def checks(level: str) -> list[Check]:
     """The checks of one level, in the order in which they begin."""
-    for module in MODULES[level]:
+    for module in _MODULES[level]:
         importlib.import_module(f".{module}", __name__)
     # and not that of whoever imported one of them earlier
-    order = [f"{__name__}.{module}" for module in MODULES[level]]
+    order = [f"{__name__}.{module}" for module in _MODULES[level]]
     mine = (item for item in CHECKS.values() if item.level == level)
     return sorted(mine, key=lambda item: order.index(item.run.__module__))

@@ -18,14 +18,14 @@ from ..verdict import Verdict
 from . import check
 from .engine_text import greedy
 
-LENGTH = 40  # of the text whose cycles are looked at
-NEAR = 1e-3  # log probability
-DRAWN = Verdict(
+_LENGTH = 40  # of the text whose cycles are looked at
+_NEAR = 1e-3  # log probability
+_DRAWN = Verdict(
     "UNSUPPORTED", "none", "drafts are drawn at temperature 0 too, so that acceptance varies"
 )
 
 
-def metrics_of(done: Completion) -> Metrics:
+def _metrics_of(done: Completion) -> Metrics:
     assert done.metrics is not None  # asked for, and looked at by `asking`
     return done.metrics
 
@@ -40,19 +40,19 @@ class Cycles:
     drafted: int
 
 
-def cycles(one: EngineHandle, prompt: Sequence[int]) -> Cycles | None:
+def _cycles(one: EngineHandle, prompt: Sequence[int]) -> Cycles | None:
     """None where the same text is drafted in another way each time.
 
-    From texts of every length up to LENGTH: one of n tokens takes as many target steps as it takes
+    From texts of every length up to _LENGTH: one of n tokens takes as many target steps as it takes
     to reach n. A draft that is cut by the text's end is no waste, so the fewest of the last 16
     lengths count; nor are the other branches of a tree, of which a cycle that gains as much leaves
     as many.
     """
-    longest = (prompt, greedy(one.toy, LENGTH))
+    longest = (prompt, greedy(one.toy, _LENGTH))
     done = one.answers(
-        [*[(prompt, greedy(one.toy, most)) for most in range(1, LENGTH)], *[longest] * 4]
+        [*[(prompt, greedy(one.toy, most)) for most in range(1, _LENGTH)], *[longest] * 4]
     )
-    counts = [metrics_of(completion) for completion in done]
+    counts = [_metrics_of(completion) for completion in done]
     if len({count.accepted for count in counts[-4:]}) > 1:
         return None
     steps = [count.target_steps for count in counts if count.target_steps is not None]
@@ -102,9 +102,9 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
     one = asked(engine, session, "wide-same")
     prompts = [found.prompt for found in written("wide-same", 48)[:2]]
     for number, prompt in enumerate(prompts, 1):
-        looked = cycles(one, prompt)
+        looked = _cycles(one, prompt)
         if looked is None:
-            yield DRAWN
+            yield _DRAWN
             return
         shrinks = any(later < earlier for earlier, later in pairwise(looked.gained[1:]))
         never = bool(looked.drafted and not looked.accepted)
@@ -117,14 +117,14 @@ def draft_is_target(engine: type[Engine], session: Session) -> Iterator[Verdict]
                     f" gain {looked.gained} tokens: text is right, speed is lost"
                 ),
                 case=f"prompt {list(prompt)}, draft = target",
-                n=number * LENGTH,
+                n=number * _LENGTH,
             )
             return
         told = (
             f"{looked.accepted} of {looked.drafted} drafted tokens accepted; the cycles gain"
             f" {looked.gained[:6]} tokens"
         )
-    yield Verdict("PASS", what=told, n=len(prompts) * LENGTH)
+    yield Verdict("PASS", what=told, n=len(prompts) * _LENGTH)
 
 
 @engine_check("engine.after-reject", needs=("metrics",))
@@ -142,12 +142,12 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     once = [
         found
         for found in written("wide-near", 48)
-        if sum(place < LENGTH for place in found.missed) == 1 and 2 <= found.missed[0] <= 16
+        if sum(place < _LENGTH for place in found.missed) == 1 and 2 <= found.missed[0] <= 16
     ]
     for number, found in enumerate(once[:4], 1):
-        looked = cycles(one, found.prompt)
+        looked = _cycles(one, found.prompt)
         if looked is None:
-            yield DRAWN
+            yield _DRAWN
             return
         gained, longest = looked.gained, max(looked.gained, default=0)
         # one that is rejected, one that the prefill's token begins
@@ -161,13 +161,13 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
                     " right, speed is lost"
                 ),
                 case=f"prompt {list(found.prompt)}, draft wrong after {found.missed[0]} tokens",
-                n=number * LENGTH,
+                n=number * _LENGTH,
             )
             return
     yield Verdict(
         "PASS",
         what=f"drafts accepted again; the cycles gain {gained[:8]} tokens",
-        n=len(once[:4]) * LENGTH,
+        n=len(once[:4]) * _LENGTH,
     )
 
 
@@ -225,14 +225,14 @@ def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         texts = reading.restored(one.toy, rows, done)
         if name == "wide-same":
             over = [
-                (metrics_of(d).target_steps or 0) + metrics_of(d).accepted - len(text)
+                (_metrics_of(d).target_steps or 0) + _metrics_of(d).accepted - len(text)
                 for d, text, (_, s) in zip(done, texts, rows, strict=True)
                 if len(text) == s.max_new_tokens
             ]
             bonus = max(over, default=0) <= 1
         for (prompt, _), completion, text in zip(rows, done, texts, strict=True):
             tried += 1
-            if wrong := _miscounted(metrics_of(completion), len(text), bonus):
+            if wrong := _miscounted(_metrics_of(completion), len(text), bonus):
                 yield Verdict(
                     "FAIL",
                     what=f"counts {wrong}",
@@ -241,7 +241,7 @@ def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
                 )
                 return
     alone = one.answers(rows[:2], speculative=False)
-    if any(metrics_of(completion).drafted for completion in alone):
+    if any(_metrics_of(completion).drafted for completion in alone):
         yield Verdict(
             "FAIL",
             what="counts drafted tokens without speculation",
@@ -276,8 +276,8 @@ def logprobs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             right = table.distribution[range(len(tokens)), tokens].log()
             off = (torch.tensor(said, dtype=torch.float64) - right).abs()
             tried += len(tokens)
-            if not bool((off <= NEAR).all()):  # infinite ones too
-                at = int((~(off <= NEAR)).nonzero()[0, 0])
+            if not bool((off <= _NEAR).all()):  # infinite ones too
+                at = int((~(off <= _NEAR)).nonzero()[0, 0])
                 yield Verdict(
                     "FAIL",
                     what=(

@@ -18,11 +18,11 @@ from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
 
-MOST = 4096  # tokens of a slice; its rows begin at 8 and grow fourfold
-LENGTH = 4
+_MOST = 4096  # tokens of a slice; its rows begin at 8 and grow fourfold
+_LENGTH = 4
 
 
-def seeded(
+def _seeded(
     session: Session, params: SamplingParams, one: EngineHandle, *what: object
 ) -> SamplingParams:
     """The same with a seed of its own, where the engine knows seeds."""
@@ -38,7 +38,7 @@ def slices(
     session: Session,
     prompts: Sequence[tuple[int, ...]],
     *variants: SamplingParams,
-    most: int = MOST,
+    most: int = _MOST,
 ) -> Iterator[tuple[list[Row], list[Completion]]]:
     """Rows that take the prompts in turn, and the engine's answers: larger slices each time, of
     `most` tokens in the end, which take the parameters in turn."""
@@ -49,12 +49,12 @@ def slices(
             most // params.max_new_tokens // (1 if one.has("batch") else 8),
         )
         rows: list[Row] = [
-            (prompts[i % len(prompts)], seeded(session, params, one, one.toy.name, number, i))
+            (prompts[i % len(prompts)], _seeded(session, params, one, one.toy.name, number, i))
             for i in range(size)
         ]
         if not one.has("seed"):
             rows = [(prompt, params) for prompt, _ in rows]
-        yield rows, one.answers(rows, together=MOST)
+        yield rows, one.answers(rows, together=_MOST)
 
 
 def direction(engine: type[Engine]) -> Ordering:
@@ -67,7 +67,7 @@ def ranked(
     session: Session,
     ways: Sequence[Ordering],
     *variants: SamplingParams,
-    most: int = MOST,
+    most: int = _MOST,
 ) -> Iterator[Verdict]:
     """The distribution of each token of sampled texts after its own prefix, and no token of
     probability zero; toys in turn, each with its own end token."""
@@ -123,29 +123,29 @@ def ranked(
             return
 
 
-def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict]:
+def _joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict]:
     """The joint distribution of the first four tokens, on one toy."""
     one = asked(engine, session, name)
     toy, prompt = one.toy, written(name, 48)[0].prompt
     p = session.once(
-        f"distribution {name}", lambda: enumerated(toy.target, prompt, LENGTH, toy.eos)
+        f"distribution {name}", lambda: enumerated(toy.target, prompt, _LENGTH, toy.eos)
     )
     q = (
         None
         if getattr(engine, "own_draft", False)
         else session.once(
-            f"draft's distribution {name}", lambda: enumerated(toy.draft, prompt, LENGTH, toy.eos)
+            f"draft's distribution {name}", lambda: enumerated(toy.draft, prompt, _LENGTH, toy.eos)
         )
     )
-    test = Joint(p, q, toy.vocabulary, LENGTH, session.alpha())
-    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(toy.eos,))
+    test = Joint(p, q, toy.vocabulary, _LENGTH, session.alpha())
+    params = SamplingParams(max_new_tokens=_LENGTH, stop_ids=(toy.eos,))
     for rows, answers in slices(one, session, [prompt], params):
         texts = reading.restored(toy, rows, answers)
         for text in texts:
-            if not ended(text, params, LENGTH):
+            if not ended(text, params, _LENGTH):
                 yield Verdict(
                     "FAIL",
-                    what=f"ends after {len(text)} of {LENGTH} tokens without a stop: {text}",
+                    what=f"ends after {len(text)} of {_LENGTH} tokens without a stop: {text}",
                     case=f"prompt {list(prompt)}",
                     n=1,
                 )
@@ -175,7 +175,7 @@ def joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict
             )
             return
         yield verdict
-        if depth == LENGTH and said.mde <= session.goal:
+        if depth == _LENGTH and said.mde <= session.goal:
             return
 
 
@@ -189,7 +189,7 @@ def joint_distribution(engine: type[Engine], session: Session) -> Iterator[Verdi
     five draws a text for. Draft and target share about two thirds of their mass, so that several
     cycles make one text.
     """
-    yield from joint(engine, session, "small")
+    yield from _joint(engine, session, "small")
 
 
 @engine_check("engine.joint-opposed", distribution=True, statistical=True, needs=("sampling",))
@@ -199,7 +199,7 @@ def joint_opposed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     Nearly every draft is rejected, so that text is made of residual draws.
     """
-    yield from joint(engine, session, "small-opposed")
+    yield from _joint(engine, session, "small-opposed")
 
 
 @engine_check("engine.bonus", distribution=True, statistical=True, needs=("sampling",))

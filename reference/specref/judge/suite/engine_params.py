@@ -23,22 +23,22 @@ from ..verdict import Verdict
 from .engine_distribution import direction, ranked, slices
 from .engine_text import greedy, said
 
-PENALTIES: tuple[dict[str, Any], ...] = (
+_PENALTIES: tuple[dict[str, Any], ...] = (
     {"presence_penalty": 1.0},
     {"frequency_penalty": 0.7},
     {"presence_penalty": 0.8, "frequency_penalty": 0.5},
 )
-COUNTING = {
+_COUNTING = {
     "presence and frequency of the output": Convention(),
     "presence and frequency of prompt and output": Convention(counts_prompt=True),
 }
-ORDER = {
+_ORDER = {
     "the temperature comes before the filter": Convention(filters_first=False),
     "the temperature comes after the filter": Convention(filters_first=True),
 }
 
 
-def with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
+def _with_each(engine: type[Engine], session: Session, *settings: dict) -> Iterator[Verdict]:
     """Sampled texts under each of the settings in turn, where drafts are rejected and where none
     is, so that bonus tokens come; of 12 tokens, and of 3, so that first and last tokens are no
     rarity."""
@@ -58,7 +58,7 @@ def temperature(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     at a tiny one, or a draft that reports a distribution of another temperature, moves tokens along
     p or along q/p. First and last tokens, and each temperature, are looked at apart too.
     """
-    yield from with_each(
+    yield from _with_each(
         engine, session, *({"temperature": at} for at in (0.5, 1.5, 0.2, 3.0, 0.01))
     )
 
@@ -72,7 +72,7 @@ def top_k(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     are one distribution in whatever order they are applied, so that it may be asked for both
     together.
     """
-    yield from with_each(
+    yield from _with_each(
         engine, session, {"top_k": 2}, {"top_k": 4}, {"top_k": 3, "temperature": 0.5}, {"top_k": 1}
     )
 
@@ -89,10 +89,10 @@ def top_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     first are left out.
     """
     both = [{"top_p": 0.95, "top_k": 2}] if asked(engine, session, "small").has("top_k") else []
-    yield from either(
+    yield from _either(
         engine,
         session,
-        ORDER,
+        _ORDER,
         [
             {"top_p": 0.5},
             {"top_p": 0.85},
@@ -112,10 +112,10 @@ def min_p(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     line fails at once. Engines apply the temperature before min-p or after it: one of the two
     conventions has to hold.
     """
-    yield from either(
+    yield from _either(
         engine,
         session,
-        ORDER,
+        _ORDER,
         [{"min_p": 0.05}, {"min_p": 0.2}, {"min_p": 0.1, "temperature": 0.5}],
     )
 
@@ -144,7 +144,7 @@ def logit_bias(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         yield verdict
         return
     favourite = max(range(8), key=written("small", 48)[0].text.count)
-    yield from with_each(
+    yield from _with_each(
         engine,
         session,
         {"logit_bias": {favourite: -100.0, (favourite + 1) % 7: 1.5}},
@@ -176,7 +176,7 @@ def penalties(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         yield verdict
         return
     # where drafts are rejected, and counts grow
-    yield from either(engine, session, COUNTING, PENALTIES, ("small",), (16,))
+    yield from _either(engine, session, _COUNTING, _PENALTIES, ("small",), (16,))
 
 
 def greedily(
@@ -198,7 +198,7 @@ def greedily(
     return said(readings, what, tried)
 
 
-def either(
+def _either(
     engine: type[Engine],
     session: Session,
     conventions: Mapping[str, Convention],
@@ -206,7 +206,7 @@ def either(
     names: Sequence[str] = ("small", "small-same"),
     lengths: Sequence[int] = (12, 3),
 ) -> Iterator[Verdict]:
-    """As `with_each`, by one of several conventions, the same for all settings."""
+    """As `_with_each`, by one of several conventions, the same for all settings."""
     ones = [asked(engine, session, name) for name in names]
     prompts = [[found.prompt for found in written(one.toy.name, 48)[:4]] for one in ones]
     each = [

@@ -22,11 +22,11 @@ from ..verdict import Verdict
 from .engine_distribution import direction
 from .engine_text import greedy
 
-LENGTH = 16
-SEEDS = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
-MANY = 320  # rows of one batch: more than a block of 256 streams
+_LENGTH = 16
+_SEEDS = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
+_MANY = 320  # rows of one batch: more than a block of 256 streams
 # kinds of sampled rows that a mixed batch has, and what each needs
-OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
+_OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("hot", "sampling", {"temperature": 1.5}),
     ("top-k", "top_k", {"top_k": 3}),
     ("top-p", "top_p", {"top_p": 0.6}),
@@ -34,7 +34,7 @@ OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("penalised", "penalties", {"repetition_penalty": 1.4}),
     ("biased", "logit_bias", {"logit_bias": {0: -100.0, 3: 1.5}}),
 )
-EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
+_EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
 
 
 @engine_check("engine.seeds", needs=("sampling", "seed"))
@@ -48,21 +48,21 @@ def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     write the same four texts are one.
     """
     one = asked(engine, session, "wide")
-    params = SamplingParams(max_new_tokens=LENGTH, stop_ids=(one.toy.eos,))
+    params = SamplingParams(max_new_tokens=_LENGTH, stop_ids=(one.toy.eos,))
     rows: list[Row] = [
         (found.prompt, replace(params, seed=seed))
         for found in written("wide", 48)[:4]
-        for seed in SEEDS
+        for seed in _SEEDS
     ]
     alone = [done.tokens for done in one.answers(rows, together=1)]
-    again = [done.tokens for done in one.answers(rows[: len(SEEDS)], together=1)]
+    again = [done.tokens for done in one.answers(rows[: len(_SEEDS)], together=1)]
     ways: list[tuple[str, int, list[list[int]]]] = [("alone again", 0, again)]
     if one.has("batch"):
-        ways.append(("in one batch", EXCUSED, [done.tokens for done in one.answers(rows)]))
+        ways.append(("in one batch", _EXCUSED, [done.tokens for done in one.answers(rows)]))
         ways.append(
             (
                 "in a batch turned round",
-                EXCUSED,
+                _EXCUSED,
                 [done.tokens for done in one.answers(rows[::-1])][::-1],
             )
         )
@@ -80,11 +80,11 @@ def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
                 n=len(rows),
             )
             return
-    for a, b in combinations(range(len(SEEDS)), 2):
-        if alone[a :: len(SEEDS)] == alone[b :: len(SEEDS)]:
+    for a, b in combinations(range(len(_SEEDS)), 2):
+        if alone[a :: len(_SEEDS)] == alone[b :: len(_SEEDS)]:
             yield Verdict(
                 "FAIL",
-                what=f"the seeds {SEEDS[a]} and {SEEDS[b]} write the same four texts: {alone[a]}",
+                what=f"the seeds {_SEEDS[a]} and {_SEEDS[b]} write the same four texts: {alone[a]}",
                 case=f"prompt {list(rows[a][0])}",
                 n=len(rows),
             )
@@ -131,7 +131,7 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     params = SamplingParams(max_new_tokens=28, stop_ids=(one.toy.eos,))
     texts = [
         done.tokens
-        for many in ((MANY, 1) if one.has("batch") else (1,))
+        for many in ((_MANY, 1) if one.has("batch") else (1,))
         for done in one.answers([(prompt, params)] * max(many, 8), together=many)
     ]
     if one.has("seed"):
@@ -237,7 +237,7 @@ def _mixture(one: EngineHandle, session: Session, number: int) -> list[tuple[str
                 )
             )
         kinds += [
-            (name, (prompt, replace(base, **own))) for name, need, own in OWN if one.has(need)
+            (name, (prompt, replace(base, **own))) for name, need, own in _OWN if one.has(need)
         ]
     return kinds
 
@@ -316,7 +316,7 @@ def _unlike_alone(
     other = [
         (i, done.tokens) for i, done in zip(seeded, alone, strict=True) if done.tokens != texts[i]
     ]
-    if len(other) <= EXCUSED:
+    if len(other) <= _EXCUSED:
         return None
     i, right = other[0]
     prompt, params = kinds[i][1]

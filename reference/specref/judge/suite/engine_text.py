@@ -15,7 +15,7 @@ from ..toys import CONTEXT, Toy, written
 from ..verdict import Verdict
 from . import check
 
-LONG = 100
+_LONG = 100
 
 
 def greedy(toy: Toy, length: int, **others: Any) -> SamplingParams:
@@ -48,7 +48,7 @@ def said(readings: Sequence[tuple[str, Reading]], what: str, count: int) -> Verd
     )
 
 
-def texts(one: EngineHandle, count: int, length: int, **others: Any) -> list[Row]:
+def _texts(one: EngineHandle, count: int, length: int, **others: Any) -> list[Row]:
     """Lively prompts with greedy parameters, all rows the same object."""
     params = greedy(one.toy, length, **others)
     return [(found.prompt, params) for found in written(one.toy.name, 48)[:count]]
@@ -63,7 +63,7 @@ def plain(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     engine's.
     """
     one = asked(engine, session, "wide")
-    rows = texts(one, 8, 24)
+    rows = _texts(one, 8, 24)
     yield said(
         [("without speculation", read(one.toy, rows, one.answers(rows, speculative=False)))],
         "not speculative",
@@ -84,7 +84,7 @@ def parity(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     readings, count = [], 0
     for name in ("wide", "wide-opposed", "wide-same"):
         one = asked(engine, session, name)
-        rows = texts(one, 12, 24)
+        rows = _texts(one, 12, 24)
         for together, some in ((64, rows), (1, rows[:3])) if one.has("batch") else ((1, rows),):
             reading = read(one.toy, some, one.answers(some, together=together))
             readings.append((f"toy {name}" + ", batch 1" * (together == 1), reading))
@@ -101,9 +101,9 @@ def long(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     seen.
     """
     one = asked(engine, session, "wide")
-    params = greedy(one.toy, LONG)
-    rows = [(found.prompt, params) for found in written("wide", LONG)[:4]]
-    yield said([("", read(one.toy, rows, one.answers(rows)))], f"{LONG} tokens each", len(rows))
+    params = greedy(one.toy, _LONG)
+    rows = [(found.prompt, params) for found in written("wide", _LONG)[:4]]
+    yield said([("", read(one.toy, rows, one.answers(rows)))], f"{_LONG} tokens each", len(rows))
 
 
 @engine_check("engine.lookup")
@@ -123,7 +123,7 @@ def lookup(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             f"the engine needs a draft model: {' '.join(str(error).split())[:160]}",
         )
         return
-    rows = texts(one, 12, 40)
+    rows = _texts(one, 12, 40)
     yield said(
         [("draft None", read(one.toy, rows, one.answers(rows)))], "without a draft model", len(rows)
     )
@@ -151,7 +151,7 @@ def end_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     )
 
 
-SAMPLED = 32  # texts
+_SAMPLED = 32  # texts
 
 
 def _sampled_stops(one: EngineHandle, kind: str) -> list[Row]:
@@ -159,7 +159,7 @@ def _sampled_stops(one: EngineHandle, kind: str) -> list[Row]:
     replaced or a bonus.
     """
     rows: list[Row] = []
-    for i in range(SAMPLED):
+    for i in range(_SAMPLED):
         found = written(one.toy.name, 48)[i % 4]
         at, size = i // 4, 1 + i % 2
         # three, so that one of them comes

@@ -15,9 +15,9 @@ from .engine_distribution import direction, ranked
 from .engine_params import greedily
 from .engine_text import greedy
 
-MOST = 1024  # tokens of a slice: each has a distribution of 2,053
+_MOST = 1024  # tokens of a slice: each has a distribution of 2,053
 # of prompts: at the ends of blocks, and beside them
-LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
+_LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
 
 
 @engine_check("engine.prompts")
@@ -34,7 +34,7 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     def rows(name: str, toy: Toy) -> list[Row]:
         found = written(name, 48)[:3]
         long = [[*one.prompt, *one.text] * 4 for one in found[:2]]
-        some = [whole[:length] for whole in long for length in LENGTHS]
+        some = [whole[:length] for whole in long for length in _LENGTHS]
         some += [[*one.prompt[:4], toy.eos, *one.prompt[4:]] for one in found] + [
             [one.prompt[0]] * 20 for one in found
         ]
@@ -92,5 +92,5 @@ def sizes(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         yield verdict
         return
     yield from ranked(
-        ones, session, (LIKELY, direction(engine)), SamplingParams(max_new_tokens=8), most=MOST
+        ones, session, (LIKELY, direction(engine)), SamplingParams(max_new_tokens=8), most=_MOST
     )

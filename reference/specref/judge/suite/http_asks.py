@@ -13,8 +13,8 @@ from ..session import MisbehavedError, Session
 from ..verdict import Verdict
 from . import check
 
-Asking = Callable[[ServerPair, Session], Iterator[Verdict]]
-COLD, DRAWS = 0.1, 200  # at temperature .1 a gap of .11 nats between two tokens shows as 3 to 1
+_Asking = Callable[[ServerPair, Session], Iterator[Verdict]]
+_COLD, _DRAWS = 0.1, 200  # at temperature .1 a gap of .11 nats between two tokens shows as 3 to 1
 
 
 def reached(server: Server, session: Session) -> ServerPair:
@@ -43,12 +43,12 @@ def asks(
     baseline: bool = False,
     distribution: bool = False,
     statistical: bool = False,
-) -> Callable[[Asking], Asking]:
+) -> Callable[[_Asking], _Asking]:
     """Register a check that asks the servers. offers: capabilities that it needs. baseline: whether
     it needs one.
     """
 
-    def register(run: Asking) -> Asking:
+    def register(run: _Asking) -> _Asking:
         @functools.wraps(run)
         def guarded(server: Server, session: Session) -> Iterator[Verdict]:
             try:
@@ -143,18 +143,18 @@ def tied(server_pair: ServerPair, ask: Ask, right: Text, at: int, other: Text) -
     prompt = server_pair.longer(ask.prompt, right[:at])
     if prompt is None or at >= min(len(right), len(other)):
         return ""
-    cold = Ask(prompt, 1, COLD, more=ask.more)
+    cold = Ask(prompt, 1, _COLD, more=ask.more)
     try:
         drawn = [
             server_pair.units(a)[:1]
             for a in server_pair.trusted.ask_all(
-                server_pair.seeded(cold, DRAWS, "tie", ask.prompt, at)
+                server_pair.seeded(cold, _DRAWS, "tie", ask.prompt, at)
             )
         ]
     except MisbehavedError:
         return ""
     here, there = drawn.count(right[at : at + 1]), drawn.count(other[at : at + 1])
-    return f"a tie: {here} to {there} at temperature {COLD}" if 3 * there > here else ""
+    return f"a tie: {here} to {there} at temperature {_COLD}" if 3 * there > here else ""
 
 
 def spelled(units: Text) -> str:

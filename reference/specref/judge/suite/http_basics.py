@@ -15,7 +15,7 @@ from ..verdict import Verdict
 from . import check
 from .http_asks import asks, reached
 
-WORDS = ("draft", "spec_", "specul", "accept")  # in the names of counters
+_WORDS = ("draft", "spec_", "specul", "accept")  # in the names of counters
 
 
 @check("http.reachable")
@@ -155,7 +155,7 @@ def _counters(side: Endpoint) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in lines:
         name, _, value = line.rpartition(" ")
-        if not line.startswith("#") and any(word in name for word in WORDS):
+        if not line.startswith("#") and any(word in name for word in _WORDS):
             try:
                 found[name] = float(value)
             except ValueError:

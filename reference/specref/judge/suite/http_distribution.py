@@ -18,16 +18,16 @@ from .http_asks import asks, repeating, spelled, wishes
 LENGTH = 5  # tokens of a text: a whole draft and its bonus, for most servers
 EXPLORED = 96  # texts of each side that choose prefixes and outcomes
 SMALLEST, LARGEST = 64, 512  # texts of each side in a slice; it grows with the texts so far
-PROMPTS = 2
-PLAN = 0.05  # the TV to be sharpest for
+_PROMPTS = 2
+_PLAN = 0.05  # the TV to be sharpest for
 
 
-Drawn = dict[str, list[Text]]
+_Drawn = dict[str, list[Text]]
 
 
 def drawn(
     server_pair: ServerPair, side: Endpoint, cases: dict[str, Ask], count: int, *what: object
-) -> Drawn:
+) -> _Drawn:
     """Outcomes of `count` requests a case, one case after the other, seeded where seeds are
     taken.
     """
@@ -58,7 +58,7 @@ def compared_together(
 ) -> Iterator[Verdict]:
     """Go on drawing without seeds, all cases and the noise mixed."""
 
-    def mixed(side: Endpoint, some: dict[str, Ask], count: int, *what: object) -> Drawn:
+    def mixed(side: Endpoint, some: dict[str, Ask], count: int, *what: object) -> _Drawn:
         answers = side.ask_all([*some.values(), *noise] * count)
         step = len(some) + len(noise)
         return {
@@ -74,7 +74,7 @@ def _compared(
     session: Session,
     cases: dict[str, Ask],
     turns: list[list[str]],
-    draws: Callable[..., Drawn],
+    draws: Callable[..., _Drawn],
 ) -> Iterator[Verdict]:
     """Until every case has seen the goal. turns: the cases that are drawn together."""
     assert server_pair.baseline is not None
@@ -85,7 +85,7 @@ def _compared(
             draws(side, {name: cases[name] for name in turn}, EXPLORED, "explored")
             for side in sides
         )
-        tests |= {name: Prefixes(first[name], second[name], alpha, PLAN) for name in turn}
+        tests |= {name: Prefixes(first[name], second[name], alpha, _PLAN) for name in turn}
         yield Verdict(
             "PASS",
             "two-sample e-process",
@@ -170,7 +170,9 @@ def _cause(test: Together, at: Conditional | Known) -> str:
 
 
 def _plain(server_pair: ServerPair) -> dict[str, Ask]:
-    return {f"prompt {i}": Ask(prompt) for i, prompt in enumerate(server_pair.prompts[:PROMPTS], 1)}
+    return {
+        f"prompt {i}": Ask(prompt) for i, prompt in enumerate(server_pair.prompts[:_PROMPTS], 1)
+    }
 
 
 @asks("http.law", offers=("sampling",), baseline=True, distribution=True, statistical=True)

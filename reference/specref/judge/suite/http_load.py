@@ -11,11 +11,11 @@ from ..session import MisbehavedError, Session
 from ..verdict import Verdict
 from .http_asks import asks, diverged, so_far, tied, wishes
 
-ROUNDS = 3
-SEEDED = 8  # tokens of a seeded text
+_ROUNDS = 3
+_SEEDED = 8  # tokens of a seeded text
 
 
-def own(server_pair: ServerPair) -> list[Ask]:
+def _own(server_pair: ServerPair) -> list[Ask]:
     """32 questions with fixed answers, as many of them different as there are prompts: greedy, and
     seeded if seeds work.
     """
@@ -28,12 +28,12 @@ def own(server_pair: ServerPair) -> list[Ask]:
         asked = [
             ask
             for i, a in enumerate(asked)
-            for ask in (a, Ask(a.prompt, SEEDED, 1.0, server_pair.seed("own", i)))
+            for ask in (a, Ask(a.prompt, _SEEDED, 1.0, server_pair.seed("own", i)))
         ]
     return (asked * FLIGHT)[:FLIGHT]
 
 
-def together(
+def _together(
     server_pair: ServerPair, side: Endpoint, asked: list[Ask], number: int
 ) -> list[Answer]:
     """The answers to all of these at once, with as many sampled requests of no account among them,
@@ -47,12 +47,12 @@ def together(
     return side.ask_all(mixed)[::2]
 
 
-def differing(
+def _differing(
     server_pair: ServerPair, side: Endpoint, asked: list[Ask], alone: list[Answer], number: int
 ) -> list[tuple[int, Answer]]:
     """Which answers are others in company than alone; ties of greedy texts are none."""
     found = []
-    for i, answer in enumerate(together(server_pair, side, asked, number)):
+    for i, answer in enumerate(_together(server_pair, side, asked, number)):
         right, mine = server_pair.units(alone[i]), server_pair.units(answer)
         at = diverged(right, mine)
         if at is not None and not (
@@ -70,11 +70,11 @@ def concurrency(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     another prompt's is a mix-up. Seeded texts may part where a batch rounds otherwise: if the
     baseline's do too, it is not held against the server, nor is a single one without a baseline.
     """
-    asked = own(server_pair)
+    asked = _own(server_pair)
     alone = [server_pair.server.ask(ask) for ask in asked]
     tried, parted = 0, 0
-    for number in range(ROUNDS):
-        found = differing(server_pair, server_pair.server, asked, alone, number)
+    for number in range(_ROUNDS):
+        found = _differing(server_pair, server_pair.server, asked, alone, number)
         tried += len(asked)
         for i, answer in found:
             ask, others = (
@@ -117,7 +117,7 @@ def concurrency(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
         said = f"{tried} answers" + (
             f"; {parted} seeded ones differ, as rounding may do" if parted else ""
         )
-        yield so_far(0 if parted else number + 1, ROUNDS, said, tried)
+        yield so_far(0 if parted else number + 1, _ROUNDS, said, tried)
 
 
 def _baseline_parts(server_pair: ServerPair, session: Session, asked: list[Ask]) -> bool:
@@ -128,7 +128,7 @@ def _baseline_parts(server_pair: ServerPair, session: Session, asked: list[Ask])
     return bool(
         session.once(
             "http baseline parts",
-            lambda: bool(differing(server_pair, side, asked, [side.ask(ask) for ask in asked], 0)),
+            lambda: bool(_differing(server_pair, side, asked, [side.ask(ask) for ask in asked], 0)),
         )
     )
 
@@ -141,7 +141,7 @@ def disconnect(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     then 32 requests at once must get the answers they got before.
     """
     side = server_pair.server
-    asked = own(server_pair)
+    asked = _own(server_pair)
     before = [side.ask(ask) for ask in asked]
     long = side.dialect.body(Ask(server_pair.prompts[0], 24, 1.0))
     with session.calling("requests whose clients hang up"):
@@ -155,7 +155,7 @@ def disconnect(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
             if isinstance(result, MisbehavedError) and not isinstance(result, RefusedError):
                 raise result
             streamed += not isinstance(result, MisbehavedError)
-    found = differing(server_pair, side, asked, before, 0)
+    found = _differing(server_pair, side, asked, before, 0)
     if len(found) > len(asked) / 8:
         i, answer = found[0]
         yield Verdict(

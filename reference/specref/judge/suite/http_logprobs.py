@@ -13,9 +13,9 @@ from ..verdict import Verdict
 from .http_asks import asks
 from .http_distribution import EXPLORED, LARGEST, LENGTH, SMALLEST, drawn, verdict
 
-OFF = 0.1  # nats; a 16-bit engine's own numbers differ by half of it from batch to batch
-ALTERNATIVES = (20, 5, 2)  # how many a server may be willing to name
-FINE = 0.02  # numbers of 16 bits are not exact enough to be tested for less
+_OFF = 0.1  # nats; a 16-bit engine's own numbers differ by half of it from batch to batch
+_ALTERNATIVES = (20, 5, 2)  # how many a server may be willing to name
+_FINE = 0.02  # numbers of 16 bits are not exact enough to be tested for less
 
 
 @asks("http.logprobs", offers=("logprobs",))
@@ -56,7 +56,7 @@ def logprobs(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
             if ours != theirs:
                 break
             tried, largest = tried + 1, max(largest, abs(value - wanted))
-            if not abs(value - wanted) <= OFF:
+            if not abs(value - wanted) <= _OFF:
                 yield Verdict(
                     "FAIL",
                     what=(
@@ -70,7 +70,7 @@ def logprobs(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
                 return
     for ask, i, value, wanted in _sampled(server_pair):
         tried, largest = tried + 1, max(largest, abs(value - wanted))
-        if not abs(value - wanted) <= OFF:
+        if not abs(value - wanted) <= _OFF:
             yield Verdict(
                 "FAIL",
                 what=(
@@ -137,7 +137,7 @@ def own_distribution(server_pair: ServerPair, session: Session) -> Iterator[Verd
         yield Verdict("UNSUPPORTED", "none", "no logprobs by token id come back")
         return
     test = Together(at, session.alpha())
-    while not test.rejected and test.mde > max(session.goal, FINE):
+    while not test.rejected and test.mde > max(session.goal, _FINE):
         size = min(max(SMALLEST, test.n // 4), LARGEST)
         test.update(
             _spoken(drawn(server_pair, server_pair.server, {"own": ask}, size, test.n)["own"], ends)
@@ -165,7 +165,7 @@ def _reported(server_pair: ServerPair, ask: Ask, prefix: Text, side: Endpoint) -
     prompt = server_pair.longer(ask.prompt, prefix)
     if prompt is None or not server_pair.ids:
         return {}
-    for count in ALTERNATIVES:
+    for count in _ALTERNATIVES:
         try:
             tops = side.ask(ask.but(prompt=prompt, max_tokens=1, logprobs=count)).tops
         except MisbehavedError:

@@ -14,8 +14,8 @@ from ..verdict import Verdict
 from .http_asks import asks, so_far
 from .http_distribution import LENGTH, compared_together
 
-SEEDS = 8
-ALIKE = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
+_SEEDS = 8
+_ALIKE = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
 
 
 @asks("http.seeds")
@@ -44,8 +44,8 @@ def seeds(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     tried, written = 0, dict[int, list[tuple[str, str]]]()
     for part, prompt in enumerate(prompts := server_pair.prompts[:2], 1):
         asked = [
-            *server_pair.seeded(Ask(prompt, 12), SEEDS, "seeds"),
-            *(Ask(prompt, 12, seed=seed) for seed in ALIKE),
+            *server_pair.seeded(Ask(prompt, 12), _SEEDS, "seeds"),
+            *(Ask(prompt, 12, seed=seed) for seed in _ALIKE),
         ]
         for ask, right in zip(asked, server_pair.trusted.ask_all(asked)):
             first, *again = [server_pair.server.ask(ask).text for _ in range(3)]

@@ -11,8 +11,8 @@ from ..session import Session
 from ..verdict import Verdict
 from .http_asks import asks, diverged, so_far, spelled, tied
 
-LONG = 24  # tokens of a greedy text
-MOST = 9  # a draft is at most this long
+_LONG = 24  # tokens of a greedy text
+_MOST = 9  # a draft is at most this long
 
 
 @asks("http.greedy", baseline=True, distribution=True)
@@ -25,7 +25,7 @@ def greedy(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     difference below a gap of .1 nats is not seen.
     """
     assert server_pair.baseline is not None
-    asked = [Ask(prompt, LONG, 0.0) for prompt in server_pair.prompts]
+    asked = [Ask(prompt, _LONG, 0.0) for prompt in server_pair.prompts]
     tokens, ties = 0, list[str]()
     answers = [map(server_pair.units, side.ask_all(asked)) for side in server_pair.sides]
     for number, (ask, mine, right) in enumerate(zip(asked, *answers), 1):
@@ -83,10 +83,10 @@ def max_tokens(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     seeded texts the length alone, since the length may change how much is drafted. Without token
     ids lengths are seen through the server's own count.
     """
-    tried, known = 0, _known(server_pair, MOST + 3, "max-tokens")
+    tried, known = 0, _known(server_pair, _MOST + 3, "max-tokens")
     for part, (ask, whole) in enumerate(known, 1):
         full = server_pair.units(whole)
-        most = min(MOST, len(full) - 1) if server_pair.ids else MOST
+        most = min(_MOST, len(full) - 1) if server_pair.ids else _MOST
         for length in range(1, most + 1):
             answer = server_pair.server.ask(ask.but(max_tokens=length))
             units, case, tried = (
@@ -129,7 +129,7 @@ def max_tokens(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
                 )
                 return
         if part % 4 == 0:
-            yield so_far(part, len(known), f"{tried} texts of 1 to {MOST} tokens", tried)
+            yield so_far(part, len(known), f"{tried} texts of 1 to {_MOST} tokens", tried)
 
 
 @asks("http.stop", offers=("stop",))
@@ -140,7 +140,7 @@ def stop(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     or behind another that never comes; the text must be the one before the string's first place,
     with or without it, and the finish reason "stop". A stop that never comes must change nothing.
     """
-    tried, known = 0, _known(server_pair, MOST + 3, "stop")
+    tried, known = 0, _known(server_pair, _MOST + 3, "stop")
     for part, (ask, whole) in enumerate(known, 1):
         text = whole.text
         never = 2 * text  # longer than any text of this length
@@ -187,7 +187,7 @@ def stream(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     together. Text, token ids and finish reason must be the same. Times between events are not
     looked at.
     """
-    known = _known(server_pair, LONG, "stream")
+    known = _known(server_pair, _LONG, "stream")
     if server_pair.offers("stop"):
         middles = [(ask, whole.text[len(whole.text) // 2 :][:2]) for ask, whole in known]
         known += [

@@ -28,7 +28,7 @@ def inputs(
     return p, q, torch.cat((torch.zeros(batch, 0, dtype=torch.int64), *drawn), 1)
 
 
-SHAPES = tuple(product((1, 17, 64), (0, 1, 4, 8), (2, 33, 64)))  # rows, draft tokens, vocabulary
+_SHAPES = tuple(product((1, 17, 64), (0, 1, 4, 8), (2, 33, 64)))  # rows, draft tokens, vocabulary
 
 
 @check("kernel.shape", needs=("verify",))
@@ -40,7 +40,7 @@ def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     tokens in the vocabulary; the same is checked at every later call. One token behind the end of
     every row, where all rows differ, is padding that is no -1.
     """
-    for tried, (rows, count, size) in enumerate(SHAPES, 1):
+    for tried, (rows, count, size) in enumerate(_SHAPES, 1):
         seed = session.seed_for("shape", (rows, count, size))
         last = (
             called(kernel, session, *inputs(session, rows, count, size), seed)[:, -1]
@@ -110,22 +110,22 @@ def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     seed = session.seed_for("determinism")
     with torch.random.fork_rng(devices=[]):
         first = answer(seed)
-        alike = [bit for bit in range(BITS) if torch.equal(answer(seed ^ 1 << bit), first)]
+        alike = [bit for bit in range(_BITS) if torch.equal(answer(seed ^ 1 << bit), first)]
     # all of them: it draws no coins, which is a matter of its distribution
-    if 0 < len(alike) < BITS:
+    if 0 < len(alike) < _BITS:
         yield Verdict(
             "FAIL",
             what=(
-                f"{len(alike)} of the seed's low {BITS} bits change nothing, bit {alike[0]} the"
+                f"{len(alike)} of the seed's low {_BITS} bits change nothing, bit {alike[0]} the"
                 " first of them: use the whole seed"
             ),
             n=tried,
         )
         return
-    yield Verdict("PASS", what=f"{tried} calls repeated, {BITS} other seeds", n=tried)
+    yield Verdict("PASS", what=f"{tried} calls repeated, {_BITS} other seeds", n=tried)
 
 
-BITS = 31  # of a seed that every generator takes
+_BITS = 31  # of a seed that every generator takes
 
 
 @check("kernel.not-a-number", needs=("verify",))

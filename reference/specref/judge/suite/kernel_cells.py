@@ -18,10 +18,10 @@ from ..session import Session
 from .kernel_call import asked
 from .kernel_group import Group
 
-STEPS, FINE = 32, 36  # points of a line's first grid; bisections
+_STEPS, _FINE = 32, 36  # points of a line's first grid; bisections
 # points a row, times that walls may be missing, lines to find them
-PROBES, ROUNDS, LINES = 256, 6, 64
-END = 2.0**-40  # how near to 0 and to 1 a line begins and ends
+_PROBES, _ROUNDS, _LINES = 256, 6, 64
+_END = 2.0**-40  # how near to 0 and to 1 a line begins and ends
 MOST = 32_768  # rows of a call
 
 
@@ -72,8 +72,8 @@ class Cube:
         Between two points of a grid that differ, bisection finds the end of the first one's answer,
         then goes on from there.
         """
-        inner = (torch.arange(STEPS) + 0.5) / STEPS
-        grid = torch.tensor([END, *inner.tolist(), 1 - END], dtype=torch.float64)
+        inner = (torch.arange(_STEPS) + 0.5) / _STEPS
+        grid = torch.tensor([_END, *inner.tolist(), 1 - _END], dtype=torch.float64)
         u = base.repeat_interleave(len(grid), 0)
         u[:, axis] = grid.repeat(len(rows))
         said = self.ask(rows.repeat_interleave(len(grid)), u).view(len(rows), -1)
@@ -107,7 +107,7 @@ class Cube:
     ) -> tuple[Tensor, Tensor]:
         """Bisect to where the answer `first` ends: the place, and the answer behind it."""
         u = base.clone()
-        for _ in range(FINE):
+        for _ in range(_FINE):
             middle = (low + high) / 2
             u[:, axis] = middle
             said = self.ask(rows, u)
@@ -140,14 +140,14 @@ class Cells:
         base = torch.tensor(list(product(ends, repeat=group.K + 1)), dtype=torch.float64)
         self._add(torch.arange(len(rows)).repeat_interleave(len(base)), base.repeat(len(rows), 1))
         generator = cube.session.generator("probes", group.name)
-        for _ in range(ROUNDS):
+        for _ in range(_ROUNDS):
             self._fill()
-            which = torch.arange(len(rows)).repeat_interleave(PROBES)
+            which = torch.arange(len(rows)).repeat_interleave(_PROBES)
             u = torch.rand(len(which), group.K + 1, dtype=torch.float64, generator=generator)
-            off = cube.ask(rows[which], u) != self._at(u.view(len(rows), PROBES, -1))
+            off = cube.ask(rows[which], u) != self._at(u.view(len(rows), _PROBES, -1))
             if not bool(off.any()):
                 return
-            self._add(which[off][:LINES], u[off][:LINES])
+            self._add(which[off][:_LINES], u[off][:_LINES])
         name = group.label(int(rows[which[off]].min()) // group.drafts)
         raise NoCellsError(
             f"{name}: the answer changes with the uniforms in more ways than boxes show"

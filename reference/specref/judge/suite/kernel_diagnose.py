@@ -17,9 +17,9 @@ from ..cases import Tables
 from ..subjects import Step, drawn
 from .kernel_group import Group
 
-LARGEST = 100  # outcomes, and drafts, of a case that is enumerated for every planted bug
-LIKELY = 1e-4  # a bug whose own distribution the counts exclude at this rate is not named
-HINTS = {
+_LARGEST = 100  # outcomes, and drafts, of a case that is enumerated for every planted bug
+_LIKELY = 1e-4  # a bug whose own distribution the counts exclude at this rate is not named
+_HINTS = {
     "residual": "a residual that is not max(p - q, 0)",
     "verify": "drafts judged by the wrong rule or distribution",
     "bonus": "a last token from the wrong distribution",
@@ -42,7 +42,7 @@ def lean(expected: Tensor, seen: Tensor, drafted: Tensor) -> str:
     )
 
 
-def undisclosed(distribution: Tensor, chance: Chance) -> tuple[Tensor, None]:
+def _undisclosed(distribution: Tensor, chance: Chance) -> tuple[Tensor, None]:
     return chance.draw(distribution), None
 
 
@@ -52,8 +52,8 @@ def cause(group: Group, case: int, counts: Tensor) -> str:
     """
     named = []
     for name, distribution in distributions(group, case):
-        if float((distribution - group.target[case]).abs().sum()) >= LIKELY and not OneSample(
-            distribution, LIKELY
+        if float((distribution - group.target[case]).abs().sum()) >= _LIKELY and not OneSample(
+            distribution, _LIKELY
         ).update(counts):
             named.append((name, float(torch.xlogy(counts, distribution).sum())))
     return told(
@@ -79,7 +79,7 @@ def told(names: list[str]) -> str:
 
     if not names:
         return ""
-    kinds = dict.fromkeys(HINTS.get(BUGS[name].kind, BUGS[name].kind) for name in names)
+    kinds = dict.fromkeys(_HINTS.get(BUGS[name].kind, BUGS[name].kind) for name in names)
     return f"looks like {' or '.join([*kinds][:2])} (in the zoo: {', '.join(names[:3])})"
 
 
@@ -92,7 +92,7 @@ def distributions(group: Group, case: int) -> tuple[tuple[str, Tensor], ...]:
 def _distributions(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:
     from ..exact.rule import continued
 
-    if max(group.leaves, group.drafts) > LARGEST:
+    if max(group.leaves, group.drafts) > _LARGEST:
         return
     t = group.tables
     one = Tables(
@@ -101,7 +101,7 @@ def _distributions(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:
         tuple(distribution[[case]] for distribution in t.q),
         t.lengths[[case]],
     )
-    for name, found in group.planted(one) if group.planted else planted(group, one):
+    for name, found in group.planted(one) if group.planted else _planted(group, one):
         emitted: dict[tuple[int, ...], float] = {}
         for (_, block), mass in found.items():
             emitted[block] = emitted.get(block, 0.0) + mass
@@ -113,7 +113,7 @@ def _distributions(group: Group, case: int) -> Iterator[tuple[str, Tensor]]:
             yield name, distribution
 
 
-def planted(group: Group, one: Tables) -> Iterator[tuple[str, dict[Any, float]]]:
+def _planted(group: Group, one: Tables) -> Iterator[tuple[str, dict[Any, float]]]:
     """Every planted bug of a chain's step, and the distribution of what it emits in the one
     case.
     """
@@ -125,5 +125,7 @@ def planted(group: Group, one: Tables) -> Iterator[tuple[str, dict[Any, float]]]
             with suppress(Exception):  # a bug that crashes is not what was seen
                 yield (
                     bug.name,
-                    blocks(Step(bug.subject.rule, undisclosed if group.certain else drawn), one)[0],
+                    blocks(Step(bug.subject.rule, _undisclosed if group.certain else drawn), one)[
+                        0
+                    ],
                 )

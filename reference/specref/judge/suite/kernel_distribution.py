@@ -21,8 +21,8 @@ from .kernel_diagnose import cause, lean
 from .kernel_group import Group
 from .kernel_stream import SampleStream, StreamReader
 
-WIDEST = 32  # cells of a joint distribution; longer texts are looked at window by window
-PAIRS = (
+_WIDEST = 32  # cells of a joint distribution; longer texts are looked at window by window
+_PAIRS = (
     "opposed",
     "peaked target",
     "zeros",
@@ -44,7 +44,7 @@ def groups() -> dict[str, Group]:
     return {
         group.name: group
         for group in (
-            Group("pairs", cases.chosen(PAIRS)),
+            Group("pairs", cases.chosen(_PAIRS)),
             Group(
                 "chains",
                 cases.joined(
@@ -99,7 +99,7 @@ def windows(group: Group) -> list[Window]:
     the last ones together.
     """
     width, end = 1, group.K + 1
-    while group.V ** (width + 1) <= WIDEST:
+    while group.V ** (width + 1) <= _WIDEST:
         width += 1
     ends = [(0, width // 2, end - width + width // 2, end)] if 1 < width < end else []
     return [*((i, min(i + width, end)) for i in range(0, end, width)), *ends]
@@ -247,7 +247,7 @@ def failed(test: DistributionTest) -> Verdict:
         f"{place}: {text} comes out with probability {float(seen[worst]):.3f} instead of"
         f" {float(expected[worst]):.3f}{lean(expected, seen, drafted)}"
     )
-    order = (seen - expected).abs().argsort(descending=True)[:WIDEST].sort().values.tolist()
+    order = (seen - expected).abs().argsort(descending=True)[:_WIDEST].sort().values.tolist()
     picture = Picture(
         f"{place}, {group.label(case)}",
         tuple(outcome(group, window, i) for i in order),

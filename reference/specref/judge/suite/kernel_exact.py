@@ -18,7 +18,7 @@ from .kernel_diagnose import lean, same
 from .kernel_distribution import draws, outcome
 from .kernel_group import Group, far_apart
 
-KNOWN, OFF = 1e-6, 1e-5  # TV: what the bisection leaves open, what is a failure
+KNOWN, _OFF = 1e-6, 1e-5  # TV: what the bisection leaves open, what is a failure
 GROUPS = ("pairs", "chains", "threes", "equal chains", "none", "certain pairs", "certain chains")
 
 
@@ -56,8 +56,8 @@ def exact_distribution(kernel: InjectableKernel, session: Session) -> Iterator[V
         for case, distribution in enumerate(distributions):
             tv = float((distribution - group.target[case]).abs().sum()) / 2
             seen.append((tv, group.label(case)))
-            if not tv <= OFF:
-                yield off(group, case, distribution, tv, count)
+            if not tv <= _OFF:
+                yield _off(group, case, distribution, tv, count)
                 return
         worst, at = max(seen)
         yield Verdict(
@@ -71,7 +71,7 @@ def exact_distribution(kernel: InjectableKernel, session: Session) -> Iterator[V
         )
 
 
-def off(group: Group, case: int, distribution: Tensor, tv: float, count: int) -> Verdict:
+def _off(group: Group, case: int, distribution: Tensor, tv: float, count: int) -> Verdict:
     expected, drafted = group.target[case], group.followed[case]
     worst = int((distribution - expected).abs().argmax())
     window = (0, group.K + 1)
@@ -100,7 +100,7 @@ def off(group: Group, case: int, distribution: Tensor, tv: float, count: int) ->
     )
 
 
-ENDS = {
+_ENDS = {
     torch.float32: (0.0, 0.5, 1 - 2.0**-24),
     torch.float64: (0.0, 0.5, 1 - 2.0**-24, 1 - 2.0**-53),
 }
@@ -122,7 +122,7 @@ def edges(kernel: InjectableKernel, session: Session) -> Iterator[Verdict]:
     tried = 0
     for group in (Group("long sum", cases.long_sum()), wide, *(known[name] for name in GROUPS)):
         rows = (group.draft.flatten() > 0).nonzero()[:, 0]
-        for dtype, ends in ENDS.items():
+        for dtype, ends in _ENDS.items():
             u = torch.tensor(list(product(ends, repeat=group.K + 1)), dtype=dtype)
             each, coins = rows.repeat_interleave(len(u)), u.repeat(len(rows), 1)
             for part, some in zip(each.split(group.call), coins.split(group.call)):

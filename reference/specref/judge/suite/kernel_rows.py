@@ -20,7 +20,7 @@ from .kernel_group import Group
 from .kernel_stream import SampleStream
 from .shared_randomness import ROWS, copies
 
-MOST = 32  # pairs of calls in one turn
+_MOST = 32  # pairs of calls in one turn
 CALLS = 200  # of single rows in one slice; sizes that take turns get their parts
 NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
 # each in turn
@@ -46,10 +46,10 @@ def _one_draft() -> Group:
     return Group("one draft", cases.turned(4, 2, {"certain": ((3, 1), (1, 0))}))
 
 
-Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
+_Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
 # Two calls with seeds s and s + 1 answer first tokens a and b, [B] each: what must be independent
 # of what.
-ROWS_APART: tuple[Pair, ...] = (
+ROWS_APART: tuple[_Pair, ...] = (
     ("neighbours", lambda a, b: (torch.cat((a[::2], b[::2])), torch.cat((a[1::2], b[1::2])))),
     (
         "halves of a batch",
@@ -59,7 +59,7 @@ ROWS_APART: tuple[Pair, ...] = (
         ),
     ),
 )
-CALLS_APART: tuple[Pair, ...] = (
+CALLS_APART: tuple[_Pair, ...] = (
     ("a row and itself in the next call", lambda a, b: (a, b)),
     ("a row and the one before it in the next call", lambda a, b: (a[1:], b[:-1])),
 )
@@ -107,7 +107,7 @@ class PairedCalls:
 def apart(
     found: PairedCalls,
     session: Session,
-    pairs: tuple[Pair, ...],
+    pairs: tuple[_Pair, ...],
     told: str,
     also: Sequence[Group] = (),
 ) -> Iterator[Verdict]:
@@ -129,7 +129,7 @@ def apart(
                 (p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal
             )
     for turn, group in enumerate(cycle(found.groups), 1):
-        for number in range(min(turn, MOST)):
+        for number in range(min(turn, _MOST)):
             counts = found.counts(group, turn, number)
             for name, _ in pairs:
                 test = tests[group.name, name]

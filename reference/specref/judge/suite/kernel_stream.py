@@ -11,7 +11,7 @@ from ..verdict import Verdict
 from .kernel_group import CALL, Group, Slice
 
 # rows of a first slice, of a large one; where calls are small, a first slice is four of them
-FIRST, MOST = 2_000, 131_072
+_FIRST, _MOST = 2_000, 131_072
 
 
 @dataclass
@@ -38,7 +38,7 @@ class SampleStream:
         return group.slices[number]
 
     def _draw(self, group: Group) -> None:
-        rows = min(max(min(FIRST, 4 * group.call), group.drawn), MOST * group.call // CALL)
+        rows = min(max(min(_FIRST, 4 * group.call), group.drawn), _MOST * group.call // CALL)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
         # two calls at least: what one leaves behind shows in the next

@@ -180,7 +180,7 @@ def groups() -> dict[str, Group]:
     }
 
 
-def draws(kernel: TreeKernel, session: Session) -> SampleStream:
+def _draws(kernel: TreeKernel, session: Session) -> SampleStream:
     return cast(
         SampleStream, session.once("kernel.trees", lambda: SampleStream(kernel, session, groups()))
     )
@@ -193,7 +193,7 @@ def tree_first_token(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     Two and three siblings, drawn with replacement, without, and chosen with certainty; one
     e-process for each case.
     """
-    yield from distribution(draws(kernel, session), session, tuple(groups()), first)
+    yield from distribution(_draws(kernel, session), session, tuple(groups()), first)
 
 
 @check("kernel.tree-joint", distribution=True, statistical=True, needs=("verify_tree",))
@@ -203,7 +203,7 @@ def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     Trees up to three deep, whose nodes stand level by level or branch by branch; what is emitted is
     continued by the target's own distribution to a fixed length. kernel.tree-sizes has others.
     """
-    yield from distribution(draws(kernel, session), session, tuple(groups()), windows)
+    yield from distribution(_draws(kernel, session), session, tuple(groups()), windows)
 
 
 @check("kernel.tree-path", needs=("verify_tree",))
@@ -211,7 +211,7 @@ def tree_path(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Is what is emitted a path down the tree and one token more, each possible, and the same again
     for the same seed?
     """
-    found = draws(kernel, session)
+    found = _draws(kernel, session)
     for group in found.groups.values():
         rows = group.rows(64, session.generator("tree rows", group.name))
         seed = session.seed_for("tree", group.name)

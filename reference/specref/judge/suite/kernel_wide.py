@@ -22,13 +22,13 @@ from .kernel_tree import TreeGroup
 # cut is at a round number, 16 bits hold no more than 65,536 ids, and so many rows a call that a
 # core's cache holds their distributions.
 LARGE = ((4097, 4096, 64, 0), (32_768, 32_500, 16, 500), (131_072, 131_071, 4, 60))
-DENSE, DENSE_ROWS = 2560, 64
-LIKELY: dict[str, tuple[cases.Row, cases.Row]] = {
+DENSE, _DENSE_ROWS = 2560, 64
+_LIKELY: dict[str, tuple[cases.Row, cases.Row]] = {
     "likely": ((5, 4, 1), (4, 3, 3)),
     "likely of two": ((8, 2), (7, 3)),
 }
-KEPT: dict[str, tuple[cases.Row, cases.Row]] = {"kept": ((10, 1), (1, 0))}
-LONG = (4, 6, 7, 12)  # draft tokens
+_KEPT: dict[str, tuple[cases.Row, cases.Row]] = {"kept": ((10, 1), (1, 0))}
+_LONG = (4, 6, 7, 12)  # draft tokens
 
 
 @check("kernel.large-vocabulary", distribution=True, statistical=True, needs=("verify",), slow=True)
@@ -93,7 +93,7 @@ def dense() -> dict[str, Group]:
     )
     return {
         "dense": Group(
-            "dense", cases.chosen(("reversed of 8",)), ids=places, size=DENSE, call=DENSE_ROWS
+            "dense", cases.chosen(("reversed of 8",)), ids=places, size=DENSE, call=_DENSE_ROWS
         )
     }
 
@@ -132,27 +132,27 @@ def sizes() -> dict[str, Group]:
     return {
         group.name: group
         for group in (
-            *(Group(f"one draft of {count}", cases.turned(count, 2, KEPT)) for count in LONG),
+            *(Group(f"one draft of {count}", cases.turned(count, 2, _KEPT)) for count in _LONG),
             Group(
                 "four of 37",
-                cases.turned(4, 3, LIKELY),
+                cases.turned(4, 3, _LIKELY),
                 ids=torch.tensor([36, 0, 33]),
                 size=37,
                 call=4096,
             ),
             Group(
                 "six of 129",
-                cases.turned(6, 3, LIKELY),
+                cases.turned(6, 3, _LIKELY),
                 ids=torch.tensor([128, 64, 31]),
                 size=129,
                 call=1024,
             ),
-            Group("seven", cases.turned(7, 3, LIKELY)),
-            Group("twelve", cases.turned(12, 2, LIKELY)),
+            Group("seven", cases.turned(7, 3, _LIKELY)),
+            Group("twelve", cases.turned(12, 2, _LIKELY)),
             Group("one of 300", cases.chosen(("reversed of 8",)), ids=ends, size=300, call=2048),
             Group(
                 "three of 100, certain",
-                cases.turned(3, 3, LIKELY),
+                cases.turned(3, 3, _LIKELY),
                 True,
                 torch.tensor([99, 32, 64]),
                 100,
@@ -197,16 +197,16 @@ def trees() -> dict[str, Group]:
             ),
             TreeGroup(
                 "nine nodes",
-                cases.turned(4, 2, LIKELY),
+                cases.turned(4, 2, _LIKELY),
                 (-1, -1, 0, 0, 1, 2, 4, 5, 6),
                 "with replacement",
             ),
             TreeGroup(
-                "certain, two deep", cases.turned(2, 3, LIKELY), (-1, -1, 0, 0, 1), "certain"
+                "certain, two deep", cases.turned(2, 3, _LIKELY), (-1, -1, 0, 0, 1), "certain"
             ),
             TreeGroup(
                 "three of 300",
-                cases.turned(2, 3, LIKELY),
+                cases.turned(2, 3, _LIKELY),
                 (-1, -1, 0),
                 "without replacement",
                 torch.tensor([299, 32, 256]),

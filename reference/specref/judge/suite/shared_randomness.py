@@ -12,7 +12,7 @@ from .kernel_distribution import within
 from .kernel_group import Group
 
 ROWS = 4096  # of a call
-LATER, SEEDS_ON = 1024, 64  # rows of a call whose seed is 2 to so many further on
+_LATER, _SEEDS_ON = 1024, 64  # rows of a call whose seed is 2 to so many further on
 # Further seeds at which row 0 may begin anew: what a row's number is likely to be multiplied by,
 # and what many such divide.
 STRIDES = (
@@ -35,9 +35,9 @@ STRIDES = (
     10**9 + 7,
     2_654_435_761,
 )
-FEWEST = 512  # pairs of rows that a distance is judged by
-BESIDE = 64  # rows on either side whose first coin is held against a row's later ones
-COPIES = 0.8  # of the way from chance to certainty: half of it is what neighbours two by two reach
+_FEWEST = 512  # pairs of rows that a distance is judged by
+_BESIDE = 64  # rows on either side whose first coin is held against a row's later ones
+_COPIES = 0.8  # of the way from chance to certainty: half of it is what neighbours two by two reach
 
 
 def copies(
@@ -64,7 +64,7 @@ def copies(
     generator, steps = (
         session.generator("copies", group.name, calls),
         [
-            *range(1, SEEDS_ON + 1),
+            *range(1, _SEEDS_ON + 1),
             *STRIDES,
         ],
     )
@@ -72,7 +72,7 @@ def copies(
     first, *later = [
         (continued(group, answers, generator) - torch.tensor(drafted)) % group.V
         for answers in (
-            ask([ROWS, ROWS, *[LATER] * (len(steps) - 1)], [0, *steps])
+            ask([ROWS, ROWS, *[_LATER] * (len(steps) - 1)], [0, *steps])
             if calls
             else ask([ROWS], [0])
         )
@@ -86,7 +86,7 @@ def copies(
         reached = 1.0
         for place in range(max(1, group.K) if chain and seeds < 2 else 1):
             right = float(distributions[place] @ distributions[0])
-            bound = right + COPIES * reached * (1 - float(kept[place] @ distributions[0]))
+            bound = right + _COPIES * reached * (1 - float(kept[place] @ distributions[0]))
             reached *= float(kept[place][0])
             shares = agreeing(first[: len(other), place], other[:, 0], group.V)
             alike = {
@@ -94,7 +94,9 @@ def copies(
                 for far, share in shares.items()
                 if share > bound
                 and (
-                    (far > 0 or calls) if place == 0 else (far != 0 or calls) and abs(far) <= BESIDE
+                    (far > 0 or calls)
+                    if place == 0
+                    else (far != 0 or calls) and abs(far) <= _BESIDE
                 )
             }
             if alike:
@@ -153,5 +155,5 @@ def agreeing(a: Tensor, b: Tensor, size: int) -> dict[int, float]:
         for said in (a, b)
     )
     both = torch.fft.irfft((once.conj() * again).sum(0), 2 * len(a)).roll(len(a))[1:]
-    enough = len(a) - far.abs() >= FEWEST
+    enough = len(a) - far.abs() >= _FEWEST
     return dict(zip(far[enough].tolist(), (both / (len(a) - far.abs()))[enough].tolist()))

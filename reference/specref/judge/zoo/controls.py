@@ -24,12 +24,12 @@ from . import Control
 from .parts import Through, assembled, one_hot, top
 
 
-def both(p: Tensor, q: Tensor) -> Tensor:
+def _both(p: Tensor, q: Tensor) -> Tensor:
     """sum p q: how often an independent draw from p is the draft token."""
     return (p * q).sum(-1)
 
 
-def ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+def _ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     check_judgeable(draft, p)
     return Verdict(
         torch.zeros_like(draft.tokens), torch.zeros_like(draft.lengths), chance.draw(p[:, 0])
@@ -88,11 +88,11 @@ RULE_CONTROLS = (
     Control("assembled", "the parts that bugs replace, all right", Step(assembled())),
     Control("block", "another lossless rule", Step(block)),
     Control("tree on a chain", "a chain is a tree", Step(tree)),
-    Control("sampler match", "the draw is the target's own", Step(matching, accepts=both)),
+    Control("sampler match", "the draw is the target's own", Step(matching, accepts=_both)),
     Control(
         "target-only",
         "accept with probability p(x), else p without x: lossless however x was drawn",
-        Step(rejection, lambda distribution, chance: (chance.draw(distribution), None), both),
+        Step(rejection, lambda distribution, chance: (chance.draw(distribution), None), _both),
     ),
     Control(
         "target-only with argmax draft",
@@ -100,7 +100,7 @@ RULE_CONTROLS = (
         Step(
             rejection,
             lambda distribution, chance: (distribution.argmax(-1), None),
-            lambda p, q: both(p, one_hot(q)),
+            lambda p, q: _both(p, one_hot(q)),
         ),
     ),
     Control(
@@ -109,7 +109,7 @@ RULE_CONTROLS = (
         Step(
             block,
             lambda distribution, chance: (distribution.argmax(-1), None),
-            lambda p, q: both(p, one_hot(q)),
+            lambda p, q: _both(p, one_hot(q)),
         ),
     ),
     Control(
@@ -124,7 +124,7 @@ RULE_CONTROLS = (
     Control(
         "draft ignored",
         "slow, not wrong",
-        Step(ignores_draft, accepts=lambda p, q: 0 * overlap(p, q)),
+        Step(_ignores_draft, accepts=lambda p, q: 0 * overlap(p, q)),
     ),
     Control(
         "without bonus",

@@ -18,7 +18,7 @@ from .rules import RULE_BUGS
 from .tree_loops import TREE_LOOP_BUGS
 
 # Bugs of the white-box zoo that an engine can have, by name, and who convicts them.
-SEEN = {
+_SEEN = {
     "resample-from-p": "engine.joint-opposed",
     "draft-filter-unreported": "engine.joint",
     "argmax-draft-soft-q": "engine.joint",
@@ -160,7 +160,7 @@ def distance(subject: Subject) -> float | None:
     return max(found, default=0.0) or None
 
 
-OURS = "constructed"
+_OURS = "constructed"
 _KINDS = (
     (
         "ranks-draw-apart",
@@ -210,7 +210,7 @@ _KINDS = (
     (
         "one-more-of-top-k",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "a token too many comes out",
         "engine.top-k",
@@ -219,7 +219,7 @@ _KINDS = (
     (
         "lookup-soft-q",
         4,
-        OURS,
+        _OURS,
         "verify",
         "looked-up tokens come out too often or too seldom",
         "engine.lookup-law",
@@ -246,7 +246,7 @@ _KINDS = (
     (
         "ragged-positions",
         43,
-        OURS,
+        _OURS,
         "batching",
         "in a batch, shorter prompts are continued wrongly",
         "engine.batch",
@@ -264,7 +264,7 @@ _KINDS = (
     (
         "ends-after-reject",
         42,
-        OURS,
+        _OURS,
         "length",
         "texts without an accepted token lose their last",
         "engine.greedy",
@@ -282,7 +282,7 @@ _KINDS = (
     (
         "stop-called-length",
         40,
-        OURS,
+        _OURS,
         "stops",
         "a finished text looks cut short",
         "engine.end-token",
@@ -318,7 +318,7 @@ _KINDS = (
     (
         "answers-out-of-order",
         41,
-        OURS,
+        _OURS,
         "batching",
         "a request gets another's text",
         "engine.batch",
@@ -327,7 +327,7 @@ _KINDS = (
     (
         "first-token-plain",
         6,
-        OURS,
+        _OURS,
         "parameters",
         "the first token is drawn at temperature 1",
         "engine.temperature",
@@ -336,7 +336,7 @@ _KINDS = (
     (
         "cold-is-greedy",
         6,
-        OURS,
+        _OURS,
         "parameters",
         "at low temperatures every text is the same",
         "engine.temperature",
@@ -345,7 +345,7 @@ _KINDS = (
     (
         "one-parameter-at-a-time",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "top-k turns the temperature off",
         "engine.top-k",
@@ -354,7 +354,7 @@ _KINDS = (
     (
         "filtered-not-renormalised",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "under a filter tokens that the draft likes come too seldom",
         "engine.top-k",
@@ -363,7 +363,7 @@ _KINDS = (
     (
         "bonus-of-first-row",
         49,
-        OURS,
+        _OURS,
         "batching",
         "beside a hot request others come out hotter after an accepted draft",
         "engine.mixed-batch",
@@ -372,7 +372,7 @@ _KINDS = (
     (
         "filter-of-first-row",
         24,
-        OURS,
+        _OURS,
         "batching",
         "all requests of a batch are filtered as its first one",
         "engine.mixed-batch",
@@ -381,7 +381,7 @@ _KINDS = (
     (
         "temperatures-stay",
         44,
-        OURS,
+        _OURS,
         "batching",
         "when others are through a request gets a stranger's temperature",
         "engine.mixed-batch",
@@ -390,7 +390,7 @@ _KINDS = (
     (
         "candidates-cut-at-1024",
         16,
-        OURS,
+        _OURS,
         "numerics",
         "in a large vocabulary text is too likely",
         "engine.vocabulary-sizes",
@@ -408,7 +408,7 @@ _KINDS = (
     (
         "first-stop-alone",
         40,
-        OURS,
+        _OURS,
         "stops",
         "of several stop sequences one is seen",
         "engine.stop-sequence",
@@ -417,7 +417,7 @@ _KINDS = (
     (
         "short-stops-alone",
         40,
-        OURS,
+        _OURS,
         "stops",
         "long stop sequences are not seen",
         "engine.stop-sequence",
@@ -426,7 +426,7 @@ _KINDS = (
     (
         "full-block-short",
         34,
-        OURS,
+        _OURS,
         "cache",
         "after prompts of some lengths text is another",
         "engine.prompts",
@@ -435,7 +435,7 @@ _KINDS = (
     (
         "end-tokens-hidden",
         43,
-        OURS,
+        _OURS,
         "cache",
         "a conversation's earlier turns run together",
         "engine.prompts",
@@ -453,7 +453,7 @@ _KINDS = (
     (
         "stream-one-row-on",
         22,
-        OURS,
+        _OURS,
         "random numbers",
         "a text's later tokens depend on the text beside it",
         "engine.rows",
@@ -462,7 +462,7 @@ _KINDS = (
     (
         "seed-cut",
         23,
-        OURS,
+        _OURS,
         "random numbers",
         "some seeds bring back each other's texts",
         "engine.seeds",
@@ -471,7 +471,7 @@ _KINDS = (
     (
         "seed-0-is-none",
         23,
-        OURS,
+        _OURS,
         "random numbers",
         "seed 0 does not bring a text back",
         "engine.seeds",
@@ -480,7 +480,7 @@ _KINDS = (
     (
         "stream-three-on",
         22,
-        OURS,
+        _OURS,
         "random numbers",
         "a text's later tokens depend on the text beside it",
         "engine.rows",
@@ -489,7 +489,7 @@ _KINDS = (
     (
         "seed-plus-step",
         23,
-        OURS,
+        _OURS,
         "random numbers",
         "the texts of neighbouring seeds depend on each other",
         "engine.rows",
@@ -498,7 +498,7 @@ _KINDS = (
     (
         "seeded-seeds-all",
         23,
-        OURS,
+        _OURS,
         "random numbers",
         "after a seeded request others write the same again",
         "engine.rows",
@@ -507,7 +507,7 @@ _KINDS = (
     (
         "seed-through-float",
         23,
-        OURS,
+        _OURS,
         "random numbers",
         "large seeds bring back each other's texts",
         "engine.seeds",
@@ -516,7 +516,7 @@ _KINDS = (
     (
         "rows-mirrored",
         22,
-        OURS,
+        _OURS,
         "random numbers",
         "what one text has, the text beside it has not",
         "engine.rows",
@@ -525,7 +525,7 @@ _KINDS = (
     (
         "bonus-coin-again",
         21,
-        OURS,
+        _OURS,
         "random numbers",
         "what follows an accepted draft's last token depends on it",
         "engine.bonus",
@@ -534,7 +534,7 @@ _KINDS = (
     (
         "bonus-seeded-anew",
         21,
-        OURS,
+        _OURS,
         "random numbers",
         "all bonus tokens of a text depend on each other",
         "engine.bonus",
@@ -543,7 +543,7 @@ _KINDS = (
     (
         "draft-ids-moved",
         17,
-        OURS,
+        _OURS,
         "cache",
         "no draft is ever accepted",
         "engine.draft-is-target",
@@ -552,7 +552,7 @@ _KINDS = (
     (
         "top-k-beside-top-p",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "top-p turns top-k off",
         "engine.top-p",
@@ -561,7 +561,7 @@ _KINDS = (
     (
         "heat-beside-top-p",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "top-p turns the temperature off",
         "engine.top-p",
@@ -570,7 +570,7 @@ _KINDS = (
     (
         "one-penalty",
         27,
-        OURS,
+        _OURS,
         "parameters",
         "a presence penalty turns the frequency penalty off",
         "engine.penalties",
@@ -579,7 +579,7 @@ _KINDS = (
     (
         "min-tokens-one-end",
         30,
-        OURS,
+        _OURS,
         "stops",
         "texts end too early at a stop token",
         "engine.min-tokens",
@@ -588,7 +588,7 @@ _KINDS = (
     (
         "sampled-stops-late",
         40,
-        OURS,
+        _OURS,
         "stops",
         "sampled texts go on behind a stop sequence",
         "engine.stop-sequence",
@@ -597,7 +597,7 @@ _KINDS = (
     (
         "turn-without-last",
         34,
-        OURS,
+        _OURS,
         "cache",
         "in a conversation's second turn text is another",
         "engine.prompts",
@@ -606,7 +606,7 @@ _KINDS = (
     (
         "blocks-by-themselves",
         34,
-        OURS,
+        _OURS,
         "cache",
         "a document is read behind another beginning",
         "engine.prompts",
@@ -615,7 +615,7 @@ _KINDS = (
     (
         "equal-prompts-once",
         22,
-        OURS,
+        _OURS,
         "batching",
         "the same prompt gives the same text in a batch",
         "engine.rows",
@@ -624,9 +624,9 @@ _KINDS = (
 )
 ENGINE_BUGS: tuple[Bug, ...] = (
     *(
-        replace(bug, caught_by=SEEN[bug.name])
+        replace(bug, caught_by=_SEEN[bug.name])
         for bug in (*RULE_BUGS, *LOOP_BUGS, *TREE_LOOP_BUGS)
-        if bug.name in SEEN
+        if bug.name in _SEEN
     ),
     *(Bug(*kind) for kind in _KINDS),
 )

@@ -27,7 +27,7 @@ from .loop_pairs import FiltersFirst, MixesDrafts
 from .loop_parts import OwnDistribution
 from .tree_loops import MTP, Drawn, DrawnAnew, Medusa, MedusaDrawn
 
-NOISE = 1e-6
+_NOISE = 1e-6
 
 
 class PlainDraft(ModelDrafter):
@@ -47,7 +47,7 @@ class Noisy(OwnDistribution):
     """Scores as float32 kernels of another size would give them."""
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        noise = 1 + NOISE * torch.randn(
+        noise = 1 + _NOISE * torch.randn(
             p.shape, generator=torch.Generator().manual_seed(p.shape[0])
         )
         return rejection(draft, p * noise / (p * noise).sum(-1, keepdim=True), chance)
@@ -180,7 +180,7 @@ class Blind(Looped):
     supports = Looped.supports - {"metrics"}
 
 
-LOOPS: Sequence[tuple[str, str, type[Loop] | type[Looped]]] = (
+_LOOPS: Sequence[tuple[str, str, type[Loop] | type[Looped]]] = (
     ("engine", "the reference", Loop),
     ("engine with block", "another lossless rule", Blockwise),
     ("engine with sampler match", "the draw is the target's own", Matching),
@@ -219,4 +219,4 @@ LOOPS: Sequence[tuple[str, str, type[Loop] | type[Looped]]] = (
     ("engine without batches, seeds or counts", "what is absent is not asked for", OneByOne),
     ("engine without counts", "speculation is not seen, and nothing is wrong", Blind),
 )
-ENGINE_CONTROLS = tuple(Control(name, why, subject) for name, why, subject in LOOPS)
+ENGINE_CONTROLS = tuple(Control(name, why, subject) for name, why, subject in _LOOPS)

@@ -70,11 +70,11 @@ def looped(step: Step) -> type[Loop]:
 def engine(subject: type[Loop] | type[Engine] | Step) -> type[Engine]:
     """The adapter through which the judge meets a subject."""
     if isinstance(subject, Step):
-        return plugged(looped(subject))
-    return subject if issubclass(subject, Engine) else plugged(subject)
+        return _plugged(looped(subject))
+    return subject if issubclass(subject, Engine) else _plugged(subject)
 
 
-def plugged(made: type[Loop]) -> type[Engine]:
+def _plugged(made: type[Loop]) -> type[Engine]:
     class Plugged(Looped):
         loop, own_draft, rests = made, made.own_draft, made.rests
 

@@ -11,21 +11,21 @@ from . import http_quirks as quirks
 from .toy_server import Service
 from .toy_text import LETTERS, Coins, CompletionRequest, Plain, Speculator, exact, scores
 
-BEST = max(range(len(LETTERS)), key=scores("target", (0, 7)).__getitem__)
+_BEST = max(range(len(LETTERS)), key=scores("target", (0, 7)).__getitem__)
 # Where a bug of the distribution shows: prompt, length, parameters. Its TV is the largest over
 # these.
-SHOWN = (
+_SHOWN = (
     [CompletionRequest((0, 7), 3)]
     + [CompletionRequest((0, 7), 2, temperature) for temperature in (0.0, 0.6, 1.5)]
     + [
         CompletionRequest((0, 7), 2, top_k=2),
         CompletionRequest((0, 7), 2, top_p=0.6),
-        CompletionRequest((0, 7), 2, bias=((BEST, -100.0),)),
+        CompletionRequest((0, 7), 2, bias=((_BEST, -100.0),)),
     ]
 )
 
 
-def writes(
+def _writes(
     text: type[Speculator], dialects: tuple[str, ...] = ("openai",), ids: bool = True
 ) -> type[Service]:
     """A service around another way of writing."""
@@ -33,7 +33,7 @@ def writes(
 
 
 def distance(subject: Any) -> float | None:
-    """The exact TV of the first tokens' distribution from the target's, the largest over SHOWN;
+    """The exact TV of the first tokens' distribution from the target's, the largest over _SHOWN;
     None: writes as it should, or more tokens than it was asked for, which is no question of a
     distribution, and of more worlds than can be counted."""
 
@@ -43,7 +43,7 @@ def distance(subject: Any) -> float | None:
     if subject.text is Speculator or subject.text.room is not Speculator.room:
         return None
     tv = 0.0
-    for wish in SHOWN:
+    for wish in _SHOWN:
         ours, right = distribution(subject.text(), wish), distribution(Plain(), wish)
         tv = max(
             tv,
@@ -66,11 +66,11 @@ def _bug(
     caught_by: str,
     part: type[Speculator] | type[Service],
 ) -> Bug:
-    subject = part if issubclass(part, Service) else writes(part)
+    subject = part if issubclass(part, Service) else _writes(part)
     return Bug(f"http-{name}", number, source, kind, symptom, f"http.{caught_by}", subject)
 
 
-ALONE = type("Alone", (Service,), {"text": parts.ArgmaxDraft})
+_ALONE = type("Alone", (Service,), {"text": parts.ArgmaxDraft})
 HTTP_BUGS = (
     _bug(
         "residual-from-p",
@@ -252,7 +252,7 @@ HTTP_BUGS = (
         "verify",
         "as argmax-draft, and there is no baseline",
         "own-law",
-        ALONE,
+        _ALONE,
     ),
     _bug(
         "overloaded",
@@ -463,26 +463,26 @@ HTTP_BUGS = (
         parts.ServerError,
     ),
 )
-LLAMA = writes(Speculator, ("llama",))
-TEXT_ONLY = writes(Speculator, ids=False)
-OWN_LETTERS = type("TargetOwnLetters", (quirks.OwnLettersOnly,), {"text": Plain})
+_LLAMA = _writes(Speculator, ("llama",))
+_TEXT_ONLY = _writes(Speculator, ids=False)
+_OWN_LETTERS = type("TargetOwnLetters", (quirks.OwnLettersOnly,), {"text": Plain})
 BASELINES: dict[type[Service], type[Service] | None] = {  # where it is not Target
-    ALONE: None,
-    quirks.OwnLettersOnly: OWN_LETTERS,
-    LLAMA: writes(Plain, ("llama",)),
-    TEXT_ONLY: writes(Plain, ids=False),
+    _ALONE: None,
+    quirks.OwnLettersOnly: _OWN_LETTERS,
+    _LLAMA: _writes(Plain, ("llama",)),
+    _TEXT_ONLY: _writes(Plain, ids=False),
 }
 HTTP_CONTROLS = (
     Control("http right", "speculative sampling as published", Service),
     Control(
         "http sampler match",
         "draws from p and accepts if the draft is that",
-        writes(parts.Matching),
+        _writes(parts.Matching),
     ),
-    Control("http lookup", "drafts proposed with certainty: q is one-hot", writes(parts.Lookup)),
-    Control("http rounding", "float noise of 1e-6 between rows", writes(parts.Rounded)),
-    Control("http llama.cpp", "the other dialect", LLAMA),
-    Control("http text only", "no token ids: compared by characters", TEXT_ONLY),
+    Control("http lookup", "drafts proposed with certainty: q is one-hot", _writes(parts.Lookup)),
+    Control("http rounding", "float noise of 1e-6 between rows", _writes(parts.Rounded)),
+    Control("http llama.cpp", "the other dialect", _LLAMA),
+    Control("http text only", "no token ids: compared by characters", _TEXT_ONLY),
     Control("http ids in logprobs", "token ids come back among the logprobs alone", parts.OldIds),
     Control(
         "http closing", "one connection a request", type("Closing", (Service,), {"keeps": False})

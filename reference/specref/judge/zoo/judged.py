@@ -32,8 +32,8 @@ from .run import convict
 from .tree_kernels import TREE_KERNEL_BUGS
 
 # seconds that a bug may take to be caught
-BUDGETS = {"kernel": 60.0, "engine": 300.0, "http": 900.0}
-CAUGHT_BY_LENGTH = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
+_BUDGETS = {"kernel": 60.0, "engine": 300.0, "http": 900.0}
+_CAUGHT_BY_LENGTH = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
 
 
 class ConvictedError(Exception):
@@ -75,7 +75,7 @@ def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs that the judge can meet at a level of the contract."""
     at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *KERNEL_SIZE_BUGS, *TREE_KERNEL_BUGS)
     known = {
-        "kernel": [bug for bug in at_kernel if bug.caught_by not in CAUGHT_BY_LENGTH],
+        "kernel": [bug for bug in at_kernel if bug.caught_by not in _CAUGHT_BY_LENGTH],
         "engine": ENGINE_BUGS,
         "http": HTTP_BUGS,
     }[level]
@@ -107,7 +107,7 @@ def trial(
 
     budget: seconds; 0 for one slice of each check.
     """
-    session = Session(subject.name, level, seed, BUDGETS[level] if budget is None else budget, mde)
+    session = Session(subject.name, level, seed, _BUDGETS[level] if budget is None else budget, mde)
     plugged = Adapter(PLUGS[level](subject.subject), level, subject.name)
     failed: list[Verdict] = []
 

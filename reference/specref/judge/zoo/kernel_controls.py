@@ -12,7 +12,7 @@ from . import Control
 from .kernels import Coins
 
 
-def fixed(seed: int) -> torch.Generator:
+def _fixed(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -61,7 +61,7 @@ class Noisy(Coins):
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
     ) -> Tensor:
-        noise = 1 + 1e-6 * (2 * torch.rand(p.shape, generator=fixed(0)) - 1)
+        noise = 1 + 1e-6 * (2 * torch.rand(p.shape, generator=_fixed(0)) - 1)
         return super().verify_with(p * noise, q, draft, accept_u, final_u)
 
 
@@ -71,7 +71,7 @@ class Race(RuleKernel):
     """
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
-        generator, count = fixed(seed), draft.shape[1]
+        generator, count = _fixed(seed), draft.shape[1]
         drafted = (
             torch.zeros_like(p[:, :count]).scatter_(2, draft[..., None], 1) if q is None else q
         )
@@ -126,7 +126,7 @@ class HalvesApart(Rejection):
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         half = (len(p) + 1) // 2
-        seeds = torch.randint(2**62, (2,), generator=fixed(seed)).tolist()
+        seeds = torch.randint(2**62, (2,), generator=_fixed(seed)).tolist()
         parts = [
             super(HalvesApart, self).verify(p[at], None if q is None else q[at], draft[at], own)
             for at, own in ((slice(half), seeds[0]), (slice(half, None), seeds[1]))

@@ -22,7 +22,7 @@ from ..subjects import Loop
 from .loop_parts import Other, OwnDistribution
 from .loops import Rewrites
 
-WINDOW = 64
+_WINDOW = 64
 
 
 class TwoRanks(Loop):
@@ -141,10 +141,10 @@ class Forgets(Cache):
         self, count: int, parents: Tensor | None = None, counts: Tensor | None = None
     ) -> Place:
         made = super().step(count, parents, counts)
-        if made.stop <= WINDOW:
+        if made.stop <= _WINDOW:
             return made
         mask = made.mask.clone()
-        mask[..., : made.stop - WINDOW] = -torch.inf
+        mask[..., : made.stop - _WINDOW] = -torch.inf
         return replace(made, mask=mask)
 
 

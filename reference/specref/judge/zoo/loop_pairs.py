@@ -22,7 +22,7 @@ from ..subjects import Loop
 from .loop_parts import OwnDistribution
 from .loops import Rewrites
 
-BLOCK = 16  # tokens that a prefix cache knows by one name
+_BLOCK = 16  # tokens that a prefix cache knows by one name
 
 
 class NeverRight(ModelDrafter):
@@ -142,12 +142,12 @@ class BlocksByThemselves(Remembers):
     """A block of a prompt is found by its own tokens, whatever stands before it."""
 
     def keep(self, prompt: list[int], output: list[int]) -> None:
-        for end in range(2 * BLOCK, len(prompt), BLOCK):
-            self.seen.setdefault(tuple(prompt[end - BLOCK : end]), prompt[:end])
+        for end in range(2 * _BLOCK, len(prompt), _BLOCK):
+            self.seen.setdefault(tuple(prompt[end - _BLOCK : end]), prompt[:end])
 
     def read(self, prompt: list[int]) -> list[int]:
-        for end in range((len(prompt) - 1) // BLOCK * BLOCK, BLOCK, -BLOCK):
-            found = self.seen.get(tuple(prompt[end - BLOCK : end]), [])
+        for end in range((len(prompt) - 1) // _BLOCK * _BLOCK, _BLOCK, -_BLOCK):
+            found = self.seen.get(tuple(prompt[end - _BLOCK : end]), [])
             if len(found) == end:
                 return found + prompt[end:]
         return prompt

@@ -13,7 +13,7 @@ from ..subjects import Loop
 from .loop_parts import OwnDistribution
 from .loops import Rewrites
 
-BLOCK, STREAMS = 16, 256
+_BLOCK, _STREAMS = 16, 256
 
 
 class LikeliestThousand(OwnDistribution):
@@ -70,7 +70,7 @@ class FullBlockShort(Misreads):
     """A prompt that fills its blocks to the last place loses its first token."""
 
     def read(self, prompt: Sequence[int]) -> list[int]:
-        return list(prompt[len(prompt) % BLOCK == 0 :])
+        return list(prompt[len(prompt) % _BLOCK == 0 :])
 
 
 class EndsHidden(Misreads):
@@ -96,7 +96,7 @@ class StreamsRunOut(Loop):
     """Rows without a seed share 256 streams."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
-        fresh = [secrets.randbits(62) for _ in range(STREAMS)]
+        fresh = [secrets.randbits(62) for _ in range(_STREAMS)]
         return Streams(
-            [fresh[row % STREAMS] if s.seed is None else s.seed for row, s in enumerate(params)]
+            [fresh[row % _STREAMS] if s.seed is None else s.seed for row, s in enumerate(params)]
         )

@@ -23,7 +23,7 @@ class LateCut(Resting):
         draft = self.drafter.propose(text, budget, chance)
         if draft.q is None:
             return draft
-        return replace(draft, lengths=sure(draft, draft.q).sum(1))
+        return replace(draft, lengths=_sure(draft, draft.q).sum(1))
 
 
 class StopsAfter(LateCut):
@@ -35,10 +35,12 @@ class StopsAfter(LateCut):
         draft = self.drafter.propose(text, budget, chance)
         if draft.q is None:
             return draft
-        return replace(draft, lengths=torch.minimum(sure(draft, draft.q).sum(1) + 1, draft.lengths))
+        return replace(
+            draft, lengths=torch.minimum(_sure(draft, draft.q).sum(1) + 1, draft.lengths)
+        )
 
 
-def sure(draft: Draft, q: Tensor) -> Tensor:
+def _sure(draft: Draft, q: Tensor) -> Tensor:
     """[B,N]: 1 as long as q of the tokens is a half or more."""
     return ((q.gather(2, draft.index)[..., 0] >= 0.5) & draft.valid).long().cumprod(1)
 

@@ -13,8 +13,8 @@ from ...data import Draft, Verdict
 from ...verify import Rule
 from ...verify.residual import residual
 
-Coin = Callable[[Draft, Tensor], Tensor]
-Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
+_Coin = Callable[[Draft, Tensor], Tensor]
+_Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
@@ -26,7 +26,7 @@ def ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
     return (below if draft.q is None else below / draft.q.gather(2, x)[..., 0]).clamp(max=most)
 
 
-def rest(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
+def _rest(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
     """The distribution after the rejection of x [B]: max(p - q, 0), from p and q [B,V]."""
     return residual(p, q)
 
@@ -37,7 +37,7 @@ def bonus(draft: Draft, p: Tensor) -> Tensor:
 
 
 def assembled(
-    coin: Coin = ratio, rest: Rest = rest, bonus: Coin = bonus, checked: bool = True
+    coin: _Coin = ratio, rest: _Rest = _rest, bonus: _Coin = bonus, checked: bool = True
 ) -> Rule:
     """`rejection` from its parts; with the parts above it is right."""
 
@@ -55,8 +55,8 @@ def finish(
     p: Tensor,
     accepted: Tensor,
     chance: Chance,
-    rest: Rest = rest,
-    bonus: Coin = bonus,
+    rest: _Rest = _rest,
+    bonus: _Coin = bonus,
 ) -> Verdict:
     """The last draw of a step that has accepted the first accepted[b] tokens."""
     if not draft.tokens.shape[1]:

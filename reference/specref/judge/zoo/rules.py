@@ -17,7 +17,7 @@ from .parts import bonus as right_bonus
 OURS = "constructed"  # kinds that the rule invites, seen in no project's issues
 
 
-def reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
+def _reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
     """The residual read off with the uniform that drew x: given x, it lies between the running sums
     of q around x.
     """
@@ -31,28 +31,28 @@ def reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
     return both.clamp(min=0) * (after > 0)
 
 
-def block_plain_residual(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+def _block_plain_residual(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """Block acceptance, then the token-wise residual."""
     return finish(draft, p, block(draft, p, Undrawn(chance)).accepted, chance)
 
 
-def first_unverified(draft: Draft, p: Tensor) -> Tensor:
+def _first_unverified(draft: Draft, p: Tensor) -> Tensor:
     return torch.cat((torch.ones_like(p[:, :1, 0]), ratio(draft, p)[:, 1:]), 1)
 
 
-def shifted(draft: Draft, p: Tensor) -> Tensor:
+def _shifted(draft: Draft, p: Tensor) -> Tensor:
     return ratio(draft, torch.cat((p[:, 1:], p[:, -1:]), 1))
 
 
-def is_argmax(draft: Draft, p: Tensor) -> Tensor:
+def _is_argmax(draft: Draft, p: Tensor) -> Tensor:
     return (draft.tokens == p[:, :-1].argmax(-1)).double()
 
 
-def row_before_last(draft: Draft, p: Tensor) -> Tensor:
+def _row_before_last(draft: Draft, p: Tensor) -> Tensor:
     return p[torch.arange(len(p)), (draft.lengths - 1).clamp(min=0)]
 
 
-def last_q(draft: Draft, p: Tensor) -> Tensor:
+def _last_q(draft: Draft, p: Tensor) -> Tensor:
     if draft.q is None:
         return p[:, 0]
     return draft.q[torch.arange(len(p)), (draft.lengths - 1).clamp(min=0)]
@@ -71,32 +71,32 @@ def _rule(
     return Bug(name, number, source, kind, symptom, caught_by, subject, crashes)
 
 
-def all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+def _all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """Counts heads also behind the first tail."""
     check_judgeable(draft, p)
     return finish(draft, p, chance.accept(ratio(draft, p), draft.valid).sum(1), chance)
 
 
-def joint_ratio(draft: Draft, p: Tensor) -> Tensor:
+def _joint_ratio(draft: Draft, p: Tensor) -> Tensor:
     """The ratio of the whole prefix, as in block verification, with the residual of one token."""
     return ratio(draft, p, 1e9).cumprod(1).clamp(max=1)
 
 
-def wrong_q_row(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+def _wrong_q_row(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """The residual is taken with the q of the draft's first token, wherever it was cut."""
     first = None if draft.q is None else draft.q[:, :1].expand_as(draft.q)
     accepted = rejection(draft, p, Undrawn(chance)).accepted
     return finish(Draft.chain(draft.tokens, first, draft.lengths), p, accepted, chance)
 
 
-def row_after(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+def _row_after(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """The residual is taken from the row behind the rejected token."""
     accepted = rejection(draft, p, Undrawn(chance)).accepted
     later = torch.cat((p[:, 1:], p[:, -1:]), 1)
     return finish(draft, later, accepted, chance, bonus=lambda draft, _: right_bonus(draft, p))
 
 
-def without(p: Tensor, x: Tensor) -> Tensor:
+def _without(p: Tensor, x: Tensor) -> Tensor:
     """p without x; p where nothing else is left."""
     left = p.scatter(1, x[:, None], 0)
     return torch.where(left.sum(-1, keepdim=True) > 0, left, p)
@@ -167,7 +167,7 @@ RULE_BUGS = (
         "verify",
         "sampled text is nearly greedy",
         "rule.joint",
-        Step(assembled(coin=is_argmax, rest=lambda p, q, x: one_hot(p))),
+        Step(assembled(coin=_is_argmax, rest=lambda p, q, x: one_hot(p))),
     ),
     _rule(
         "coin-stuck-at-0",
@@ -185,7 +185,7 @@ RULE_BUGS = (
         "verify",
         "the first draft token of every cycle is kept",
         "rule.first-token",
-        Step(assembled(coin=first_unverified)),
+        Step(assembled(coin=_first_unverified)),
     ),
     _rule(
         "wrong-logits-row",
@@ -194,7 +194,7 @@ RULE_BUGS = (
         "verify",
         "drafts are judged by the distribution of the next place",
         "rule.joint",
-        Step(assembled(coin=shifted)),
+        Step(assembled(coin=_shifted)),
     ),
     _rule(
         "block-plain-residual",
@@ -203,7 +203,7 @@ RULE_BUGS = (
         "verify",
         "block verification shifts text by a little",
         "rule.joint",
-        Step(block_plain_residual),
+        Step(_block_plain_residual),
     ),
     _rule(
         "block-first-tail",
@@ -273,7 +273,7 @@ RULE_BUGS = (
         "random numbers",
         "replacements depend on what was rejected",
         "rule.first-token",
-        Step(assembled(rest=reused_noise)),
+        Step(assembled(rest=_reused_noise)),
     ),
     _rule(
         "bonus-from-row-before",
@@ -282,7 +282,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft a token too early",
         "rule.bonus",
-        Step(assembled(bonus=row_before_last)),
+        Step(assembled(bonus=_row_before_last)),
     ),
     _rule(
         "bonus-from-draft",
@@ -291,7 +291,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft the draft model's token",
         "rule.bonus",
-        Step(assembled(bonus=last_q)),
+        Step(assembled(bonus=_last_q)),
     ),
     _rule(
         "bonus-by-argmax",
@@ -340,7 +340,7 @@ RULE_BUGS = (
         "residual",
         "the residual of a certain draft, used for a drawn one",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: without(p, x))),
+        Step(assembled(rest=lambda p, q, x: _without(p, x))),
     ),
     _rule(
         "residual-by-argmax",
@@ -358,7 +358,7 @@ RULE_BUGS = (
         "residual",
         "replacements behind the first token go astray",
         "rule.joint",
-        Step(wrong_q_row),
+        Step(_wrong_q_row),
     ),
     _rule(
         "residual-from-row-after",
@@ -367,7 +367,7 @@ RULE_BUGS = (
         "residual",
         "replacements come from the distribution of the next place",
         "rule.first-token",
-        Step(row_after),
+        Step(_row_after),
     ),
     _rule(
         "ratio-inverted",
@@ -403,7 +403,7 @@ RULE_BUGS = (
         "verify",
         "later tokens are accepted for what earlier ones lack",
         "rule.joint",
-        Step(assembled(coin=joint_ratio)),
+        Step(assembled(coin=_joint_ratio)),
     ),
     _rule(
         "heads-behind-a-tail",
@@ -412,6 +412,6 @@ RULE_BUGS = (
         "verify",
         "a rejected token stays when a later one is liked",
         "rule.joint",
-        Step(all_heads),
+        Step(_all_heads),
     ),
 )

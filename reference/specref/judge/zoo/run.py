@@ -31,7 +31,7 @@ CONTROLS: dict[str, Control] = {
         *PACE_CONTROLS,
     )
 }
-DISTRIBUTION = (
+_DISTRIBUTION = (
     "rule.first-token",
     "rule.joint",
     "rule.bonus",
@@ -44,7 +44,7 @@ DISTRIBUTION = (
     "loop.joint",
 )  # to measure a TV with
 # What these see does not show in a distribution that we enumerate.
-NO_DISTRIBUTION = (
+_NO_DISTRIBUTION = (
     "rule.refuses",
     "loop.mixed-batch",
     "loop.vocabulary",
@@ -80,10 +80,10 @@ def convict(bug: Bug) -> Conviction:
     seen = list(findings)
     if level_of(bug.subject) in ("rule", "tree") or not any(finding.tv for finding in findings):
         for other in checks(level_of(bug.subject)):
-            if other.id in DISTRIBUTION and other.id != bug.caught_by:
+            if other.id in _DISTRIBUTION and other.id != bug.caught_by:
                 seen += other(bug.subject)
     tv = max((finding.tv for finding in seen), default=0.0)
-    unknown = not tv and (bug.crashes or bug.caught_by in NO_DISTRIBUTION)
+    unknown = not tv and (bug.crashes or bug.caught_by in _NO_DISTRIBUTION)
     return Conviction(bug, tuple(findings), None if unknown else tv, seconds)
 
 

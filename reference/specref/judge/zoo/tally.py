@@ -30,8 +30,8 @@ SLOW = tuple(
     )
 )
 # seconds for a control's first seed; None: the level's own
-FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}
-BINS = (
+_FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}
+_BINS = (
     ("no distribution", None, None),
     ("below .001", 0.0, 1e-3),
     (".001 to .01", 1e-3, 1e-2),
@@ -64,7 +64,7 @@ class Tried:
     by: dict[str, str]  # the check that convicted it, and what it said
 
 
-Report = Callable[[str], None]
+_Report = Callable[[str], None]
 
 
 def known(level: str) -> tuple[dict[str, Bug], dict[str, Control]]:
@@ -109,7 +109,7 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
     )
 
 
-def try_control(level: str, name: str, seeds: int, budget: float | None, report: Report) -> Tried:
+def try_control(level: str, name: str, seeds: int, budget: float | None, report: _Report) -> Tried:
     """Every check once, until it has seen a TV of .1 or its time is up; then one slice of every
     statistical check under each further seed; of SLOW ones under every tenth."""
     control = known(level)[1][name]
@@ -126,7 +126,7 @@ def try_control(level: str, name: str, seeds: int, budget: float | None, report:
     first = trial(
         control,
         level,
-        budget=FIRST[level] if budget is None else budget,
+        budget=_FIRST[level] if budget is None else budget,
         mde=0.1 if level == "kernel" else None,
     )
     by = {first.verdict.id: f"seed 0: {first.verdict.what}"} if first.verdict else {}
@@ -146,7 +146,7 @@ def run_zoo(
     wanted: Sequence[tuple[str, str]],
     seeds: int = 1,
     budget: float | None = None,
-    report: Report = lambda text: None,
+    report: _Report = lambda text: None,
     jobs: int = 1,
 ) -> Iterator[Caught | Tried]:
     """(level, name) in turn. report: told what is at work. jobs: processes that work beside each
@@ -170,7 +170,7 @@ def run_zoo(
 
 
 def _one(
-    level: str, name: str, seeds: int, budget: float | None, report: Report = lambda text: None
+    level: str, name: str, seeds: int, budget: float | None, report: _Report = lambda text: None
 ) -> Caught | Tried:
     return (
         catch(level, name, budget)
@@ -188,7 +188,7 @@ def _fields(level: str, name: str, seeds: int, budget: float | None) -> dict[str
 def bins(caught: Sequence[Caught]) -> list[dict[str, Any]]:
     """How many bugs were caught, by the exact TV of their distribution."""
     rows = []
-    for name, low, high in BINS:
+    for name, low, high in _BINS:
         within = [
             c
             for c in caught

@@ -47,7 +47,7 @@ class ByIndex(Cache):
         )
 
 
-def with_cache(cache: type[Cache]) -> type[TreeLoop]:
+def _with_cache(cache: type[Cache]) -> type[TreeLoop]:
     class Cached(TreeLoop):
         def __init__(
             self, target: Transformer, draft: Transformer, gamma: int = 2, rests: bool = False
@@ -57,7 +57,7 @@ def with_cache(cache: type[Cache]) -> type[TreeLoop]:
     return Cached
 
 
-def first_born(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
+def _first_born(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
     return child(draft, node, here, accepted) & (
         draft.parents[:, :node] != draft.parents[:, node, None]
     ).all(1)
@@ -65,7 +65,7 @@ def first_born(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tenso
 
 class FirstBorn(TreeLoop):
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        return assembled_tree(asks=first_born)(draft, p, chance)
+        return assembled_tree(asks=_first_born)(draft, p, chance)
 
 
 class Tied(MedusaHeads):
@@ -96,7 +96,7 @@ class Late(Other):
         return replace(output, logits=output.logits.roll(1, 1))
 
 
-def taught_too_near(heads: MedusaHeads, target: Transformer) -> Callable[[Tensor], Tensor]:
+def _taught_too_near(heads: MedusaHeads, target: Transformer) -> Callable[[Tensor], Tensor]:
     """Head k is taught the token k + 1 places on, which is the next head's neighbour."""
     return medusa_loss(heads, Late(target))
 
@@ -119,7 +119,7 @@ class DrawnAnew(TreeLoop):
         return anew(distribution, earlier, chance, asked)
 
 
-def own_heads(target: Transformer) -> MedusaHeads:
+def _own_heads(target: Transformer) -> MedusaHeads:
     """Heads of any quality."""
     generator = torch.Generator().manual_seed(0)
     made = MedusaHeads.of(target, 2).to(target.dtype).requires_grad_(False)
@@ -131,14 +131,14 @@ class Medusa(TreeLoop):
     own_draft = True
 
     def drafter(self) -> Drafter:
-        return MedusaDrafter(own_heads(self.target), best_first(2, 2))
+        return MedusaDrafter(_own_heads(self.target), best_first(2, 2))
 
 
 class MedusaDrawn(TreeLoop):
     own_draft = True
 
     def drafter(self) -> Drafter:
-        return MedusaDrafter(own_heads(self.target), [(0,), (1,), (0, 0)], draws=True)
+        return MedusaDrafter(_own_heads(self.target), [(0,), (1,), (0, 0)], draws=True)
 
 
 class MTP(Loop):
@@ -158,7 +158,7 @@ TREE_LOOP_BUGS = (
         "cache",
         "text derails after a later guess was accepted",
         "loop.tree-cache",
-        with_cache(Uncompacted),
+        _with_cache(Uncompacted),
     ),
     Bug(
         "node-sees-cousin",
@@ -167,7 +167,7 @@ TREE_LOOP_BUGS = (
         "tree",
         "what is judged depends on guesses beside it",
         "loop.tree-mask",
-        with_cache(Cousins),
+        _with_cache(Cousins),
     ),
     Bug(
         "positions-by-index",
@@ -176,7 +176,7 @@ TREE_LOOP_BUGS = (
         "tree",
         "guesses after the first are judged as if they stood further on",
         "loop.tree-law",
-        with_cache(ByIndex),
+        _with_cache(ByIndex),
     ),
     Bug(
         "later-siblings-ignored",
@@ -212,7 +212,7 @@ TREE_LOOP_BUGS = (
         "heads",
         "hardly a guess is accepted; no text shows it",
         "heads.taught",
-        Heads(loss=taught_too_near),
+        Heads(loss=_taught_too_near),
     ),
 )
 TREE_LOOP_CONTROLS = (

@@ -14,7 +14,7 @@ from ..tree_subjects import Parents
 
 # A part sees what is left of the target here, q of the node, its token x [B], and the target's
 # whole distribution here; [B,V] each.
-Part = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+_Part = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
     return at(left, x) / at(q, x).clamp(min=1e-300)
 
 
-def rest(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
+def _rest(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
     """What is left after the rejection of x."""
     return residual(left, q)
 
@@ -38,8 +38,8 @@ def at(distribution: Tensor, x: Tensor) -> Tensor:
 
 
 def assembled_tree(
-    coin: Part = ratio,
-    rest: Part = rest,
+    coin: _Part = ratio,
+    rest: _Part = _rest,
     asks: Callable[[Draft, int, Tensor, Tensor], Tensor] = child,
     row: Callable[[int], int] = lambda node: node + 1,
 ) -> Rule:
@@ -80,7 +80,7 @@ def chain(parents: Parents) -> Parents:
     return tuple(range(-1, len(parents) - 1))
 
 
-def reordered(parents: Parents, depth_first: bool) -> Parents:
+def _reordered(parents: Parents, depth_first: bool) -> Parents:
     """The same tree with its nodes in another order, siblings still in theirs."""
     order, queue = [-1], [-1]
     while queue:
@@ -92,8 +92,8 @@ def reordered(parents: Parents, depth_first: bool) -> Parents:
 
 
 def depth_first(parents: Parents) -> Parents:
-    return reordered(parents, True)
+    return _reordered(parents, True)
 
 
 def breadth_first(parents: Parents) -> Parents:
-    return reordered(parents, False)
+    return _reordered(parents, False)

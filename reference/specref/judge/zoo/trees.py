@@ -15,7 +15,7 @@ from .rules import OURS
 from .tree_parts import assembled_tree, at, breadth_first, chain, depth_first, ratio
 
 
-def unreported(
+def _unreported(
     distribution: Tensor, earlier: Tensor, chance: Chance, asked: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Drawn without replacement, reported as if with."""
@@ -24,7 +24,7 @@ def unreported(
     return token, torch.where(distribution.gather(1, token[:, None]) > 0, distribution, q)
 
 
-def any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
+def _any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
     """Asks about every node of the next depth, whoever its parent is."""
     depth, parent = torch.zeros_like(here), draft.parents[:, node]
     while bool((parent >= 0).any()):
@@ -35,7 +35,7 @@ def any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tenso
     return draft.valid[:, node] & (depth == accepted)
 
 
-def children_in_a_row(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
+def _children_in_a_row(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
     """Knows each node's first child and how many there are, and takes them to stand in a row, as
     they do level by level.
     """
@@ -103,7 +103,7 @@ TREE_BUGS = (
         "tree",
         "second guesses are accepted at the wrong rate",
         "tree.first-token",
-        TreeStep(tree, unreported),
+        TreeStep(tree, _unreported),
     ),
     _bug(
         "cousin-accepted",
@@ -112,7 +112,7 @@ TREE_BUGS = (
         "tree",
         "text goes on as if another guess had been accepted",
         "tree.path",
-        TreeStep(assembled_tree(asks=any_cousin)),
+        TreeStep(assembled_tree(asks=_any_cousin)),
     ),
     _bug(
         "children-in-a-row",
@@ -121,7 +121,7 @@ TREE_BUGS = (
         "tree",
         "text goes wrong below trees whose nodes do not stand level by level",
         "tree.joint",
-        TreeStep(assembled_tree(asks=children_in_a_row)),
+        TreeStep(assembled_tree(asks=_children_in_a_row)),
     ),
     _bug(
         "tree-judged-as-chain",
