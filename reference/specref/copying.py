@@ -62,7 +62,7 @@ _DRAFTERS = {
     "model": ("model", "rejection", "d.ModelDrafter(target)"),
     "early-exit": ("early_exit", "rejection", "d.EarlyExitDrafter(target, 1)"),
     "medusa": ("medusa", "tree", "d.MedusaDrafter(d.MedusaHeads.of(target, 2), [(0,), (0, 0)])"),
-    "mtp": ("mtp", "rejection", "d.MTPDrafter(d.MTPModule.of(target))"),
+    "mtp": ("mtp", "rejection", "d.MTPDrafter(d.MTPModule.of(target), target)"),
 }
 
 

@@ -9,20 +9,24 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib.machinery import PathFinder
+from typing import ClassVar
 
 
-class Closed:
-    """Refuses every import from outside the standard library but those that are allowed."""
+class Closed(PathFinder):
+    """Finds the standard library and what is allowed; anything else is not there."""
 
-    def __init__(self, allowed: list[str]):
-        self.allowed = {*allowed, *sys.stdlib_module_names}
+    allowed: ClassVar[set[str]] = {*sys.stdlib_module_names}
 
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in self.allowed:
-            raise ModuleNotFoundError(f"{name} is closed off here", name=name)
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in cls.allowed or top.startswith("_sysconfigdata"):  # Python's own, by platform
+            return super().find_spec(name, path, target)
+        return None
 
 
-def outcome(folder: str, script: str, allowed: list[str]) -> tuple[int, str]:
+def outcome(folder: str, script: str) -> tuple[int, str]:
     """Exit status and output of a script that runs in a folder."""
     with tempfile.TemporaryFile("w+") as output:
         child = os.fork()
@@ -33,8 +37,7 @@ def outcome(folder: str, script: str, allowed: list[str]) -> tuple[int, str]:
                 os.dup2(output.fileno(), 2)
                 os.chdir(folder)
                 sys.path.insert(0, folder)
-                here = [name.removesuffix(".py") for name in os.listdir(folder)]
-                sys.meta_path.insert(0, Closed([*allowed, *here]))
+                Closed.allowed |= {name.removesuffix(".py") for name in os.listdir(folder)}
                 exec(compile(script, "script", "exec"), {"__name__": "__main__"})
                 status = 0
             except BaseException:
@@ -49,10 +52,9 @@ def outcome(folder: str, script: str, allowed: list[str]) -> tuple[int, str]:
 
 asked = json.load(sys.stdin)
 sys.path.append(asked["packages"])
-closed = Closed(asked["allowed"])
-sys.meta_path.insert(0, closed)
+Closed.allowed |= {*asked["allowed"]}
+sys.meta_path[:] = [Closed if finder is PathFinder else finder for finder in sys.meta_path]
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
-sys.meta_path.remove(closed)
-json.dump([outcome(*one, asked["allowed"]) for one in asked["scripts"]], sys.stdout)
+json.dump([outcome(*one) for one in asked["scripts"]], sys.stdout)
