@@ -113,22 +113,29 @@ def items() -> dict[str, Item]:
 
 
 def flat_name(source: str) -> str:
-    """The module name of a copied file: its own, and `model_drafter` for `draft/model.py`."""
+    """The module name of a copied file: its own, `model_drafter` for `draft/model.py`, and
+    `model_tree` for `model/tree.py`, since a rule has the short name.
+    """
     path = Path(source)
     if path.name == "__init__.py":
         return path.parent.name
     if path.parent.name == "draft":
         return f"{path.stem}_drafter"
+    if path.parent.name != "verify" and (HOME / "verify" / path.name).exists():
+        return f"{path.parent.name}_{path.stem}"
     return path.stem
 
 
 def flat_files(item: Item) -> dict[str, str]:
     """File name -> text of everything that the item needs: its imports, theirs, and so on."""
     files: dict[str, str] = {}
+    seen: dict[str, str] = {}  # file name -> source
     pending = list(item.sources)
     while pending:
         source = pending.pop()
         name = f"{flat_name(source)}.py"
+        if seen.setdefault(name, source) != source:
+            raise SpecrefError(f"{source} and {seen[name]} would both be {name}: rename one")
         if name not in files:
             text, needed = _flattened(source)
             files[name] = _HEADER.format(version=__version__, source=source) + text
