@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from specref.cli import main
 from specref.cli.work import zoo_campaign
-from specref.judge.subjects import Step
+from specref.judge.subjects import RuleStep
 from specref.judge.suite import checks
 from specref.judge.zoo import Bug, judged, run, tally
 from specref.verify.rejection import rejection
@@ -42,7 +42,7 @@ def test_an_unknown_name_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_bug_that_is_none_survives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    harmless = Bug("harmless", 0, "", "", "", "rule.joint", Step(rejection))
+    harmless = Bug("harmless", 0, "", "", "", "rule.joint", RuleStep(rejection))
     monkeypatch.setitem(run.BUGS, "harmless", harmless)
     file = tmp_path / "zoo.json"
     assert main(["zoo", "--level", "exact", "--only", "harmless", "--json", str(file)]) == 1
@@ -141,7 +141,7 @@ def test_several_jobs_find_what_one_finds(tmp_path: Path) -> None:
 
 
 def test_kill_rates_are_told_by_distance() -> None:
-    bug = Bug("b", 0, "", "", "", "rule.joint", Step(rejection))
+    bug = Bug("b", 0, "", "", "", "rule.joint", RuleStep(rejection))
     caught = [
         tally.Caught(bug, "kernel", by, 1.0, tv, "")
         for by, tv in (

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(name: str, folder: Path):
-    kind = adapter.load(name, "engine").subject
+    kind = adapter.load_adapter(name, "engine").subject
     return kind(folder / "target", None if kind.own_draft else folder / "draft")
 
 
@@ -92,7 +92,7 @@ def test_the_kernel_uses_the_coins_it_is_given():
     p, q = (torch.randn(64, n, 6, generator=generator).softmax(-1) for n in (4, 3))
     draft = torch.multinomial(q.view(-1, 6), 1, generator=generator).view(64, 3)
     coins = torch.rand(64, 3, generator=generator), torch.rand(64, generator=generator)
-    kernel = adapter.load("transformers", "kernel").subject
+    kernel = adapter.load_adapter("transformers", "kernel").subject
     got = kernel.verify_with(p, q, draft, *coins)
     assert torch.equal(got, reference.Rejection().verify_with(p, q, draft, *coins))
     assert len(got[:, 0].unique()) > 3
@@ -110,5 +110,5 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(
     monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
     with pytest.raises(adapter.NotLoadedError, match=f"pip install {package}") as raised:
-        adapter.load(name)
+        adapter.load_adapter(name)
     assert "\n" not in str(raised.value)

@@ -19,7 +19,7 @@ EVERY = [
     cases.chains(),
     cases.chains(2, ragged=True),
     cases.chains(2, equal=True),
-    cases.near_equal(),
+    cases.near_equal_pairs(),
     cases.long_sum(),
     cases.wide(64),
     cases.weighed(),
@@ -28,7 +28,7 @@ EVERY = [
 ]
 
 
-def distribution(weights: cases.Row) -> list[float]:
+def distribution(weights: cases.CaseRow) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
@@ -142,7 +142,7 @@ def test_near_equal_distributions_differ_by_what_float32_cannot_hold() -> None:
     """By less than the last bit of a float32 near 1, and by more than half of it: p / q is then 1
     or next to it.
     """
-    tables, last = cases.near_equal(), 2.0**-23
+    tables, last = cases.near_equal_pairs(), 2.0**-23
     p, q = (dict(zip(tables.names, table[:, 0])) for table in (tables.p[0], tables.q[0]))
     base = torch.tensor(distribution((4, 3, 2, 1)), dtype=torch.float64)
     for name in tables.names[:-1]:

@@ -7,7 +7,7 @@ from specref.adapters.reference import Looped
 from specref.data import SpecrefError
 from specref.judge.contract import CAPABILITIES
 from specref.judge.job import Job
-from specref.judge.load import NotLoadedError, load, misnamed
+from specref.judge.load import NotLoadedError, load_adapter, misnamed
 from specref.judge.schedule import judge
 from specref.judge.session import Session
 from specref.judge.suite import checks
@@ -65,7 +65,7 @@ def test_a_capability_that_does_not_exist_is_bad_use(
         f"class Mine:\n    supports = {supports}\n    def generate(self): pass\n"
     )
     with pytest.raises(SpecrefError, match=said):
-        load(f"{tmp_path}/mine.py:Mine")
+        load_adapter(f"{tmp_path}/mine.py:Mine")
 
 
 def test_capabilities_that_an_engine_names_when_it_is_made_are_looked_at_too() -> None:

@@ -49,7 +49,7 @@ def test_what_the_target_writes_is_known_without_a_tie_or_a_cache():
         for place, token in enumerate(found.text):
             best = toys.toy("wide").target(torch.tensor([text])).logits[0, -1].topk(2)
             assert int(best.indices[0]) == token
-            assert float(best.values[0] - best.values[1]) > toys.TIE
+            assert float(best.values[0] - best.values[1]) > toys.TOY_TIE
             if int(toys.toy("wide").draft(torch.tensor([text])).logits[0, -1].argmax()) != token:
                 missed.append(place)
             text.append(token)

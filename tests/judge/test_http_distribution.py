@@ -7,7 +7,7 @@ import random
 
 import pytest
 from specref.judge.dialect import Ask
-from specref.judge.prefixes import END, Known, Prefixes, Together, frequent
+from specref.judge.prefixes import TEXT_END, JoinedProcesses, Known, Prefixes, frequent
 from specref.judge.session import Session
 from specref.judge.suite.http_distribution import verdict
 
@@ -33,7 +33,7 @@ class Source:
         out: list = []
         for place, distribution in enumerate(self.distributions):
             if self.rng.random() < self.ends:
-                return (*out, END)
+                return (*out, TEXT_END)
             wrong = place == self.at and self.rng.random() < self.share
             out += self.rng.choices(range(len(distribution)), self.other if wrong else distribution)
         return tuple(out)
@@ -109,7 +109,7 @@ def test_a_known_distribution_is_tested_with_all_other_tokens_as_one() -> None:
         best: distribution[best] * 0.8,
         least: distribution[least] + distribution[best] * 0.2,
     }
-    fair, off = (Together({(): Known((), shares)}, 1e-6) for shares in (distribution, wrong))
+    fair, off = (JoinedProcesses({(): Known((), shares)}, 1e-6) for shares in (distribution, wrong))
     for _ in range(20):
         texts = source.texts(200)
         fair.update(texts)

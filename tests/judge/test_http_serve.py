@@ -18,7 +18,7 @@ from specref.judge.suite import checks
 from specref.judge.verdict import Verdict
 from specref.model.tokenizer import Bytes
 from specref.serve import ServingEngine, ServingSettings
-from specref.serve.http_server import Server
+from specref.serve.http_server import CompletionServer
 from specref.verify import RULES
 
 from tests.serve.players import players
@@ -28,8 +28,8 @@ MODEL = tiny(seed=9, vocabulary=256, layers=1, context=400, sharp=0.8)
 FEW = [item for item in checks("http") if not item.statistical]
 
 
-def up(drafter: Drafter, rule: str = "rejection") -> Server:
-    made = Server(
+def up(drafter: Drafter, rule: str = "rejection") -> CompletionServer:
+    made = CompletionServer(
         ServingEngine(
             MODEL, drafter, RULES[rule], ServingSettings(gamma=3, rows=32, blocks=600, block_size=4)
         ),
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_speculate_is_not_said_to_be_verified(
 
 def test_another_model_is_convicted_over_http(servers: dict[str, str]) -> None:
     """A baseline of other weights stands for a speculating server of another distribution."""
-    other = Server(
+    other = CompletionServer(
         ServingEngine(
             tiny(seed=10, vocabulary=256, layers=1, context=400, sharp=0.8),
             NoDrafter(),

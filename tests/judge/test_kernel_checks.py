@@ -7,7 +7,7 @@ run.
 
 import pytest
 import torch
-from specref.adapters.reference import Block, Matching, Rejection, Tree
+from specref.adapters.reference import BlockKernel, MatchingKernel, Rejection, Tree
 from specref.judge.schedule import judge
 from specref.judge.session import Session
 from specref.judge.suite import checks
@@ -61,7 +61,7 @@ def test_every_check_fails_on_a_bug_of_its_own(check: str) -> None:
     assert "raises in" not in tried.verdict.what
 
 
-@pytest.mark.parametrize("kernel", [Rejection, Block, Matching, Tree])
+@pytest.mark.parametrize("kernel", [Rejection, BlockKernel, MatchingKernel, Tree])
 def test_right_kernels_pass_every_check(kernel: type) -> None:
     """An MDE of .2: what is shown here is that nothing right is called wrong, and no check dies of
     its own mistakes.

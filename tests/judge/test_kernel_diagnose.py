@@ -4,7 +4,7 @@ import pytest
 import torch
 from specref.judge import cases
 from specref.judge.cases import Tables
-from specref.judge.subjects import Step, drawn
+from specref.judge.subjects import RuleStep, drawn
 from specref.judge.suite import kernel_diagnose as kernel_cause
 from specref.judge.suite.kernel_diagnose import cause, distributions, lean, same, told
 from specref.judge.suite.kernel_group import Group
@@ -165,7 +165,7 @@ def test_only_bugs_that_draft_as_the_judge_does_are_compared() -> None:
     others = {
         bug.name
         for bug in RULE_BUGS
-        if not isinstance(bug.subject, Step) or bug.subject.propose is not drawn
+        if not isinstance(bug.subject, RuleStep) or bug.subject.propose is not drawn
     }
     assert others
     assert not names & others

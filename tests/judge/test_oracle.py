@@ -12,7 +12,7 @@ from specref.chance import Streams
 from specref.data import SamplingParams, Verdict
 from specref.exact.enumerate import Forking, distributions
 from specref.judge import oracle
-from specref.judge.exact.loop_distribution import PROMPTS, models
+from specref.judge.exact.loop_distribution import DISTRIBUTION_PROMPTS, distribution_models
 from specref.probs import probs
 from torch import Tensor
 
@@ -97,7 +97,7 @@ def test_what_has_no_probability_is_in_no_text() -> None:
 
 def test_ragged_texts_have_the_distributions_that_they_have_alone() -> None:
     """One forward over padded texts, each with its own parameters and its own prompt's length."""
-    target, _ = models()
+    target, _ = distribution_models()
     rows = [[1], [0, 2, 1, 1], [2, 2], [2, 0, 1]]
     params = [
         SamplingParams(),
@@ -167,7 +167,7 @@ def speculated(
 
     def program(chance: Forking, root: Tensor) -> list[Hashable]:
         index = root.tolist()
-        done = oracle.speculate(
+        done = oracle.speculated_rows(
             p,
             q,
             "rejection",
@@ -239,24 +239,28 @@ def test_a_rule_that_answers_for_fewer_rows_is_an_error(monkeypatch: pytest.Monk
         oracle.RULES, "short", lambda draft, p, chance: Short(*[torch.zeros(1)] * 3)
     )
     with pytest.raises(ValueError, match="shorter"):
-        oracle.speculate(*models(), "short", PROMPTS, [TWO] * 2, 1, Streams([1, 2]))
+        oracle.speculated_rows(
+            *distribution_models(), "short", DISTRIBUTION_PROMPTS, [TWO] * 2, 1, Streams([1, 2])
+        )
 
 
 def test_texts_are_products_of_softmax() -> None:
-    target, _ = models()
-    distribution = oracle.texts(target, PROMPTS[0], SamplingParams(max_new_tokens=3))
+    target, _ = distribution_models()
+    distribution = oracle.texts(target, DISTRIBUTION_PROMPTS[0], SamplingParams(max_new_tokens=3))
     assert len(distribution) == 27
     for text in itertools.product(range(3), repeat=3):
-        logp = target(torch.tensor([[*PROMPTS[0], *text]])).logits[0].log_softmax(-1)
-        start = len(PROMPTS[0]) - 1
+        logp = target(torch.tensor([[*DISTRIBUTION_PROMPTS[0], *text]])).logits[0].log_softmax(-1)
+        start = len(DISTRIBUTION_PROMPTS[0]) - 1
         expected = sum(float(logp[start + i, token]) for i, token in enumerate(text))
         assert distribution[text, "length"] == pytest.approx(math.exp(expected), abs=1e-12)
 
 
 def test_texts_end_at_stops_and_not_before_min_tokens() -> None:
-    target, _ = models()
+    target, _ = distribution_models()
     distribution = oracle.texts(
-        target, PROMPTS[1], SamplingParams(max_new_tokens=3, stop_ids=(2,), min_tokens=2)
+        target,
+        DISTRIBUTION_PROMPTS[1],
+        SamplingParams(max_new_tokens=3, stop_ids=(2,), min_tokens=2),
     )
     assert sum(distribution.values()) == pytest.approx(1, abs=1e-12)
     assert {len(tokens) for tokens, reason in distribution if reason == "stop"} == {3}
@@ -264,23 +268,23 @@ def test_texts_end_at_stops_and_not_before_min_tokens() -> None:
 
 
 def test_speculating_without_a_cache_keeps_count() -> None:
-    target, draft = models()
-    done = oracle.speculate(
+    target, draft = distribution_models()
+    done = oracle.speculated_rows(
         target,
         target,
         "rejection",
-        PROMPTS,
+        DISTRIBUTION_PROMPTS,
         [SamplingParams(max_new_tokens=7)] * 2,
         2,
         Streams([1, 2]),
     )
     # 3 + 3 + 1 tokens
     assert [(d.target_steps, d.drafted, d.accepted) for d in done] == [(3, 4, 4)] * 2
-    done = oracle.speculate(
+    done = oracle.speculated_rows(
         target,
         draft,
         "rejection",
-        PROMPTS,
+        DISTRIBUTION_PROMPTS,
         [SamplingParams(max_new_tokens=7)] * 2,
         2,
         Streams([1, 2]),
@@ -289,9 +293,9 @@ def test_speculating_without_a_cache_keeps_count() -> None:
 
 
 def test_expected_distributions_of_text_agree() -> None:
-    target, draft = models()
-    distribution, _ = oracle.speculated(target, draft, "rejection", PROMPTS, 2, 1)
-    alone = oracle.texts(target, PROMPTS[0], SamplingParams(max_new_tokens=2))
+    target, draft = distribution_models()
+    distribution, _ = oracle.speculated(target, draft, "rejection", DISTRIBUTION_PROMPTS, 2, 1)
+    alone = oracle.texts(target, DISTRIBUTION_PROMPTS[0], SamplingParams(max_new_tokens=2))
     for key, mass in alone.items():
         assert sum(m for outcome, m in distribution.items() if outcome[:2] == key) == pytest.approx(
             mass, abs=1e-12

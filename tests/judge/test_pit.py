@@ -33,7 +33,7 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
         weights.append(float(distribution[cell]))
     for way in (*SINGLE, orders.NEIGHBOURS[1]):  # pairs have but two orders, by p and by id
         total = torch.zeros(ranks.BINS, dtype=torch.float64)
-        tables = list(reading.distributions(made, [(prompt, params)] * len(texts), texts))
+        tables = list(reading.expected_distributions(made, [(prompt, params)] * len(texts), texts))
         keys = way.keys(made, [(prompt, params)] * len(texts), texts, tables)
         for text, weight, table, key in zip(texts, weights, tables, keys, strict=True):
             for place, token in enumerate(text):
@@ -58,7 +58,7 @@ def test_ranks_of_the_target_s_own_texts_are_uniform_whatever_the_order():
 def test_what_each_order_puts_in_front():
     made, text = toys.toy("small"), [2, 3, 3]
     rows = [((2, 1, 2, 1), SamplingParams(temperature=0.5))]
-    (table,) = reading.distributions(made, rows, [text])
+    (table,) = reading.expected_distributions(made, rows, [text])
 
     def keys(way):
         (one,) = way.keys(made, rows, [text], [table])
@@ -292,7 +292,7 @@ def test_a_wrong_text_is_returned_and_not_counted_and_an_empty_one_skips_nothing
     assert test.tests[orders.LIKELY].n == 0
     ends = SamplingParams(max_new_tokens=1, stop_ids=(made.eos,))
     rows = [(prompt, ends), (prompt, ends)]
-    test.add(made, rows, [[0], []], list(reading.distributions(made, rows, [[0], []])))
+    test.add(made, rows, [[0], []], list(reading.expected_distributions(made, rows, [[0], []])))
     assert test.tests[orders.LIKELY].n == 1
 
 

@@ -22,7 +22,7 @@ from specref.judge.job import Job
 from specref.judge.load import NotLoadedError
 from specref.judge.session import Session
 from specref.judge.suite import checks
-from specref.judge.torch_state import TorchStates, World
+from specref.judge.torch_state import TorchState, TorchStates
 from specref.judge.worker import work
 
 from tests.judge.told import Told, here, verdicts
@@ -86,9 +86,9 @@ def test_torchs_settings_stay_the_judges() -> None:
     """A default dtype, gradient mode, or thread count that the engine sets is the engine's alone,
     and is told.
     """
-    before = World.now()
+    before = TorchState.now()
     events = judged("resets")
-    assert World.now() == before
+    assert TorchState.now() == before
     assert verdict(events)["verdict"] == "PASS"
     assert events[-1] == {"event": "done", "changed": ["dtype", "grad", "threads"]}
 

@@ -5,8 +5,8 @@ convicts something.
 from collections import Counter
 
 import pytest
-from specref.judge.exact import CHECKS, check, checks, compare
-from specref.judge.subjects import Step
+from specref.judge.exact import CHECKS, checks, compare, exact_check
+from specref.judge.subjects import RuleStep
 from specref.judge.zoo.run import BUGS, CONTROLS, acquit, convict
 from specref.verify.rejection import rejection
 
@@ -63,14 +63,14 @@ def test_a_crash_convicts_only_where_it_is_the_symptom() -> None:
         raise RuntimeError("for a reason of its own")
 
     for item in checks("rule"):
-        findings = item(Step(crashes))  # type: ignore[arg-type]
+        findings = item(RuleStep(crashes))  # type: ignore[arg-type]
         assert findings, item.id
         assert all(finding.crash for finding in findings)
 
 
 def test_a_check_needs_its_own_name() -> None:
     with pytest.raises(KeyError):
-        check("rule.joint")(lambda subject: iter(()))
+        exact_check("rule.joint")(lambda subject: iter(()))
 
 
 def test_compare_sees_a_distance_and_ignores_rounding() -> None:
@@ -82,4 +82,4 @@ def test_compare_sees_a_distance_and_ignores_rounding() -> None:
 
 
 def test_the_right_step_is_known_exactly() -> None:
-    assert all(not item(Step(rejection)) for item in checks("rule"))
+    assert all(not item(RuleStep(rejection)) for item in checks("rule"))

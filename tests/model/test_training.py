@@ -16,7 +16,7 @@ from specref.train import distillation as distil
 from specref.train import loop as train
 
 TEXT = torch.randint(1, 30, (400,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-PLAN = train.Plan(steps=6, batch=2, context=8, rate=1e-2, warmup=2, save_every=2)
+PLAN = train.TrainingPlan(steps=6, batch=2, context=8, rate=1e-2, warmup=2, save_every=2)
 
 
 def model(seed: int = 0, layers: int = 1, vocabulary: int = 32) -> Transformer:
@@ -232,7 +232,7 @@ def test_a_text_shorter_than_a_row_is_refused():
 
 
 def test_the_rate_warms_up_then_falls_to_a_tenth():
-    plan = train.Plan(steps=100, rate=1.0, warmup=10)
+    plan = train.TrainingPlan(steps=100, rate=1.0, warmup=10)
     rates = [train.learning_rate(plan, step) for step in range(100)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10] == 1.0

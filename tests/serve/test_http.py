@@ -15,7 +15,7 @@ from specref.decode import generate
 from specref.model.tokenizer import Bytes
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.detokenizer import StreamDetokenizer
-from specref.serve.http_server import Server
+from specref.serve.http_server import CompletionServer
 
 from tests.serve.players import players, rule_of
 from tests.stub import tiny
@@ -32,7 +32,7 @@ def server():
         rule_of(RULE, 1),
         ServingSettings(gamma=3, rows=8, blocks=400, block_size=4),
     )
-    made = Server(engine, Bytes())
+    made = CompletionServer(engine, Bytes())
     thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield made

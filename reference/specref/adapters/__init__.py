@@ -7,11 +7,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "reference": {"engine": f"{_HERE}.reference:Looped", "kernel": f"{_HERE}.reference:Rejection"},
     "reference-block": {
         "engine": f"{_HERE}.reference:LoopedBlock",
-        "kernel": f"{_HERE}.reference:Block",
+        "kernel": f"{_HERE}.reference:BlockKernel",
     },
     "reference-matching": {
         "engine": f"{_HERE}.reference:LoopedMatching",
-        "kernel": f"{_HERE}.reference:Matching",
+        "kernel": f"{_HERE}.reference:MatchingKernel",
     },
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
     "reference-speculate": {"kernel": f"{_HERE}.one_page:OnePage"},
@@ -20,13 +20,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
     "transformers": {
         "engine": f"{_HERE}.transformers:Assisted",
-        "kernel": f"{_HERE}.transformers:Step",
+        "kernel": f"{_HERE}.transformers:AssistedStep",
     },
     "transformers-lookup": {"engine": f"{_HERE}.transformers:Lookup"},
-    "transformers-early-exit": {"engine": f"{_HERE}.transformers:EarlyExit"},
-    "onnxruntime-genai": {"engine": f"{_HERE}.onnxruntime_genai:Drafted"},
-    "onnxruntime-genai-ngram": {"engine": f"{_HERE}.onnxruntime_genai:NGram"},
-    "llama-server": {"engine": f"{_HERE}.llama_server:Drafted"},
+    "transformers-early-exit": {"engine": f"{_HERE}.transformers:AssistedEarlyExit"},
+    "onnxruntime-genai": {"engine": f"{_HERE}.onnxruntime_genai:GenaiDrafted"},
+    "onnxruntime-genai-ngram": {"engine": f"{_HERE}.onnxruntime_genai:GenaiNGram"},
+    "llama-server": {"engine": f"{_HERE}.llama_server:LlamaDrafted"},
     "llama-server-greedy": {"engine": f"{_HERE}.llama_server:GreedyDrafts"},
-    "llama-server-ngram": {"engine": f"{_HERE}.llama_server:NGram"},
+    "llama-server-ngram": {"engine": f"{_HERE}.llama_server:LlamaNGram"},
 }

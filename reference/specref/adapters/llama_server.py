@@ -51,7 +51,7 @@ _PLAIN = [
 ]
 
 
-class Drafted(Engine):
+class LlamaDrafted(Engine):
     """A draft model samples, and the target verifies by rejection."""
 
     name = "llama-server: draft model"
@@ -134,7 +134,7 @@ class Drafted(Engine):
         self.folder.cleanup()
 
 
-class GreedyDrafts(Drafted):
+class GreedyDrafts(LlamaDrafted):
     """The server's default: the draft is the argmax of the draft model, and the target draws for
     itself.
     """
@@ -147,7 +147,7 @@ class GreedyDrafts(Drafted):
         ]
 
 
-class NGram(Drafted):
+class LlamaNGram(LlamaDrafted):
     """Drafts are looked up in the text so far."""
 
     name, own_draft = "llama-server: n-gram", True

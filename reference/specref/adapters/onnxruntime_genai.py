@@ -30,7 +30,7 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
-class Drafted(Engine):
+class GenaiDrafted(Engine):
     """A draft model proposes."""
 
     name = "onnxruntime-genai: draft model"
@@ -104,7 +104,7 @@ class Drafted(Engine):
         self.folder.cleanup()
 
 
-class NGram(Drafted):
+class GenaiNGram(GenaiDrafted):
     """Drafts are looked up in the text so far."""
 
     name, own_draft = "onnxruntime-genai: n-gram", True

@@ -28,7 +28,7 @@ from ..verify.rejection import rejection
 from ..verify.tree import tree
 
 
-class Together(Uniforms):
+class OneGenerator(Uniforms):
     """All rows of a call from one generator: fast for many rows, and right for one call."""
 
     def __init__(self, seed: int):
@@ -41,11 +41,11 @@ class Together(Uniforms):
         # no coin of 1 falls
         return (drawn if asked is None else drawn.where(asked.cpu(), 1.0)).to(device)
 
-    def rows(self, index: Sequence[int]) -> "Together":
+    def rows(self, index: Sequence[int]) -> "OneGenerator":
         return self
 
 
-class Chosen(Uniforms):
+class ChosenUniforms(Uniforms):
     """The coins [B,K] and the last draw's uniform [B] as the judge chose them."""
 
     def __init__(self, accept_u: Tensor, final_u: Tensor):
@@ -59,8 +59,8 @@ class Chosen(Uniforms):
     ) -> Tensor:
         return self.final_u[:, None]
 
-    def rows(self, index: Sequence[int]) -> "Chosen":
-        return Chosen(self.accept_u[list(index)], self.final_u[list(index)])
+    def rows(self, index: Sequence[int]) -> "ChosenUniforms":
+        return ChosenUniforms(self.accept_u[list(index)], self.final_u[list(index)])
 
 
 def emitted(draft: Draft, verdict: Verdict, width: int) -> Tensor:
@@ -80,7 +80,7 @@ class RuleKernel(Kernel):
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         chain = Draft.chain(draft, q)
-        return emitted(chain, self.judge(chain, p, Together(seed)), p.shape[1])
+        return emitted(chain, self.judge(chain, p, OneGenerator(seed)), p.shape[1])
 
 
 class InjectableRule(RuleKernel, InjectableKernel):
@@ -90,7 +90,7 @@ class InjectableRule(RuleKernel, InjectableKernel):
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
     ) -> Tensor:
         chain = Draft.chain(draft, q)
-        return emitted(chain, self.judge(chain, p, Chosen(accept_u, final_u)), p.shape[1])
+        return emitted(chain, self.judge(chain, p, ChosenUniforms(accept_u, final_u)), p.shape[1])
 
 
 class Rejection(InjectableRule):
@@ -100,14 +100,14 @@ class Rejection(InjectableRule):
         return rejection(draft, p, chance)
 
 
-class Block(InjectableRule):
+class BlockKernel(InjectableRule):
     name = "reference: block"
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         return block(draft, p, chance)
 
 
-class Matching(RuleKernel):
+class MatchingKernel(RuleKernel):
     name = "reference: matching"
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -125,7 +125,7 @@ class Tree(RuleKernel, TreeKernel):
     ) -> Tensor:
         batch = len(tokens)
         draft = Draft(tokens, parents.expand(batch, -1), q, torch.full((batch,), tokens.shape[1]))
-        verdict = self.judge(draft, p, Together(seed))
+        verdict = self.judge(draft, p, OneGenerator(seed))
         return emitted(draft, verdict, 1 + depth(parents))
 
 

@@ -136,7 +136,7 @@ class Lookup(Assisted):
         return {"prompt_lookup_num_tokens": self.draft_tokens}
 
 
-class EarlyExit(Assisted):
+class AssistedEarlyExit(Assisted):
     """`generate` with the target's first layer as the draft."""
 
     name, own_draft = "transformers: early exit", True
@@ -243,7 +243,7 @@ class Tally:
         return Metrics(self.cycles or tokens, self.drafted, self.accepted)
 
 
-class Step(InjectableKernel):
+class AssistedStep(InjectableKernel):
     """`_speculative_sampling`, which judges one row. Drafts without a distribution get the one-hot
     distribution that they have.
     """
@@ -257,7 +257,7 @@ class Step(InjectableKernel):
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
     ) -> Tensor:
-        return self.rows(p, q, draft, [Chosen(*pair) for pair in zip(accept_u, final_u)])
+        return self.rows(p, q, draft, [TorchWithUniforms(*pair) for pair in zip(accept_u, final_u)])
 
     def rows(
         self, p: Tensor, q: Tensor | None, draft: Tensor, coins: Sequence[ModuleType]
@@ -278,7 +278,7 @@ class Step(InjectableKernel):
         return out
 
 
-class Chosen(ModuleType):
+class TorchWithUniforms(ModuleType):
     """torch with the coins [K] and the last draw's uniform that the judge chose."""
 
     def __init__(self, accept_u: Tensor, final_u: Tensor):

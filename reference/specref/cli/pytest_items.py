@@ -111,7 +111,7 @@ class CheckItem(pytest.Item):
             ("question: ", self.question),
             ("case: ", verdict.case),
             ("likely cause: ", verdict.cause),
-            ("TV: ", words.distance(verdict) if verdict.tv is not None else ""),
+            ("TV: ", words.tv_words(verdict) if verdict.tv is not None else ""),
             ("again: ", verdict.repro),
         )
         raise CheckFailedError("\n".join(name + text for name, text in facts if text))

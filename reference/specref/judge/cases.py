@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-Row = Sequence[float]
+CaseRow = Sequence[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,12 @@ class Tables:
         )
 
 
-def _distribution(weights: Row) -> Tensor:
+def _distribution(weights: CaseRow) -> Tensor:
     row = torch.tensor(weights, dtype=torch.float64)
     return row / row.sum()
 
 
-PAIRS: dict[str, tuple[Row, Row]] = {
+PAIRS: dict[str, tuple[CaseRow, CaseRow]] = {
     "opposed": ((4, 3, 2, 1), (1, 2, 3, 4)),
     "close": ((40, 30, 20, 10), (37, 32, 22, 9)),
     "peaked target": ((97, 1, 1, 1), (1, 1, 1, 1)),
@@ -78,7 +78,7 @@ PAIRS: dict[str, tuple[Row, Row]] = {
     "two tokens": ((9, 1), (2, 8)),
 }
 
-CHAINS: dict[str, tuple[Row, Row]] = {
+CHAINS: dict[str, tuple[CaseRow, CaseRow]] = {
     "opposed": ((6, 3, 1), (1, 3, 6)),
     "close": ((50, 30, 20), (46, 35, 19)),
     "zeros": ((3, 1, 0), (1, 1, 2)),
@@ -87,7 +87,7 @@ CHAINS: dict[str, tuple[Row, Row]] = {
 }
 
 # one token certain, and another all but impossible
-_ALMOST: dict[str, tuple[Row, Row]] = {
+_ALMOST: dict[str, tuple[CaseRow, CaseRow]] = {
     "of four": ((0, 1, 0, 0), (0, 1, 1e-12, 0)),
     "of two": ((1, 0), (1, 1e-6)),
 }
@@ -115,7 +115,7 @@ def _pairs(names: Sequence[str], distributions: Sequence[tuple[Tensor, ...]]) ->
     return Tables(tuple(names), (p, after), (q,), torch.ones(len(names), dtype=torch.int64))
 
 
-def _chain(weights: Row, count: int) -> list[Tensor]:
+def _chain(weights: CaseRow, count: int) -> list[Tensor]:
     """Tables for prefixes of 0..count-1 tokens: the base distribution, turned by the sum of the
     last two tokens and the length.
     """
@@ -147,7 +147,7 @@ def chains(count: int = 3, *, equal: bool = False, ragged: bool = False) -> Tabl
 
 
 @cache
-def near_equal() -> Tables:
+def near_equal_pairs() -> Tables:
     """p = q up to rounding. Where every q(x) is a little above p(x), a rejection leaves nothing of
     p - q.
     """
@@ -173,13 +173,13 @@ def long_sum() -> Tables:
     return _pairs([f"{count} equal tokens, then zeros"], [(distribution, distribution.roll(1))])
 
 
-def chosen(names: Sequence[str], table: dict[str, tuple[Row, Row]] = PAIRS) -> Tables:
+def chosen(names: Sequence[str], table: dict[str, tuple[CaseRow, CaseRow]] = PAIRS) -> Tables:
     """One draft token, for some of the pairs."""
     return _pairs(names, [tuple(map(_distribution, table[name])) for name in names])
 
 
 def turned(
-    count: int, size: int, table: dict[str, tuple[Row, Row]], *, equal: bool = False
+    count: int, size: int, table: dict[str, tuple[CaseRow, CaseRow]], *, equal: bool = False
 ) -> Tables:
     """`count` draft tokens over distributions of one size that depend on the prefix."""
     named = {
@@ -199,14 +199,14 @@ def turned(
 
 # target and draft: the first token's distribution, then the second's after each first one; the
 # third's, to be turned
-WEIGHED: tuple[tuple[tuple[Row, ...], ...], tuple[tuple[Row, ...], ...], Row] = (
+WEIGHED: tuple[tuple[tuple[CaseRow, ...], ...], tuple[tuple[CaseRow, ...], ...], CaseRow] = (
     (((7, 11, 2),), ((8, 11, 1), (13, 1, 6), (12, 6, 2))),
     (((4, 16, 1),), ((1, 4, 14), (9, 10, 1), (4, 16, 1))),
     (15, 4, 1),
 )
 # coins of few bits hit some of these and miss others
-RARE: tuple[Row, Row] = ((985, *[1] * 15), (985, *[1] * 15))
-TWOS: dict[str, tuple[Row, Row]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
+RARE: tuple[CaseRow, CaseRow] = ((985, *[1] * 15), (985, *[1] * 15))
+TWOS: dict[str, tuple[CaseRow, CaseRow]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
 
 
 def off_by_rounding() -> Tables:

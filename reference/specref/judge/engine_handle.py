@@ -22,7 +22,7 @@ from .verdict import Verdict
 
 _OPEN = 6  # engines held at a time
 _TOGETHER = 64  # rows of a deterministic check's call at most
-Row = tuple[Sequence[int], SamplingParams]
+EngineRow = tuple[Sequence[int], SamplingParams]
 
 
 class EngineHandle:
@@ -76,7 +76,7 @@ class EngineHandle:
         return held[key]
 
     def answers(
-        self, rows: Sequence[Row], speculative: bool = True, together: int = _TOGETHER
+        self, rows: Sequence[EngineRow], speculative: bool = True, together: int = _TOGETHER
     ) -> list[Completion]:
         """One completion a row. Engines without batches are asked row by row."""
         size = together if self.has("batch") else 1
@@ -86,7 +86,7 @@ class EngineHandle:
             for done in self._call(rows[first : first + size], speculative)
         ]
 
-    def _call(self, rows: Sequence[Row], speculative: bool) -> list[Completion]:
+    def _call(self, rows: Sequence[EngineRow], speculative: bool) -> list[Completion]:
         prompts, params = [list(prompt) for prompt, _ in rows], [s for _, s in rows]
         one = params[0] if all(s is params[0] for s in params) else None
         given, biases = [list(prompt) for prompt in prompts], [dict(s.logit_bias) for s in params]
@@ -174,7 +174,7 @@ class EngineHandle:
         return Completion(tokens, done.finish_reason, logprobs, metrics)
 
 
-def _refuse_prompts(texts: Sequence[list[int]], rows: Sequence[Row]) -> None:
+def _refuse_prompts(texts: Sequence[list[int]], rows: Sequence[EngineRow]) -> None:
     """Where every text begins with its prompt and is too long for that, the prompts were given back
     too.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data import SamplingParams
 from . import params_oracle
 from .contract import Completion
-from .engine_handle import Row
+from .engine_handle import EngineRow
 from .params_oracle import Convention, ended
 from .toys import Toy, scores
 
@@ -27,9 +27,9 @@ class Distributions:
     doubtful: Tensor  # [M] bool
 
 
-def distributions(
+def expected_distributions(
     toy: Toy,
-    rows: Sequence[Row],
+    rows: Sequence[EngineRow],
     texts: Sequence[Sequence[int]],
     convention: Convention = PLAIN_WAY,
 ) -> Iterator[Distributions]:
@@ -78,18 +78,20 @@ class Reading:
 
 def read(
     toy: Toy,
-    rows: Sequence[Row],
+    rows: Sequence[EngineRow],
     answers: Sequence[Completion],
     room: int = 10**9,
     convention: Convention = PLAIN_WAY,
 ) -> Reading:
     """As `check`, from the answers alone."""
     texts = restored(toy, rows, answers, room)
-    return check(rows, answers, texts, list(distributions(toy, rows, texts, convention)), room)
+    return check_rows(
+        rows, answers, texts, list(expected_distributions(toy, rows, texts, convention)), room
+    )
 
 
-def check(
-    rows: Sequence[Row],
+def check_rows(
+    rows: Sequence[EngineRow],
     answers: Sequence[Completion],
     texts: Sequence[list[int]],
     tables: Sequence[Distributions],
@@ -158,7 +160,7 @@ def _named(why: str, params: SamplingParams) -> str:
 
 
 def restored(
-    toy: Toy, rows: Sequence[Row], answers: Sequence[Completion], room: int = 10**9
+    toy: Toy, rows: Sequence[EngineRow], answers: Sequence[Completion], room: int = 10**9
 ) -> list[list[int]]:
     """The texts with their stops, which some engines leave out."""
     return [
@@ -180,7 +182,7 @@ def _restored(
             possible.append(whole)
     if len(possible) < 2:
         return possible[0] if possible else done.tokens
-    tables = distributions(toy, [(prompt, params)] * len(possible), possible)
+    tables = expected_distributions(toy, [(prompt, params)] * len(possible), possible)
     return max(zip(possible, tables, strict=True), key=lambda one: _likely(*one))[0]
 
 

@@ -45,7 +45,7 @@ class Adapter:
     name: str
 
 
-def load(engine: str, level: str | None = None, baseline: str | None = None) -> Adapter:
+def load_adapter(engine: str, level: str | None = None, baseline: str | None = None) -> Adapter:
     """Find an adapter: a URL, `file.py:Name`, `package.module:Name`, or a built-in adapter's name.
 
     baseline: the URL of the same target without speculation, for a server.

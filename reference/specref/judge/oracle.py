@@ -19,7 +19,7 @@ from ..probs import history, probs
 from ..verify import RULES
 
 Texts = dict[tuple[tuple[int, ...], str], float]  # (tokens, finish reason) -> probability
-CONTEXT = 40
+TINY_CONTEXT = 40
 
 
 @cache
@@ -28,7 +28,7 @@ def model(vocabulary: int, seed: int, peak: float = 1.0, noise: float = 0.0) -> 
     one turns them round; noise moves it away from the decoder that has the same seed and no
     noise."""
     random = torch.Generator().manual_seed(seed)
-    config = toy_config(vocabulary, CONTEXT)
+    config = toy_config(vocabulary, TINY_CONTEXT)
     return toy_transformer(config, random, attention=2.0, sharpness=peak, noise=noise).double()
 
 
@@ -97,7 +97,7 @@ class _Row:
     done: Completion = field(default_factory=lambda: Completion([], ""))
 
 
-def speculate(
+def speculated_rows(
     target: Transformer,
     draft: Transformer,
     rule: str,
@@ -192,7 +192,8 @@ def speculated(
         params = [SamplingParams(max_new_tokens=length)] * len(root)
         rows = [prompts[i] for i in root.tolist()]
         return [
-            outcome(done) for done in speculate(target, draft, rule, rows, params, gamma, chance)
+            outcome(done)
+            for done in speculated_rows(target, draft, rule, rows, params, gamma, chance)
         ]
 
     return distributions(program, len(prompts))

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .engine_handle import Row
+from .engine_handle import EngineRow
 from .expected import Distributions
 from .toys import Toy, scores
 
@@ -17,7 +17,9 @@ from .toys import Toy, scores
 _Groups = Callable[[Sequence[int]], Tensor]
 WHOLE = 48  # tokens of a text that are taken together
 # keys [n,V] a text, high first
-_Order = Callable[[Toy, Sequence[Row], Sequence[list[int]], Sequence[Distributions]], list[Tensor]]
+_Order = Callable[
+    [Toy, Sequence[EngineRow], Sequence[list[int]], Sequence[Distributions]], list[Tensor]
+]
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ def _whole(lengths: Sequence[int]) -> Tensor:
 
 
 def _likely(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     return [table.distribution for table in tables]
 
 
 def _by_id(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     return [
         -torch.arange(table.distribution.shape[1]).expand_as(table.distribution) for table in tables
@@ -101,7 +103,7 @@ def _by_id(
 
 
 def _drafted(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     whole = [[*prompt, *text] for (prompt, _), text in zip(rows, texts, strict=True)]
     drafts = scores(toy.draft, whole, [len(prompt) for prompt, _ in rows])
@@ -109,7 +111,7 @@ def _drafted(
 
 
 def _looked_up(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     keys = []
     for (prompt, _), text, table in zip(rows, texts, tables, strict=True):
@@ -125,13 +127,13 @@ def _looked_up(
 
 
 def _plain(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     return [table.scores.softmax(-1) - table.distribution for table in tables]
 
 
 def _before(
-    toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]], tables: Sequence[Distributions]
+    toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]], tables: Sequence[Distributions]
 ) -> list[Tensor]:
     return [
         torch.cat((table.distribution[:1], table.scores[:-1] - table.scores[1:]))

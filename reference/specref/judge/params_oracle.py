@@ -27,7 +27,7 @@ class Convention:
 
 
 @dataclass(frozen=True)
-class Row:
+class OracleRow:
     distribution: list[float]  # [V]
     doubtful: bool = False
 
@@ -38,13 +38,15 @@ def row(
     prompt: Sequence[int] = (),
     output: Sequence[int] = (),
     convention: Convention = Convention(),
-) -> Row:
+) -> OracleRow:
     """The distribution of the token after prompt and output, by the model's scores [V]."""
     adjusted = _adjusted(scores, params, prompt, output, convention.counts_prompt)
     if params.temperature == 0:
         first, second = sorted(adjusted, reverse=True)[:2]
         best = adjusted.index(first)
-        return Row([float(token == best) for token in range(len(adjusted))], first - second < TIE)
+        return OracleRow(
+            [float(token == best) for token in range(len(adjusted))], first - second < TIE
+        )
     seen = {None: (params.temperature, 1.0), True: (1.0,), False: (params.temperature,)}[
         convention.filters_first
     ]
@@ -58,7 +60,7 @@ def row(
     top = max(adjusted)
     weights = {token: math.exp((adjusted[token] - top) / params.temperature) for token in kept}
     total = sum(weights.values())
-    return Row([weights.get(token, 0.0) / total for token in range(len(adjusted))], doubtful)
+    return OracleRow([weights.get(token, 0.0) / total for token in range(len(adjusted))], doubtful)
 
 
 def _kept(

@@ -26,7 +26,7 @@ from ..stats.pit import pit_ranks
 from ..stats.sequential import OneSample
 from . import expected as reading
 from .contract import Completion
-from .engine_handle import Row
+from .engine_handle import EngineRow
 from .expected import Distributions
 from .ordering import Ordering
 from .params_oracle import Convention
@@ -100,14 +100,14 @@ class PITTest:
     def read(
         self,
         toy: Toy,
-        rows: Sequence[Row],
+        rows: Sequence[EngineRow],
         answers: Sequence[Completion],
         convention: Convention = reading.PLAIN_WAY,
     ) -> reading.Fault | None:
         """Take in answers, unless one of them is wrong by itself: that fault is returned."""
         texts = reading.restored(toy, rows, answers)
-        tables = list(reading.distributions(toy, rows, texts, convention))
-        read = reading.check(rows, answers, texts, tables)
+        tables = list(reading.expected_distributions(toy, rows, texts, convention))
+        read = reading.check_rows(rows, answers, texts, tables)
         if read.faults:
             return read.faults[0]
         if any(texts):
@@ -117,7 +117,7 @@ class PITTest:
     def add(
         self,
         toy: Toy,
-        rows: Sequence[Row],
+        rows: Sequence[EngineRow],
         texts: Sequence[list[int]],
         tables: Sequence[Distributions],
     ) -> None:
@@ -154,7 +154,7 @@ class PITTest:
                 part = self.parts.setdefault((way, kind), _sample(self._share(kind)))
                 part.update(torch.bincount(bins[keep & (kinds == kind)], minlength=BINS))
 
-    def _kinds(self, toy: Toy, rows: Sequence[Row], texts: Sequence[list[int]]) -> Tensor:
+    def _kinds(self, toy: Toy, rows: Sequence[EngineRow], texts: Sequence[list[int]]) -> Tensor:
         """For each token, its place, toy and setting, as a number; known before the token is."""
         made = []
         for (_, params), text in zip(rows, texts, strict=True):

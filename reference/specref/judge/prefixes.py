@@ -25,8 +25,8 @@ import torch
 from ..stats.power import PLAN, mde
 from ..stats.sequential import OneSample, TwoSample
 
-END = "the end"
-Text = tuple[Any, ...]  # token ids or characters, and END where it ended before its length
+TEXT_END = "the end"
+Units = tuple[Any, ...]  # token ids or characters, and END where it ended before its length
 _FREQUENT, _PREFIXES, _OUTCOMES = 0.03, 24, 15
 _PRIOR = 4.0  # tokens that a guess has seen of each source before it has seen any
 _FAIR = 0.05  # the TV that a known distribution is tested for
@@ -38,7 +38,7 @@ _TOGETHER, _FIRST, _CHOSEN, _OTHERS = 0.25, 0.25, 0.25, 0.25
 class Conditional:
     """What follows one prefix in both sources."""
 
-    def __init__(self, prefix: Text, first: Counter, second: Counter, plan: float):
+    def __init__(self, prefix: Units, first: Counter, second: Counter, plan: float):
         self.prefix = prefix
         often = [token for token, _ in (first + second).most_common(_OUTCOMES)]
         self.names = [*map(str, often)]
@@ -70,7 +70,7 @@ class Known:
     distribution: token -> probability, in total at most 1.
     """
 
-    def __init__(self, prefix: Text, distribution: dict[Any, float]):
+    def __init__(self, prefix: Units, distribution: dict[Any, float]):
         self.prefix = prefix
         self.names = [*map(str, distribution), "other tokens"]
         self.cell: dict[Any, int] = {token: i for i, token in enumerate(distribution)}
@@ -91,14 +91,14 @@ class Known:
         self.waiting = []
 
 
-class Leaning:
+class SourceGuess:
     """Guesses which source a text is from: by how often its tokens came from each, given their
     place and the token before."""
 
     def __init__(self) -> None:
         self.seen: tuple[Counter, Counter] = Counter(), Counter()
 
-    def learn(self, *sources: Sequence[Text]) -> None:
+    def learn(self, *sources: Sequence[Units]) -> None:
         for counter, texts in zip(self.seen, sources):
             for text in texts:
                 for place in range(len(text)):
@@ -106,7 +106,7 @@ class Leaning:
                     counter[place, before, text[place]] += 1
                     counter[place, before] += 1
 
-    def first(self, text: Text) -> bool:
+    def first(self, text: Units) -> bool:
         """Whether the first source is the likelier one."""
         score = 0.0
         for place in range(len(text)):
@@ -122,10 +122,10 @@ class Leaning:
         return score > 0
 
 
-class Together:
+class JoinedProcesses:
     """The e-processes of all prefixes as one. at: by prefix, the empty one among them."""
 
-    def __init__(self, at: Mapping[Text, Any], alpha: float):
+    def __init__(self, at: Mapping[Units, Any], alpha: float):
         self.at, self.alpha, self.largest = at, alpha, 0.0
 
     @property
@@ -143,7 +143,7 @@ class Together:
         test = self.at[()].test
         return mde(test.n, test.cells, self.alpha * _FIRST, arms=test.arms, plan=test.plan)
 
-    def update(self, *sources: Sequence[Text]) -> bool:
+    def update(self, *sources: Sequence[Units]) -> bool:
         """Add equally many texts of each source; returns whether the distributions are known to
         differ by now.
         """
@@ -169,7 +169,7 @@ class Together:
         return max(self.at.values(), key=lambda conditional: conditional.test.log_e())
 
 
-class Prefixes(Together):
+class Prefixes(JoinedProcesses):
     """Two sources, compared text by text.
 
     Args:
@@ -179,7 +179,7 @@ class Prefixes(Together):
     """
 
     def __init__(
-        self, first: Sequence[Text], second: Sequence[Text], alpha: float, plan: float = PLAN
+        self, first: Sequence[Units], second: Sequence[Units], alpha: float, plan: float = PLAN
     ):
         seen = (_followers(first), _followers(second))
         super().__init__(
@@ -191,11 +191,11 @@ class Prefixes(Together):
             },
             alpha,
         )
-        self.leaning = Leaning()
+        self.leaning = SourceGuess()
         self.leaning.learn(first, second)
         self.chosen = TwoSample(2, 0.5, plan)
 
-    def update(self, *sources: Sequence[Text]) -> bool:
+    def update(self, *sources: Sequence[Units]) -> bool:
         sets = [
             torch.tensor([self.leaning.first(text) for text in texts], dtype=torch.int64)
             for texts in sources
@@ -215,7 +215,7 @@ class Prefixes(Together):
         )
 
 
-def frequent(texts: Sequence[Text]) -> list[Text]:
+def frequent(texts: Sequence[Units]) -> list[Units]:
     """The prefixes that are worth a test of their own, the empty one first."""
     total = {prefix: after.total() for prefix, after in _followers(texts).items()}
     often = sorted(
@@ -224,9 +224,9 @@ def frequent(texts: Sequence[Text]) -> list[Text]:
     return list(dict.fromkeys([(), *often]))[:_PREFIXES]
 
 
-def _followers(texts: Iterable[Text]) -> dict[Text, Counter]:
+def _followers(texts: Iterable[Units]) -> dict[Units, Counter]:
     """What follows each prefix, and how often; the empty prefix is always there."""
-    seen: dict[Text, Counter] = {(): Counter()}
+    seen: dict[Units, Counter] = {(): Counter()}
     for text in texts:
         for depth, token in enumerate(text):
             seen.setdefault(text[:depth], Counter())[token] += 1

@@ -6,7 +6,7 @@ from typing import Any
 from .client import FLIGHT, Client
 from .contract import Server
 from .dialect import Answer, Ask, Dialect, Prompt, detect
-from .prefixes import END, Text
+from .prefixes import TEXT_END, Units
 from .session import MisbehavedError, Session
 
 _PIECES = 8  # samples that prompts are cut from
@@ -103,7 +103,7 @@ class ServerPair:
         for side in self.sides:
             side.client.close()
 
-    def units(self, answer: Answer) -> Text:
+    def units(self, answer: Answer) -> Units:
         """A text as ids where both servers give them, else as characters."""
         if not self.ids:
             return tuple(answer.text)
@@ -113,12 +113,12 @@ class ServerPair:
             )
         return answer.tokens
 
-    def outcome(self, answer: Answer, length: int) -> Text:
+    def outcome(self, answer: Answer, length: int) -> Units:
         """The first `length` units, and END where the text ends before."""
         units = self.units(answer)[:length]
-        return units if len(units) == length else (*units, END)
+        return units if len(units) == length else (*units, TEXT_END)
 
-    def longer(self, prompt: Prompt, units: Text) -> Prompt | None:
+    def longer(self, prompt: Prompt, units: Units) -> Prompt | None:
         """The prompt with a beginning of an answer behind it; None where ids come out and only text
         goes in.
         """

@@ -38,7 +38,7 @@ def overlap(p: Tensor, q: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Step:
+class RuleStep:
     """One step: a proposal and the rule that judges it."""
 
     rule: Rule

@@ -17,7 +17,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class World:
+class TorchState:
     """The settings of torch that change what the judge's own code would do."""
 
     dtype: torch.dtype
@@ -26,15 +26,15 @@ class World:
     threads: int
 
     @staticmethod
-    def now() -> "World":
-        return World(
+    def now() -> "TorchState":
+        return TorchState(
             torch.get_default_dtype(),
             torch.get_default_device(),
             torch.is_grad_enabled(),
             torch.get_num_threads(),
         )
 
-    def enter(self, now: "World") -> None:
+    def enter(self, now: "TorchState") -> None:
         """Set what differs from what is set now."""
         for name, put in (
             ("dtype", torch.set_default_dtype),
@@ -50,7 +50,7 @@ class TorchStates:
     """The judge's world and the engine's, and each check's global coins."""
 
     def __init__(self) -> None:
-        self.judges = self.engines = World.now()
+        self.judges = self.engines = TorchState.now()
         self.changed: set[str] = set()  # settings that the engine was seen to change
         self._coins: dict[str, Any] = {}
         self._check = ""
@@ -58,11 +58,11 @@ class TorchStates:
     @contextmanager
     def engine(self) -> Iterator[None]:
         """The engine's world; the judge's again behind it."""
-        self.engines.enter(World.now())
+        self.engines.enter(TorchState.now())
         try:
             yield
         finally:
-            self.engines = World.now()
+            self.engines = TorchState.now()
             if self.engines != self.judges:
                 self.changed |= {
                     name

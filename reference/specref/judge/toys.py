@@ -20,8 +20,8 @@ from ..model.config import Config
 from ..model.toy import toy_transformer
 from ..model.transformer import Transformer
 
-CONTEXT = 128
-TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
+TOY_CONTEXT = 128
+TOY_TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _decoder(
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=TOY_CONTEXT,
         tie_word_embeddings=False,
         eos_token_id=(vocabulary - 1,),
     )
@@ -144,7 +144,7 @@ def written(name: str, count: int, candidates: int = 48) -> tuple[Written, ...]:
         texts, start = _candidates(made.target, size, candidates, count), 3 * size - 3
         q = made.draft(texts).logits[:, start - 1 : -1]
         missed = q.argmax(-1) != texts[:, start:]
-        for row in (_margin(q).amin(1) > TIE).nonzero()[:, 0].tolist():
+        for row in (_margin(q).amin(1) > TOY_TIE).nonzero()[:, 0].tolist():
             found.append(
                 Written(
                     tuple(texts[row, :start].tolist()),
@@ -174,7 +174,7 @@ def _candidates(target: Transformer, size: int, candidates: int, count: int) -> 
     texts = _continued(target, prompts, count)
     p = target(texts).logits[:, prompts.shape[1] - 1 : -1]
     return texts[
-        (_margin(p).amin(1) > 10 * TIE) & (texts[:, prompts.shape[1] :] == p.argmax(-1)).all(1)
+        (_margin(p).amin(1) > 10 * TOY_TIE) & (texts[:, prompts.shape[1] :] == p.argmax(-1)).all(1)
     ]
 
 

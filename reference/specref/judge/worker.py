@@ -19,7 +19,7 @@ import torch
 
 from ..data import SpecrefError
 from .job import Job
-from .load import Adapter, NotLoadedError, load, opened
+from .load import Adapter, NotLoadedError, load_adapter, opened
 from .schedule import judge
 from .session import ALPHA, Session
 from .suite import LEVELS, Check, checks
@@ -72,7 +72,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     worlds = TorchStates()
     teller.tell("call", check="", call="loading the adapter")
     with worlds.engine():
-        adapter = load(job.engine, job.level, job.baseline)
+        adapter = load_adapter(job.engine, job.level, job.baseline)
     teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)

@@ -17,7 +17,7 @@ from ..data import SpecrefError
 from .checkpoint import read_json, replace
 from .fast import store_by_input
 
-M = TypeVar("M", bound=nn.Module)
+_M = TypeVar("_M", bound=nn.Module)
 
 
 def save_auxiliary(
@@ -50,10 +50,10 @@ def save_auxiliary(
 def load_auxiliary(
     folder: Path | str,
     kind: str,
-    make: Callable[[dict[str, Any]], M],
+    make: Callable[[dict[str, Any]], _M],
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-) -> M:
+) -> _M:
     """Rebuild a module of this kind: `make` gets the settings and returns it untrained.
 
     Errors:

@@ -26,7 +26,7 @@ from .sequence import Event
 LARGEST = 2**24  # bytes of a request's body
 
 
-class Server(ThreadingHTTPServer):
+class CompletionServer(ThreadingHTTPServer):
     """Serves `engine` on 127.0.0.1.
 
     Args:
@@ -70,7 +70,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds that a client may take to send its request
-    server: Server
+    server: CompletionServer
 
     def setup(self) -> None:
         super().setup()

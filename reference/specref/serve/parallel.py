@@ -27,7 +27,7 @@ from ..model.transformer import Transformer
 
 # Column-wise: every rank makes its part of the output. Row-wise: every rank has its part of the
 # input, and the sum over ranks is everybody's output.
-PLAN: dict[str, type[ParallelStyle]] = {
+PARALLEL_PLAN: dict[str, type[ParallelStyle]] = {
     "self_attn.q_proj": ColwiseParallel,
     "self_attn.k_proj": ColwiseParallel,
     "self_attn.v_proj": ColwiseParallel,
@@ -53,7 +53,7 @@ def split(target: Transformer, mesh: DeviceMesh) -> Transformer:
         )
     target.requires_grad_(False)
     for block in target.blocks:
-        parallelize_module(block, mesh, {name: style() for name, style in PLAN.items()})
+        parallelize_module(block, mesh, {name: style() for name, style in PARALLEL_PLAN.items()})
     target.config = replace(
         config,
         num_attention_heads=config.num_attention_heads // ranks,

@@ -50,7 +50,7 @@ DRAFT = Config(
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long and how: `context` tokens a row (every fourth step twice that), `batch` rows."""
 
     steps: int
@@ -63,7 +63,7 @@ class Plan:
     teacher: str = ""  # name of the target that is learned from, if any
 
 
-def windows(text: Tensor, plan: Plan, step: int) -> Tensor:
+def windows(text: Tensor, plan: TrainingPlan, step: int) -> Tensor:
     """The [B,C+1] int64 rows of one step: a function of the text, the seed and the step alone.
 
     text: uint8 [L], from which rows are cut anywhere; or [R,2C+1], rows that stay whole, half as
@@ -101,7 +101,7 @@ def next_token_loss(model: Transformer) -> Callable[[Tensor], Tensor]:
     )
 
 
-def learning_rate(plan: Plan, step: int) -> float:
+def learning_rate(plan: TrainingPlan, step: int) -> float:
     """Linear warm-up, then a cosine down to a tenth."""
     if step < plan.warmup:
         return plan.rate * (step + 1) / plan.warmup
@@ -148,7 +148,7 @@ def fit(
     model: nn.Module,
     loss: Callable[[Tensor], Tensor],
     text: Tensor,
-    plan: Plan,
+    plan: TrainingPlan,
     folder: Path,
     report: Callable[[int, float, float], None] = lambda step, loss, left: None,
 ) -> list[float]:

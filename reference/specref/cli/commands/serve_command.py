@@ -52,13 +52,13 @@ def _run(args: argparse.Namespace) -> int:
     if not 0 <= args.port < 65536:
         raise SpecrefError(f"--port {args.port} is no port: give 0 to 65535")
 
-    from ...serve.http_server import Server
+    from ...serve.http_server import CompletionServer
     from ..work.models import set_threads
     from ..work.serving_engine import make_engine, served_tokenizer
 
     set_threads(args)
     engine = make_engine(args)
-    server = Server(engine, served_tokenizer(args, engine), args.port, args.target.name)
+    server = CompletionServer(engine, served_tokenizer(args, engine), args.port, args.target.name)
     print(f"serving on http://127.0.0.1:{server.port}/v1/completions", flush=True)
     try:
         server.serve_forever()

@@ -42,14 +42,14 @@ class TrainingJob:
     teacher: str = ""
 
 
-def make_plan(args: argparse.Namespace) -> loop.Plan:
+def make_plan(args: argparse.Namespace) -> loop.TrainingPlan:
     longest = loop.TARGET.max_position_embeddings
     if 2 * args.context > longest:
         raise SpecrefError(
             f"--context {args.context} is too long: the toy model's own context is {longest}, and"
             " every fourth step takes twice --context"
         )
-    return loop.Plan(
+    return loop.TrainingPlan(
         args.steps,
         args.batch,
         args.context,
@@ -59,7 +59,9 @@ def make_plan(args: argparse.Namespace) -> loop.Plan:
     )
 
 
-def train(args: argparse.Namespace, plan: loop.Plan) -> tuple[dict[str, Any], dict[str, float]]:
+def train(
+    args: argparse.Namespace, plan: loop.TrainingPlan
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Train into args.out; return what the result file says of the run and of the model."""
     torch.manual_seed(args.seed)
     job = _make_job(args)
@@ -207,7 +209,7 @@ def _write_own_text(
         )
 
 
-def _fit(job: TrainingJob, plan: loop.Plan, folder: Path) -> list[float]:
+def _fit(job: TrainingJob, plan: loop.TrainingPlan, folder: Path) -> list[float]:
     """`loop.fit` with a bar on a terminal, and a log that a resumed run continues."""
     bar = Progress(
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),

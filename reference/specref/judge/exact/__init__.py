@@ -24,7 +24,7 @@ _MODULES = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class ExactFinding:
     """One thing that is wrong."""
 
     case: str
@@ -34,7 +34,7 @@ class Finding:
 
 
 Distribution = dict[Any, float]  # outcome -> probability
-_Run = Callable[[Any], Iterator[Finding]]
+_Run = Callable[[Any], Iterator[ExactFinding]]
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,22 @@ class Check:
     question: str
     run: _Run
 
-    def __call__(self, subject: Any) -> list[Finding]:
+    def __call__(self, subject: Any) -> list[ExactFinding]:
         """What is wrong with the subject; a crash is a finding too, and ends the check."""
-        found: list[Finding] = []
+        found: list[ExactFinding] = []
         try:
             found.extend(self.run(subject))
         except Exception as error:
-            found.append(Finding("", f"crashed with {type(error).__name__}: {error}", crash=True))
+            found.append(
+                ExactFinding("", f"crashed with {type(error).__name__}: {error}", crash=True)
+            )
         return found
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def check(name: str) -> Callable[[_Run], _Run]:
+def exact_check(name: str) -> Callable[[_Run], _Run]:
     """Register a check; its level is the first word of its id, its question the first line of its
     docstring.
     """
@@ -76,7 +78,9 @@ def check(name: str) -> Callable[[_Run], _Run]:
     return register
 
 
-def compare(case: str, distribution: Distribution, expected: Distribution) -> Iterator[Finding]:
+def compare(
+    case: str, distribution: Distribution, expected: Distribution
+) -> Iterator[ExactFinding]:
     """A finding where two exact distributions differ; it names the outcome that is furthest off."""
     tv = total_variation(distribution, expected)
     if not tv <= TOLERANCE:
@@ -84,7 +88,7 @@ def compare(case: str, distribution: Distribution, expected: Distribution) -> It
             distribution.keys() | expected.keys(),
             key=lambda k: abs(distribution.get(k, 0.0) - expected.get(k, 0.0)),
         )
-        yield Finding(
+        yield ExactFinding(
             case,
             f"{worst} has probability {distribution.get(worst, 0.0):.6g} instead of "
             f"{expected.get(worst, 0.0):.6g}",

@@ -11,8 +11,8 @@ from ...chance import Injected
 from ...data import Draft, SpecrefError
 from .. import cases
 from ..cases import Tables
-from ..subjects import Step
-from . import Finding, check
+from ..subjects import RuleStep
+from . import ExactFinding, exact_check
 from .rule import blocks
 
 _ENDS = (0.0, 1 - 2**-24)  # the smallest and the largest uniform of a 24-bit generator
@@ -30,8 +30,8 @@ def outside(tables: Tables, case: int, block: tuple[int, ...]) -> bool:
     return False
 
 
-@check("rule.support")
-def support(step: Step) -> Iterator[Finding]:
+@exact_check("rule.support")
+def exact_support(step: RuleStep) -> Iterator[ExactFinding]:
     """Does no outcome hold a token of probability zero?"""
     for tables in (*cases.pairs(), cases.chains(2), cases.long_sum()):
         for case, (name, distribution) in enumerate(
@@ -43,13 +43,13 @@ def support(step: Step) -> Iterator[Finding]:
                 if outside(tables, case, block)
             )
             if mass > 0:
-                yield Finding(
+                yield ExactFinding(
                     name, f"a token of probability zero comes out with probability {mass:.3g}", mass
                 )
 
 
-@check("rule.edges")
-def edges(step: Step) -> Iterator[Finding]:
+@exact_check("rule.edges")
+def edges(step: RuleStep) -> Iterator[ExactFinding]:
     """Does no token of probability zero come out at u = 0 and at the largest u below 1, in every
     coin and draw?
     """
@@ -68,7 +68,7 @@ def edges(step: Step) -> Iterator[Finding]:
             verdict = step.rule(draft, p[possible], Injected(uniforms[possible]))
             for row, block in enumerate(verdict.emitted(draft)):
                 if outside(tables, case, tuple(block)):
-                    yield Finding(
+                    yield ExactFinding(
                         name,
                         f"emits {tuple(block)}, which has probability zero, at the uniforms "
                         f"{uniforms[possible][row].tolist()}",
@@ -76,8 +76,8 @@ def edges(step: Step) -> Iterator[Finding]:
                     break
 
 
-@check("rule.refuses")
-def refuses(step: Step) -> Iterator[Finding]:
+@exact_check("rule.refuses")
+def refuses(step: RuleStep) -> Iterator[ExactFinding]:
     """Is what is no distribution refused with a clear error?"""
     p = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]], dtype=torch.float64)
     good = Draft.chain(torch.tensor([[1]]), p[:, :1])
@@ -95,4 +95,4 @@ def refuses(step: Step) -> Iterator[Finding]:
             ).next_token.tolist()
         except SpecrefError:
             continue
-        yield Finding(name, f"is not refused; token {tokens[0]} comes out")
+        yield ExactFinding(name, f"is not refused; token {tokens[0]} comes out")

@@ -14,7 +14,7 @@ from ...model.config import Config
 from ...model.transformer import Transformer
 from ...verify.tree import tree
 from ..tree_subjects import Heads
-from . import TOLERANCE, Finding, check
+from . import TOLERANCE, ExactFinding, exact_check
 
 SIZE, HEADS = 8, 3
 
@@ -46,8 +46,8 @@ def knowing(heads: Heads, late: int = 0) -> MedusaHeads:
     return made.eval()
 
 
-@check("heads.differ")
-def differ(heads: Heads) -> Iterator[Finding]:
+@exact_check("heads.differ")
+def differ(heads: Heads) -> Iterator[ExactFinding]:
     """Has every head weights of its own? A change to one head's weights must change its guess and
     no other.
     """
@@ -62,14 +62,14 @@ def differ(heads: Heads) -> Iterator[Finding]:
             parameter[k] += 1
         moved = (made(states) - before).abs().amax((0, 2)) > TOLERANCE  # [K]
         if not bool(moved[k]):
-            yield Finding(f"head {k}", "does not depend on its own weights")
+            yield ExactFinding(f"head {k}", "does not depend on its own weights")
         for other in moved.nonzero()[:, 0].tolist():
             if other != k:
-                yield Finding(f"head {k}", f"shares its weights with head {other}")
+                yield ExactFinding(f"head {k}", f"shares its weights with head {other}")
 
 
-@check("heads.offset")
-def offset(heads: Heads) -> Iterator[Finding]:
+@exact_check("heads.offset")
+def offset(heads: Heads) -> Iterator[ExactFinding]:
     """Is every guess accepted of heads that know the future? Head k's guess must stand at depth
     k.
     """
@@ -80,25 +80,25 @@ def offset(heads: Heads) -> Iterator[Finding]:
         completions = generate(counting(), drafter, tree, prompts, params, gamma=depth)
         for prompt, done in zip(prompts, completions, strict=True):
             if done.accepted != done.drafted or not done.drafted:
-                yield Finding(
+                yield ExactFinding(
                     f"{depth} heads, prompt {prompt}",
                     f"accepts {done.accepted} of {done.drafted} tokens from "
                     "heads that are always right",
                 )
 
 
-@check("heads.taught")
-def taught(heads: Heads) -> Iterator[Finding]:
+@exact_check("heads.taught")
+def taught(heads: Heads) -> Iterator[ExactFinding]:
     """Is the loss 0 for heads that know the future, and for no others?"""
     rows = (torch.arange(4)[:, None] + torch.arange(12)) % SIZE
     for late in (0, -1, 1):
         loss = float(heads.loss(knowing(heads, late), counting())(rows))
         if late == 0 and not loss <= TOLERANCE:
-            yield Finding(
+            yield ExactFinding(
                 "heads that are always right",
                 f"have the loss {loss:.3g}: they are taught another place's token",
             )
         elif late and not loss > 1:
-            yield Finding(
+            yield ExactFinding(
                 f"heads {late:+d} tokens off", f"have the loss {loss:.3g}, as if they were right"
             )

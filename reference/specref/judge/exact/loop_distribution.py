@@ -13,13 +13,13 @@ from ...exact.enumerate import Forking, distributions
 from ...model.transformer import Transformer
 from .. import oracle
 from ..subjects import Loop
-from . import Distribution, Finding, check, compare
+from . import Distribution, ExactFinding, compare, exact_check
 
-PROMPTS = ((1, 0, 2), (2,))  # ragged
+DISTRIBUTION_PROMPTS = ((1, 0, 2), (2,))  # ragged
 _LENGTH = SamplingParams(max_new_tokens=3)
 
 
-def models() -> tuple[Transformer, Transformer]:
+def distribution_models() -> tuple[Transformer, Transformer]:
     """A target and a draft of 3 tokens that disagree and never rule a token out."""
     return oracle.model(3, 73, peak=2.0), oracle.model(3, 73, peak=2.0, noise=0.25)
 
@@ -43,7 +43,7 @@ def _enumerated(
 
 @cache
 def _expected(prompt: tuple[int, ...], params_key: int) -> oracle.Texts:
-    return oracle.texts(models()[0], prompt, _VARIED[params_key][1])
+    return oracle.texts(distribution_models()[0], prompt, _VARIED[params_key][1])
 
 
 def _texts(distribution: Distribution) -> oracle.Texts:
@@ -71,28 +71,32 @@ _VARIED: tuple[tuple[str, SamplingParams], ...] = (
 )
 
 
-def _check(loop: type[Loop], names: Sequence[str]) -> Iterator[Finding]:
+def _check(loop: type[Loop], names: Sequence[str]) -> Iterator[ExactFinding]:
     chosen = [i for i, (name, _) in enumerate(_VARIED) if name in names]
     cases = [
         (prompt, i)
         for i in chosen
-        for prompt in (PROMPTS if len(names) == 1 else PROMPTS[i % 2 :][:1])
+        for prompt in (
+            DISTRIBUTION_PROMPTS if len(names) == 1 else DISTRIBUTION_PROMPTS[i % 2 :][:1]
+        )
     ]
-    found = _enumerated(loop(*models()), [(prompt, _VARIED[i][1]) for prompt, i in cases])
+    found = _enumerated(
+        loop(*distribution_models()), [(prompt, _VARIED[i][1]) for prompt, i in cases]
+    )
     for (prompt, i), distribution in zip(cases, found, strict=True):
         yield from compare(
             f"{_VARIED[i][0]}, prompt {prompt}", _texts(distribution), _expected(prompt, i)
         )
 
 
-@check("loop.joint")
-def joint(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.joint")
+def loop_joint(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do several tokens over several cycles have the target's joint distribution?"""
     yield from _check(loop, ["temperature 1"])
 
 
-@check("loop.parameters")
-def parameters(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.parameters")
+def parameters(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does every sampling parameter hold on drafted, replaced and bonus tokens alike?"""
     yield from _check(
         loop,
@@ -100,20 +104,20 @@ def parameters(loop: type[Loop]) -> Iterator[Finding]:
     )
 
 
-@check("loop.stop-law")
-def stop_distribution(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.stop-law")
+def stop_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do texts that a stop token or sequence may end have the target's distribution?"""
     yield from _check(loop, ["a stop token", "a stop sequence"])
 
 
-@check("loop.min-tokens")
-def min_tokens(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.min-tokens")
+def min_tokens(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does no stop token come before min_tokens, counted in tokens?"""
     yield from _check(loop, ["a stop token after 2 tokens"])
 
 
-@check("loop.acceptance")
-def acceptance(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.acceptance")
+def loop_acceptance(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Are drafts accepted exactly as often as drafts of the same model worked out without a
     cache?
     """

@@ -11,14 +11,14 @@ from ...data import Completion, SamplingParams
 from ...model.transformer import Transformer
 from .. import oracle
 from ..subjects import Loop
-from . import Finding, check
+from . import ExactFinding, exact_check
 
 GAMMA = 4
 GREEDY = SamplingParams(temperature=0, max_new_tokens=12)
-PROMPTS = ((3, 1, 4, 1, 5), (9, 2), (6,), (5, 3, 5))
+LOOP_PROMPTS = ((3, 1, 4, 1, 5), (9, 2), (6,), (5, 3, 5))
 
 
-def models() -> tuple[Transformer, Transformer, Transformer]:
+def text_models() -> tuple[Transformer, Transformer, Transformer]:
     """A target of 16 tokens, a draft that is often right, and one that likes what the target likes
     least.
     """
@@ -31,69 +31,72 @@ def models() -> tuple[Transformer, Transformer, Transformer]:
 
 @cache
 def right(prompt: tuple[int, ...], length: int = GREEDY.max_new_tokens) -> tuple[int, ...]:
-    return oracle.greedy_text(models()[0], prompt, replace(GREEDY, max_new_tokens=length))[0]
+    return oracle.greedy_text(text_models()[0], prompt, replace(GREEDY, max_new_tokens=length))[0]
 
 
 def _differences(
     done: Sequence[Completion], expected: Sequence[tuple[str, tuple[int, ...], str]]
-) -> Iterator[Finding]:
+) -> Iterator[ExactFinding]:
     """expected: (case, tokens, finish reason)."""
     for completion, (case, tokens, reason) in zip(done, expected, strict=True):
         if tuple(completion.tokens) != tokens:
-            yield Finding(case, f"writes {completion.tokens} instead of {list(tokens)}", 1.0)
+            yield ExactFinding(case, f"writes {completion.tokens} instead of {list(tokens)}", 1.0)
         elif completion.finish_reason != reason:
-            yield Finding(
+            yield ExactFinding(
                 case,
                 f"says that {completion.finish_reason!r} ended the text and not {reason!r}",
                 1.0,
             )
 
 
-@check("loop.greedy")
-def greedy(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.greedy")
+def loop_greedy(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is greedy text the target's own, also where drafts are rejected?"""
-    target, draft, opposed = models()
+    target, draft, opposed = text_models()
     for name, other in (
         ("some drafts rejected", draft),
         ("every draft rejected", opposed),
         ("none rejected", target),
     ):
         for gamma in (1, GAMMA):
-            done = loop(target, other, gamma).generate(PROMPTS, [GREEDY] * len(PROMPTS))
+            done = loop(target, other, gamma).generate(LOOP_PROMPTS, [GREEDY] * len(LOOP_PROMPTS))
             yield from _differences(
-                done, [(f"{name}, prompt {prompt}", right(prompt), "length") for prompt in PROMPTS]
+                done,
+                [(f"{name}, prompt {prompt}", right(prompt), "length") for prompt in LOOP_PROMPTS],
             )
 
 
-@check("loop.draft-is-target")
-def draft_is_target(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.draft-is-target")
+def draft_is_target(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is every draft accepted when the draft is the target, cycle after cycle, also after cycles
     without a draft?
     """
     if not loop.distribution:
         return
-    target = models()[0]
+    target = text_models()[0]
     for temperature in (0.0, 1.0) if loop.distribution in ("rejection", "block") else (0.0,):
         params = [
             replace(GREEDY, temperature=temperature, max_new_tokens=24, seed=i)
-            for i in range(len(PROMPTS))
+            for i in range(len(LOOP_PROMPTS))
         ]
         for rests in (False, True):
             for prompt, done in zip(
-                PROMPTS, loop(target, target, 3, rests).generate(PROMPTS, params), strict=True
+                LOOP_PROMPTS,
+                loop(target, target, 3, rests).generate(LOOP_PROMPTS, params),
+                strict=True,
             ):
                 case = (
                     f"temperature {temperature:g}, prompt {prompt}"
                     + ", every second cycle without a draft" * rests
                 )
                 if done.accepted != done.drafted:
-                    yield Finding(
+                    yield ExactFinding(
                         case,
                         f"accepts {done.accepted} of {done.drafted} tokens drafted by the target"
                         " itself",
                     )
                 elif not done.drafted:
-                    yield Finding(case, "never drafts a token")
+                    yield ExactFinding(case, "never drafts a token")
 
 
 def _stops() -> list[tuple[str, tuple[int, ...], SamplingParams]]:
@@ -101,7 +104,7 @@ def _stops() -> list[tuple[str, tuple[int, ...], SamplingParams]]:
     a draft.
     """
     cases: list[tuple[str, tuple[int, ...], SamplingParams]] = []
-    for prompt in PROMPTS:
+    for prompt in LOOP_PROMPTS:
         text = right(prompt)
         for i in range(2 * GAMMA + 2):
             cases.append(
@@ -120,30 +123,36 @@ def _stops() -> list[tuple[str, tuple[int, ...], SamplingParams]]:
 @cache
 def _stopped() -> list[tuple[str, tuple[int, ...], str]]:
     return [
-        (f"{name}, prompt {prompt}", *oracle.greedy_text(models()[0], prompt, params))
+        (f"{name}, prompt {prompt}", *oracle.greedy_text(text_models()[0], prompt, params))
         for name, prompt, params in _stops()
     ]
 
 
-@check("loop.stop")
-def stop(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.stop")
+def stop(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does a text end with its stop, at every offset inside an accepted draft and across two?"""
-    target, draft, _ = models()
+    target, draft, _ = text_models()
     prompts, params = [prompt for _, prompt, _ in _stops()], [s for _, _, s in _stops()]
     for other in (target, draft):
         yield from _differences(loop(target, other, GAMMA).generate(prompts, params), _stopped())
 
 
-@check("loop.length")
-def length(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.length")
+def length(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do texts end at max_new_tokens and at the context's end, to the token?"""
-    target, draft, _ = models()
-    prompt = PROMPTS[0]
+    target, draft, _ = text_models()
+    prompt = LOOP_PROMPTS[0]
     lengths = range(1, 2 * GAMMA + 3)
-    long = [tuple(i % 16 for i in range(oracle.CONTEXT - room)) for room in range(1, GAMMA + 3)]
+    long = [
+        tuple(i % 16 for i in range(oracle.TINY_CONTEXT - room)) for room in range(1, GAMMA + 3)
+    ]
     expected = [(f"max_new_tokens {n}", right(prompt)[:n], "length") for n in lengths]
     expected += [
-        (f"{oracle.CONTEXT - len(text)} tokens before the context's end", right(text), "length")
+        (
+            f"{oracle.TINY_CONTEXT - len(text)} tokens before the context's end",
+            right(text),
+            "length",
+        )
         for text in long
     ]
     prompts, params = (
@@ -155,12 +164,12 @@ def length(loop: type[Loop]) -> Iterator[Finding]:
         yield from _differences(loop(target, other, GAMMA).generate(prompts, params), expected)
 
 
-@check("loop.metrics")
-def metrics(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.metrics")
+def metrics(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do the counts of target steps, drafted and accepted tokens agree with the text, also when a
     stop cuts it?
     """
-    target, draft, _ = models()
+    target, draft, _ = text_models()
     prompts, params = [prompt for _, prompt, _ in _stops()], [s for _, _, s in _stops()]
     for other in (target, draft):
         expected = _recount(other)
@@ -171,12 +180,14 @@ def metrics(loop: type[Loop]) -> Iterator[Finding]:
             # 1 when the last token was a drafted one
             whole = done.target_steps + done.accepted - len(done.tokens)
             if loop.distribution and seen != count:
-                yield Finding(case, f"counts (steps, drafted, accepted) {seen} instead of {count}")
+                yield ExactFinding(
+                    case, f"counts (steps, drafted, accepted) {seen} instead of {count}"
+                )
             elif (
                 whole not in ((0,) if done.finish_reason == "length" else (0, 1))
                 or done.accepted > done.drafted
             ):
-                yield Finding(
+                yield ExactFinding(
                     case, f"counts (steps, drafted, accepted) {seen} for {len(done.tokens)} tokens"
                 )
 
@@ -187,7 +198,7 @@ def _recount(draft: Transformer) -> list[tuple[int, int, int]]:
     prompts, params = [prompt for _, prompt, _ in _stops()], [s for _, _, s in _stops()]
     return [
         (done.target_steps, done.drafted, done.accepted)
-        for done in oracle.speculate(
-            models()[0], draft, "greedy", prompts, params, GAMMA, Streams([0] * len(prompts))
+        for done in oracle.speculated_rows(
+            text_models()[0], draft, "greedy", prompts, params, GAMMA, Streams([0] * len(prompts))
         )
     ]

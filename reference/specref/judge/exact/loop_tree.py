@@ -17,8 +17,8 @@ from ...draft.base import Drafter, Text
 from .. import oracle
 from ..subjects import Loop
 from ..tree_subjects import Parents, TreeLoop
-from . import TOLERANCE, Finding, check
-from .loop_text import GREEDY, PROMPTS, models, right
+from . import TOLERANCE, ExactFinding, exact_check
+from .loop_text import GREEDY, LOOP_PROMPTS, right, text_models
 
 PARENTS: Parents = (-1, -1, 1, 1, 0, 3)  # the longest path is 1, 3, 5: scattered over the nodes
 PATH = (1, 3, 5)
@@ -71,7 +71,7 @@ def planted(
                 p[torch.arange(len(p)), torch.where(accepted > 0, PATH[-1] + 1, 0)].argmax(-1),
             )
 
-    Probed(models()[0], models()[1], len(PATH)).generate(prompts, params)
+    Probed(text_models()[0], text_models()[1], len(PATH)).generate(prompts, params)
     return seen
 
 
@@ -87,26 +87,27 @@ def _tokens(row: int, text: list[int]) -> list[int]:
 def _params(length: int) -> list[SamplingParams]:
     """Rows that end in different cycles."""
     return [
-        SamplingParams(max_new_tokens=length + 4 * row, seed=row) for row in range(len(PROMPTS))
+        SamplingParams(max_new_tokens=length + 4 * row, seed=row)
+        for row in range(len(LOOP_PROMPTS))
     ]
 
 
 def _off(texts: list[list[int]], p: Tensor) -> Tensor:
     """TV between p [B,V] and the target's distribution after each text, [B]."""
     expected = oracle.distribution_after(
-        models()[0], texts, [1] * len(texts), [SamplingParams()] * len(texts)
+        text_models()[0], texts, [1] * len(texts), [SamplingParams()] * len(texts)
     )
     return (p - expected).abs().sum(-1) / 2
 
 
-@check("loop.tree-law")
-def tree_distribution(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.tree-law")
+def tree_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is every node judged by the distribution after its own path? Distributions are those of a
     forward over the path alone.
     """
     if not issubclass(loop, TreeLoop):
         return
-    texts, draft, p = planted(loop, _tokens, PROMPTS, _params(4))[0]
+    texts, draft, p = planted(loop, _tokens, LOOP_PROMPTS, _params(4))[0]
     for node in range(-1, len(PARENTS)):
         paths = [
             [*text, *(row[i] for i in _above(node))]
@@ -114,14 +115,14 @@ def tree_distribution(loop: type[Loop]) -> Iterator[Finding]:
         ]
         off = _off(paths, p[:, node + 1])
         if not bool((off <= TOLERANCE).all()):
-            yield Finding(
+            yield ExactFinding(
                 f"node {node} of parents {list(PARENTS)}",
                 f"the distribution after it is off by {float(off.max()):.3g}",
             )
 
 
-@check("loop.tree-mask")
-def tree_mask(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.tree-mask")
+def tree_mask(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does a node see its own path alone? Another token in any other node must not change the
     distribution after it.
     """
@@ -136,36 +137,36 @@ def tree_mask(loop: type[Loop]) -> Iterator[Finding]:
     _, _, p = planted(
         loop,
         plant,
-        [PROMPTS[0]] * (count + 1),
+        [LOOP_PROMPTS[0]] * (count + 1),
         [replace(GREEDY, temperature=1.0, seed=0)] * (count + 1),
     )[0]
     for changed in range(count):
         for node in range(-1, count):
             off = float((p[changed + 1, node + 1] - p[0, node + 1]).abs().sum()) / 2
             if changed not in _above(node) and not off <= TOLERANCE:
-                yield Finding(
+                yield ExactFinding(
                     f"node {node} of parents {list(PARENTS)}",
                     f"sees node {changed}, which is not above it: with "
                     f"another token there its distribution changes by {off:.3g}",
                 )
 
 
-@check("loop.tree-cache")
-def _tree_cache(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.tree-cache")
+def _tree_cache(loop: type[Loop]) -> Iterator[ExactFinding]:
     """After an accepted path, do later cycles see the text and nothing else?"""
     if not issubclass(loop, TreeLoop):
         return
-    for cycle, (texts, _, p) in enumerate(planted(loop, _tokens, PROMPTS, _params(9))[1:], 1):
+    for cycle, (texts, _, p) in enumerate(planted(loop, _tokens, LOOP_PROMPTS, _params(9))[1:], 1):
         off = _off(texts, p[:, 0])
         if not bool((off <= TOLERANCE).all()):
-            yield Finding(
+            yield ExactFinding(
                 f"cycle {cycle}, after paths {list(PATH)} of parents {list(PARENTS)}",
                 f"the distribution of the next token is off by {float(off.max()):.3g}",
             )
 
 
-@check("loop.tree-greedy")
-def tree_greedy(loop: type[Loop]) -> Iterator[Finding]:
+@exact_check("loop.tree-greedy")
+def tree_greedy(loop: type[Loop]) -> Iterator[ExactFinding]:
     """At temperature 0, is the path accepted that the target itself would write, though it is no
     first guess?
     """
@@ -173,7 +174,9 @@ def tree_greedy(loop: type[Loop]) -> Iterator[Finding]:
         return
 
     def plant(row: int, text: list[int]) -> list[int]:
-        going = oracle.greedy_text(models()[0], text, replace(GREEDY, max_new_tokens=len(PATH)))[0]
+        going = oracle.greedy_text(
+            text_models()[0], text, replace(GREEDY, max_new_tokens=len(PATH))
+        )[0]
         tokens = [(going[len(_above(node)) - 1] + 1) % 16 for node in range(len(PARENTS))]
         return [
             going[PATH.index(node)] if node in PATH else token for node, token in enumerate(tokens)
@@ -183,16 +186,18 @@ def tree_greedy(loop: type[Loop]) -> Iterator[Finding]:
         def drafter(self) -> Drafter:
             return Planted(plant)
 
-    done = Probed(models()[0], models()[1], len(PATH)).generate(PROMPTS, [GREEDY] * len(PROMPTS))
-    for prompt, completion in zip(PROMPTS, done, strict=True):
+    done = Probed(text_models()[0], text_models()[1], len(PATH)).generate(
+        LOOP_PROMPTS, [GREEDY] * len(LOOP_PROMPTS)
+    )
+    for prompt, completion in zip(LOOP_PROMPTS, done, strict=True):
         if tuple(completion.tokens) != right(prompt):
-            yield Finding(
+            yield ExactFinding(
                 f"prompt {prompt}",
                 f"writes {completion.tokens} instead of {list(right(prompt))}",
                 1.0,
             )
         elif completion.accepted != GREEDY.max_new_tokens // (len(PATH) + 1) * len(PATH):
-            yield Finding(
+            yield ExactFinding(
                 f"prompt {prompt}",
                 f"accepts {completion.accepted} tokens in {completion.target_steps} steps, "
                 f"though every tree holds the target's next {len(PATH)}",

@@ -11,14 +11,14 @@ from torch import Tensor
 from ...exact.enumerate import Forking, distributions, total_variation
 from .. import cases
 from ..cases import Tables
-from ..subjects import Step
-from . import TOLERANCE, Distribution, Finding, check, compare
+from ..subjects import RuleStep
+from . import TOLERANCE, Distribution, ExactFinding, compare, exact_check
 
 _Block = tuple[int, tuple[int, ...]]  # accepted count, emitted tokens
 
 
 @lru_cache(maxsize=64)
-def blocks(step: Step, tables: Tables) -> list[Distribution]:
+def blocks(step: RuleStep, tables: Tables) -> list[Distribution]:
     """For every case the exact distribution of the `Block` that the step emits."""
 
     def program(chance: Forking, case: Tensor) -> list[_Block]:
@@ -71,7 +71,7 @@ def target(tables: Tables, case: int) -> dict[tuple[int, ...], float]:
     return continued({(): 1.0}, tables, case)
 
 
-def _joint(step: Step, tables: Tables) -> Iterator[Finding]:
+def _joint(step: RuleStep, tables: Tables) -> Iterator[ExactFinding]:
     for case, (name, distribution) in enumerate(
         zip(tables.names, blocks(step, tables), strict=True)
     ):
@@ -81,8 +81,8 @@ def _joint(step: Step, tables: Tables) -> Iterator[Finding]:
         yield from compare(name, continued(emitted, tables, case), target(tables, case))
 
 
-@check("rule.first-token")
-def first_token(step: Step) -> Iterator[Finding]:
+@exact_check("rule.first-token")
+def rule_first_token(step: RuleStep) -> Iterator[ExactFinding]:
     """Does the first token have the target's distribution?"""
     for tables in cases.pairs():
         for case, (name, distribution) in enumerate(
@@ -94,29 +94,29 @@ def first_token(step: Step) -> Iterator[Finding]:
             yield from compare(name, first, dict(enumerate(tables.p[0][case, 0].tolist())))
 
 
-@check("rule.joint")
-def joint(step: Step) -> Iterator[Finding]:
+@exact_check("rule.joint")
+def rule_joint(step: RuleStep) -> Iterator[ExactFinding]:
     """Do all tokens together, continued to a fixed length, have the target's distribution?"""
     yield from _joint(step, cases.chains(2))
     yield from _joint(step, cases.chains(3))
 
 
-@check("rule.bonus")
-def bonus(step: Step) -> Iterator[Finding]:
+@exact_check("rule.bonus")
+def bonus(step: RuleStep) -> Iterator[ExactFinding]:
     """Does the token after a fully accepted draft have the target's distribution? The draft is the
     target, so it always comes.
     """
     yield from _joint(step, cases.chains(2, equal=True))
 
 
-@check("rule.ragged")
-def ragged(step: Step) -> Iterator[Finding]:
+@exact_check("rule.ragged")
+def rule_ragged(step: RuleStep) -> Iterator[ExactFinding]:
     """Do rows with shorter drafts, padded in one batch, have the target's distribution?"""
     yield from _joint(step, cases.chains(2, ragged=True))
 
 
-@check("rule.acceptance")
-def acceptance(step: Step) -> Iterator[Finding]:
+@exact_check("rule.acceptance")
+def rule_acceptance(step: RuleStep) -> Iterator[ExactFinding]:
     """Is a first draft token accepted as often as the closed form says?"""
     for tables in cases.pairs():
         expected = step.accepts(tables.p[0][:, 0], tables.q[0][:, 0]).tolist()
@@ -125,13 +125,15 @@ def acceptance(step: Step) -> Iterator[Finding]:
         ):
             rate = sum(mass for (count, _), mass in distribution.items() if count)
             if not abs(rate - right) <= TOLERANCE:
-                yield Finding(name, f"accepts with probability {rate:.6g} instead of {right:.6g}")
+                yield ExactFinding(
+                    name, f"accepts with probability {rate:.6g} instead of {right:.6g}"
+                )
 
 
-@check("rule.near-equal")
-def near_equal(step: Step) -> Iterator[Finding]:
+@exact_check("rule.near-equal")
+def rule_near_equal(step: RuleStep) -> Iterator[ExactFinding]:
     """Does the step survive a draft that is the target up to rounding?"""
-    tables = cases.near_equal()
+    tables = cases.near_equal_pairs()
     for case, (name, distribution) in enumerate(
         zip(tables.names, blocks(step, tables), strict=True)
     ):
@@ -142,8 +144,8 @@ def near_equal(step: Step) -> Iterator[Finding]:
         yield from compare(name, first, dict(enumerate((p / p.sum()).tolist())))
 
 
-@check("greedy.choice")
-def greedy_choice(step: Step) -> Iterator[Finding]:
+@exact_check("greedy.choice")
+def greedy_choice(step: RuleStep) -> Iterator[ExactFinding]:
     """At temperature 0, is every token the target's first choice, whatever the draft proposes?"""
     for tables in (*cases.pairs(), cases.chains(2), cases.chains(3)):
         for case, (name, distribution) in enumerate(
@@ -158,7 +160,7 @@ def greedy_choice(step: Step) -> Iterator[Finding]:
             tv = total_variation(seen, wanted)
             if tv > 0:
                 wrong = next(block for block in seen if block not in wanted)
-                yield Finding(
+                yield ExactFinding(
                     name,
                     f"emits {wrong} instead of {_first_choices(tables, case, wrong)} at"
                     " temperature 0",

@@ -12,7 +12,7 @@ from ...exact.enumerate import Forking, distributions
 from .. import cases
 from ..cases import Tables
 from ..tree_subjects import Parents, TreeStep, grow
-from . import Distribution, Finding, check, compare
+from . import Distribution, ExactFinding, compare, exact_check
 from .edges import outside
 from .rule import continued, target
 
@@ -84,7 +84,9 @@ def _name(tables: Tables, case: int, parents: Parents) -> str:
     return f"{tables.names[case].split(',')[0]}, parents {list(parents)}"
 
 
-def _joint(step: TreeStep, tables: Tables, parents: Parents, missing: int = 0) -> Iterator[Finding]:
+def _joint(
+    step: TreeStep, tables: Tables, parents: Parents, missing: int = 0
+) -> Iterator[ExactFinding]:
     count = len(tables.names)
     for case in range(count):
         emitted: dict[tuple[int, ...], float] = {}
@@ -97,8 +99,8 @@ def _joint(step: TreeStep, tables: Tables, parents: Parents, missing: int = 0) -
         )
 
 
-@check("tree.first-token")
-def first_token(step: TreeStep) -> Iterator[Finding]:
+@exact_check("tree.first-token")
+def exact_tree_first_token(step: TreeStep) -> Iterator[ExactFinding]:
     """Does the first token have the target's distribution, with two guesses for it and with
     three?
     """
@@ -112,23 +114,23 @@ def first_token(step: TreeStep) -> Iterator[Finding]:
             )
 
 
-@check("tree.joint")
-def joint(step: TreeStep) -> Iterator[Finding]:
+@exact_check("tree.joint")
+def exact_tree_joint(step: TreeStep) -> Iterator[ExactFinding]:
     """Do all tokens together, continued to a fixed length, have the target's distribution?"""
     for tables, parents in _trees(step):
         yield from _joint(step, tables, parents)
 
 
-@check("tree.ragged")
-def ragged(step: TreeStep) -> Iterator[Finding]:
+@exact_check("tree.ragged")
+def exact_tree_ragged(step: TreeStep) -> Iterator[ExactFinding]:
     """Do rows whose trees lack nodes, padded in one batch, have the target's distribution?"""
     for tables, parents in _trees(step):
         for missing in range(1, len(parents) + 1):
             yield from _joint(step, tables, parents, missing)
 
 
-@check("tree.support")
-def support(step: TreeStep) -> Iterator[Finding]:
+@exact_check("tree.support")
+def exact_tree_support(step: TreeStep) -> Iterator[ExactFinding]:
     """Does no outcome hold a token of probability zero?"""
     for tables, parents in (*_siblings(step), *_trees(step)):
         for case, distribution in enumerate(outcomes(step, tables, parents)[: len(tables.names)]):
@@ -138,15 +140,15 @@ def support(step: TreeStep) -> Iterator[Finding]:
                 if outside(tables, case, block)
             )
             if mass > 0:
-                yield Finding(
+                yield ExactFinding(
                     _name(tables, case, parents),
                     f"a token of probability zero comes out with probability {mass:.3g}",
                     mass,
                 )
 
 
-@check("tree.path")
-def path(step: TreeStep) -> Iterator[Finding]:
+@exact_check("tree.path")
+def path(step: TreeStep) -> Iterator[ExactFinding]:
     """Is what is accepted a path: a child of the context, then a child of each node before, and
     none that is missing?
     """
@@ -159,7 +161,7 @@ def path(step: TreeStep) -> Iterator[Finding]:
                 if any(
                     node >= nodes or parents[node] != parent for node, parent in zip(way, above)
                 ):
-                    yield Finding(
+                    yield ExactFinding(
                         f"{_name(tables, number % count, parents)}, {nodes} nodes",
                         f"accepts {list(way)}, which is no path of that tree, with probability"
                         f" {mass:.3g}",

@@ -10,7 +10,7 @@ _MOST = 24  # outcomes drawn; the rest are summed in words
 _SLOT, _HEIGHT, _LEFT, _TOP = 34, 150, 44, 8  # pixels
 
 
-def draw(picture: Picture) -> str:
+def draw_figure(picture: Picture) -> str:
     """A figure of its own, with a table of the numbers for whoever cannot see it."""
     distributions = {"expected": picture.expected, "observed": picture.observed}
     if picture.draft:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..verdict import Report, Verdict
 from . import words
-from .drawing import draw
+from .drawing import draw_figure
 
 _PICTURES = 4  # of one check
 
@@ -59,13 +59,13 @@ def _check(report: Report, verdict: Verdict) -> str:
         ("What", verdict.what),
         ("Case", verdict.case),
         ("Likely cause", verdict.cause),
-        ("TV", words.distance(verdict) if verdict.tv is not None else ""),
+        ("TV", words.tv_words(verdict) if verdict.tv is not None else ""),
         ("Evidence", _evidence(verdict)),
     ]
     lines = "".join(
         f'<p><span class="soft">{name}:</span> {escape(text)}</p>' for name, text in facts if text
     )
-    pictures = "".join(draw(picture) for picture in verdict.pictures[:_PICTURES])
+    pictures = "".join(draw_figure(picture) for picture in verdict.pictures[:_PICTURES])
     more = len(verdict.pictures) - _PICTURES
     left_out = f'<p class="soft">{more} more pictures are in report.json.</p>' if more > 0 else ""
     return (

@@ -78,7 +78,7 @@ def _failure(report: Report, verdict: Verdict, console: Console) -> None:
         ("what", verdict.what),
         ("case", verdict.case),
         ("likely cause", "" if verdict.cause in verdict.what else verdict.cause),  # said once
-        ("TV", words.distance(verdict) if verdict.tv is not None else ""),
+        ("TV", words.tv_words(verdict) if verdict.tv is not None else ""),
     ]
     for name, text in parts:
         if text:

@@ -156,7 +156,7 @@ def number(value: float | None) -> str:
     )
 
 
-def distance(verdict: Verdict) -> str:
+def tv_words(verdict: Verdict) -> str:
     """The TV with its interval."""
     if verdict.tv is None:
         return "-"

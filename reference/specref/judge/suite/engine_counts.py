@@ -11,7 +11,7 @@ import torch
 from ...data import SamplingParams
 from .. import expected as reading
 from ..contract import Completion, Engine, Metrics
-from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
@@ -205,7 +205,7 @@ def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     for name in ("wide-same", "wide", "ending"):
         one = asked(engine, session, name)
         found = written(name, 48)[:4]
-        rows: list[Row] = [
+        rows: list[EngineRow] = [
             (some.prompt, greedy(one.toy, most)) for some in found for most in (20, 21, 22, 23)
         ]
         if name == "ending" or one.has("stop"):
@@ -265,12 +265,14 @@ def logprobs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     for name in ("small", "small-same", "small-opposed"):
         one = asked(engine, session, name)
         params = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
-        rows: list[Row] = [
+        rows: list[EngineRow] = [
             (found.prompt, replace(params, seed=i) if one.has("seed") else params)
             for i, found in enumerate(written(name, 48)[:8])
         ]
         done = one.answers(rows)
-        tables = reading.distributions(one.toy, rows, [completion.tokens for completion in done])
+        tables = reading.expected_distributions(
+            one.toy, rows, [completion.tokens for completion in done]
+        )
         for (prompt, _), completion, table in zip(rows, done, tables, strict=True):
             tokens, said = completion.tokens, completion.logprobs or []
             right = table.distribution[range(len(tokens)), tokens].log()

@@ -9,7 +9,7 @@ from itertools import count, cycle
 from ...data import SamplingParams
 from .. import expected as reading
 from ..contract import Completion, Engine
-from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..joint import Joint, enumerated
 from ..ordering import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Ordering
 from ..params_oracle import ended
@@ -39,7 +39,7 @@ def slices(
     prompts: Sequence[tuple[int, ...]],
     *variants: SamplingParams,
     most: int = _MOST,
-) -> Iterator[tuple[list[Row], list[Completion]]]:
+) -> Iterator[tuple[list[EngineRow], list[Completion]]]:
     """Rows that take the prompts in turn, and the engine's answers: larger slices each time, of
     `most` tokens in the end, which take the parameters in turn."""
     for number in count():
@@ -48,7 +48,7 @@ def slices(
             8 << min(2 * number, 10),
             most // params.max_new_tokens // (1 if one.has("batch") else 8),
         )
-        rows: list[Row] = [
+        rows: list[EngineRow] = [
             (prompts[i % len(prompts)], _seeded(session, params, one, one.toy.name, number, i))
             for i in range(size)
         ]

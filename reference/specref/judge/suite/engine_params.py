@@ -12,7 +12,7 @@ from typing import Any
 
 from ...data import SamplingParams
 from ..contract import Engine
-from ..engine_handle import Row, asked, engine_check
+from ..engine_handle import EngineRow, asked, engine_check
 from ..expected import read
 from ..ordering import LIKELY, PLAIN
 from ..params_oracle import Convention
@@ -184,7 +184,7 @@ def greedily(
     session: Session,
     names: Sequence[str],
     what: str,
-    rows: Callable[[str, Toy], list[Row]],
+    rows: Callable[[str, Toy], list[EngineRow]],
 ) -> Verdict:
     """Texts at temperature 0 on each of the toys, against the target's own under the same
     parameters.

@@ -12,7 +12,7 @@ import torch
 from ...data import SamplingParams
 from .. import expected as reading
 from ..contract import Engine
-from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..expected import read
 from ..ordering import AHEAD, ASKEW, BESIDE, LIKELY
 from ..pit import PITTest
@@ -49,7 +49,7 @@ def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "wide")
     params = SamplingParams(max_new_tokens=_LENGTH, stop_ids=(one.toy.eos,))
-    rows: list[Row] = [
+    rows: list[EngineRow] = [
         (found.prompt, replace(params, seed=seed))
         for found in written("wide", 48)[:4]
         for seed in _SEEDS
@@ -100,7 +100,7 @@ def _repeated(one: EngineHandle, prompt: tuple[int, ...], texts: list[list[int]]
     """Texts that came more than once, where independent rows would hardly do so."""
     for text, times in Counter(map(tuple, texts)).items():
         if times > 1:
-            (table,) = reading.distributions(one.toy, [(prompt, SamplingParams())], [text])
+            (table,) = reading.expected_distributions(one.toy, [(prompt, SamplingParams())], [text])
             log_p = float(table.distribution[range(len(text)), list(text)].log().sum())
             # That so many of them are one text, of those that are no likelier: sum of p(x)^times <=
             # p^(times - 1).
@@ -219,11 +219,11 @@ def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             return
 
 
-def _mixture(one: EngineHandle, session: Session, number: int) -> list[tuple[str, Row]]:
+def _mixture(one: EngineHandle, session: Session, number: int) -> list[tuple[str, EngineRow]]:
     """One batch of all kinds of rows, ragged in prompt and length."""
     toy = one.toy
     found = written(toy.name, 48)
-    kinds: list[tuple[str, Row]] = []
+    kinds: list[tuple[str, EngineRow]] = []
     for i in range(8):
         prompt = found[i // 2 % 4].prompt[-(3 + 5 * (i % 3)) :]
         base = SamplingParams(max_new_tokens=4 + 3 * (i % 4), stop_ids=(toy.eos,))
@@ -308,7 +308,7 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
 
 def _unlike_alone(
-    one: EngineHandle, kinds: list[tuple[str, Row]], texts: list[list[int]], number: int
+    one: EngineHandle, kinds: list[tuple[str, EngineRow]], texts: list[list[int]], number: int
 ) -> Verdict | None:
     """Seeded rows, against the same alone; only in the first batch."""
     seeded = [i for i, (kind, _) in enumerate(kinds) if kind == "seeded"] if number == 0 else []
@@ -342,7 +342,7 @@ def batched(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "wide")
     found = written("wide", 48)
-    rows: list[Row] = [
+    rows: list[EngineRow] = [
         (
             some.prompt[-(1 + 4 * (i % 4)) :] if i % 2 else some.prompt,
             greedy(one.toy, 1 + (7 * i) % 30),

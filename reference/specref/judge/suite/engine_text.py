@@ -8,10 +8,10 @@ from typing import Any
 
 from ...data import SamplingParams
 from ..contract import Engine
-from ..engine_handle import EngineHandle, Row, asked, engine_check
+from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..expected import Reading, read
 from ..session import Session
-from ..toys import CONTEXT, Toy, written
+from ..toys import TOY_CONTEXT, Toy, written
 from ..verdict import Verdict
 from . import check
 
@@ -48,7 +48,7 @@ def said(readings: Sequence[tuple[str, Reading]], what: str, count: int) -> Verd
     )
 
 
-def _texts(one: EngineHandle, count: int, length: int, **others: Any) -> list[Row]:
+def _texts(one: EngineHandle, count: int, length: int, **others: Any) -> list[EngineRow]:
     """Lively prompts with greedy parameters, all rows the same object."""
     params = greedy(one.toy, length, **others)
     return [(found.prompt, params) for found in written(one.toy.name, 48)[:count]]
@@ -154,11 +154,11 @@ def end_token(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 _SAMPLED = 32  # texts
 
 
-def _sampled_stops(one: EngineHandle, kind: str) -> list[Row]:
+def _sampled_stops(one: EngineHandle, kind: str) -> list[EngineRow]:
     """Sampled texts that end with what is common in them: any of their tokens may be drafted,
     replaced or a bonus.
     """
-    rows: list[Row] = []
+    rows: list[EngineRow] = []
     for i in range(_SAMPLED):
         found = written(one.toy.name, 48)[i % 4]
         at, size = i // 4, 1 + i % 2
@@ -175,11 +175,11 @@ def _sampled_stops(one: EngineHandle, kind: str) -> list[Row]:
     return rows
 
 
-def _stopped(one: EngineHandle, kind: str) -> list[Row]:
+def _stopped(one: EngineHandle, kind: str) -> list[EngineRow]:
     """Greedy texts with a stop after each of their first tokens, so that stops fall at every offset
     of a draft.
     """
-    rows: list[Row] = []
+    rows: list[EngineRow] = []
     for found in written(one.toy.name, 48)[:3]:
         for i in range(10):
             never = ((one.toy.eos, one.toy.eos),) * (i % 2)
@@ -235,7 +235,7 @@ def min_tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """
     one = asked(engine, session, "ending")
     early = [found for found in written("ending", 48) if one.toy.eos in found.text[:8]][:6]
-    rows: list[Row] = []
+    rows: list[EngineRow] = []
     for found in early:
         for least in (1, 2, 3, 5, 9):
             ways = [greedy(one.toy, 16, min_tokens=least)]
@@ -278,7 +278,7 @@ def context_end(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         found = written(name, 48)[0]
         params = greedy(one.toy, 24)
         whole = [*found.prompt, *found.text] * 4
-        rows: list[Row] = [(whole[: CONTEXT - room], params) for room in range(1, 10)]
+        rows: list[EngineRow] = [(whole[: TOY_CONTEXT - room], params) for room in range(1, 10)]
         try:
             alone = one.answers(rows, speculative=False)
         except Exception as error:
@@ -290,7 +290,7 @@ def context_end(engine: type[Engine], session: Session) -> Iterator[Verdict]:
             return
         for row, own, done in zip(rows, alone, one.answers(rows), strict=True):
             room = len(own.tokens)  # by the engine's own convention
-            known = CONTEXT - len(row[0])  # behind the context's end no distribution is known
+            known = TOY_CONTEXT - len(row[0])  # behind the context's end no distribution is known
             if len(done.tokens) != room:
                 yield Verdict(
                     "FAIL",

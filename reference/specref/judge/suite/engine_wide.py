@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from ...data import SamplingParams
 from ..contract import Engine
-from ..engine_handle import Row, asked, engine_check
+from ..engine_handle import EngineRow, asked, engine_check
 from ..ordering import LIKELY
 from ..session import Session
 from ..toys import Toy, written
@@ -31,7 +31,7 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     that go on from an answer, and blocks of tokens behind other ones.
     """
 
-    def rows(name: str, toy: Toy) -> list[Row]:
+    def rows(name: str, toy: Toy) -> list[EngineRow]:
         found = written(name, 48)[:3]
         long = [[*one.prompt, *one.text] * 4 for one in found[:2]]
         some = [whole[:length] for whole in long for length in _LENGTHS]
@@ -40,7 +40,7 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         ]
         return [(prompt, greedy(toy, 12)) for prompt in some]
 
-    def again(name: str, toy: Toy) -> list[Row]:
+    def again(name: str, toy: Toy) -> list[EngineRow]:
         found = written(name, 48)[:4]
         turns = [
             [*one.prompt, *one.text[:12], *(one.prompt[0],) * more]
@@ -51,7 +51,7 @@ def prompts(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         moved = [other[:half] + one[half:] for one, other in pairwise(whole) for half in (16, 32)]
         return [(prompt, greedy(toy, 12)) for prompt in turns + moved]
 
-    def before(name: str, toy: Toy) -> list[Row]:
+    def before(name: str, toy: Toy) -> list[EngineRow]:
         return rows(name, toy) + [
             (prompt, greedy(toy, 12))
             for one in written(name, 48)[:4]

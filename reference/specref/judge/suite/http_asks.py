@@ -7,7 +7,7 @@ from typing import Any
 
 from ..contract import Server
 from ..dialect import Ask, Prompt
-from ..prefixes import Text
+from ..prefixes import Units
 from ..server_pair import ServerPair
 from ..session import MisbehavedError, Session
 from ..verdict import Verdict
@@ -124,7 +124,7 @@ def repeating(server_pair: ServerPair) -> Prompt:
     return (server_pair.prompts * 2)[1]
 
 
-def diverged(first: Text, second: Text) -> int | None:
+def diverged(first: Units, second: Units) -> int | None:
     """Where two texts begin to differ; None: they don't."""
     if first == second:
         return None
@@ -133,7 +133,7 @@ def diverged(first: Text, second: Text) -> int | None:
     )
 
 
-def tied(server_pair: ServerPair, ask: Ask, right: Text, at: int, other: Text) -> str:
+def tied(server_pair: ServerPair, ask: Ask, right: Units, at: int, other: Units) -> str:
     """Whether two greedy texts part at a tie: asks the trusted side to draw there at a low
     temperature.
 
@@ -157,7 +157,7 @@ def tied(server_pair: ServerPair, ask: Ask, right: Text, at: int, other: Text) -
     return f"a tie: {here} to {there} at temperature {_COLD}" if 3 * there > here else ""
 
 
-def spelled(units: Text) -> str:
+def spelled(units: Units) -> str:
     return (
         "".join(units)
         if all(isinstance(unit, str) and len(unit) == 1 for unit in units)

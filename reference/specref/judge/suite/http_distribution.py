@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..dialect import Ask
-from ..prefixes import Conditional, Known, Prefixes, Text, Together
+from ..prefixes import Conditional, JoinedProcesses, Known, Prefixes, Units
 from ..server_pair import Endpoint, ServerPair
 from ..session import Session
 from ..verdict import Picture, Verdict, worst
@@ -22,7 +22,7 @@ _PROMPTS = 2
 _PLAN = 0.05  # the TV to be sharpest for
 
 
-_Drawn = dict[str, list[Text]]
+_Drawn = dict[str, list[Units]]
 
 
 def drawn(
@@ -109,7 +109,7 @@ def _compared(
                 return
 
 
-def verdict(test: Together, name: str, ask: Ask) -> Verdict:
+def verdict(test: JoinedProcesses, name: str, ask: Ask) -> Verdict:
     """What a comparison says so far."""
     at = test.worst() if test.rejected else test.at[()]
     finding = at.test.finding()
@@ -148,7 +148,7 @@ def _distributions(at: Conditional | Known) -> tuple[Tensor, Tensor]:
     return ours, at.test.p if isinstance(at, Known) else at.test.counts[1] / max(at.test.n, 1)
 
 
-def _cause(test: Together, at: Conditional | Known) -> str:
+def _cause(test: JoinedProcesses, at: Conditional | Known) -> str:
     ours, theirs = _distributions(at)
     if at.prefix and at.test.finding().tv > 4 * test.at[()].test.finding().tv:
         return (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ..dialect import Ask
-from ..prefixes import END, Known, Text, Together, frequent
+from ..prefixes import TEXT_END, JoinedProcesses, Known, Units, frequent
 from ..server_pair import Endpoint, ServerPair
 from ..session import MisbehavedError, Session
 from ..verdict import Verdict
@@ -136,7 +136,7 @@ def own_distribution(server_pair: ServerPair, session: Session) -> Iterator[Verd
     if () not in at:
         yield Verdict("UNSUPPORTED", "none", "no logprobs by token id come back")
         return
-    test = Together(at, session.alpha())
+    test = JoinedProcesses(at, session.alpha())
     while not test.rejected and test.mde > max(session.goal, _FINE):
         size = min(max(SMALLEST, test.n // 4), LARGEST)
         test.update(
@@ -152,15 +152,15 @@ def own_distribution(server_pair: ServerPair, session: Session) -> Iterator[Verd
         yield verdict(test, "reported", ask.but(max_tokens=LENGTH))
 
 
-def _spoken(texts: list[Text], ends: set) -> list[Text]:
+def _spoken(texts: list[Units], ends: set) -> list[Units]:
     """The texts without END; the last tokens of those that ended go to `ends`: one, if the end
     token is shown.
     """
-    ends.update(text[-2:-1] for text in texts if text[-1] == END)
-    return [text[:-1] if text[-1] == END else text for text in texts]
+    ends.update(text[-2:-1] for text in texts if text[-1] == TEXT_END)
+    return [text[:-1] if text[-1] == TEXT_END else text for text in texts]
 
 
-def _reported(server_pair: ServerPair, ask: Ask, prefix: Text, side: Endpoint) -> dict[int, float]:
+def _reported(server_pair: ServerPair, ask: Ask, prefix: Units, side: Endpoint) -> dict[int, float]:
     """The reported distribution of the next token, as far as that side names it; {}: it doesn't."""
     prompt = server_pair.longer(ask.prompt, prefix)
     if prompt is None or not server_pair.ids:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...chance import Chance
 from ...stats.sequential import OneSample
 from ..cases import Tables
-from ..subjects import Step, drawn
+from ..subjects import RuleStep, drawn
 from .kernel_group import Group
 
 _LARGEST = 100  # outcomes, and drafts, of a case that is enumerated for every planted bug
@@ -121,11 +121,11 @@ def _planted(group: Group, one: Tables) -> Iterator[tuple[str, dict[Any, float]]
     from ..zoo.rules import RULE_BUGS
 
     for bug in RULE_BUGS:
-        if isinstance(bug.subject, Step) and bug.subject.propose is drawn:
+        if isinstance(bug.subject, RuleStep) and bug.subject.propose is drawn:
             with suppress(Exception):  # a bug that crashes is not what was seen
                 yield (
                     bug.name,
-                    blocks(Step(bug.subject.rule, _undisclosed if group.certain else drawn), one)[
-                        0
-                    ],
+                    blocks(
+                        RuleStep(bug.subject.rule, _undisclosed if group.certain else drawn), one
+                    )[0],
                 )

@@ -23,11 +23,11 @@ from .kernel_tree import TreeGroup
 # core's cache holds their distributions.
 LARGE = ((4097, 4096, 64, 0), (32_768, 32_500, 16, 500), (131_072, 131_071, 4, 60))
 DENSE, _DENSE_ROWS = 2560, 64
-_LIKELY: dict[str, tuple[cases.Row, cases.Row]] = {
+_LIKELY: dict[str, tuple[cases.CaseRow, cases.CaseRow]] = {
     "likely": ((5, 4, 1), (4, 3, 3)),
     "likely of two": ((8, 2), (7, 3)),
 }
-_KEPT: dict[str, tuple[cases.Row, cases.Row]] = {"kept": ((10, 1), (1, 0))}
+_KEPT: dict[str, tuple[cases.CaseRow, cases.CaseRow]] = {"kept": ((10, 1), (1, 0))}
 _LONG = (4, 6, 7, 12)  # draft tokens
 
 

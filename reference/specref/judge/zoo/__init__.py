@@ -8,11 +8,11 @@ Numbers are kinds of bugs that real engines have had; `source` says where the ki
 from dataclasses import dataclass
 
 from ..contract import Engine, Kernel
-from ..subjects import Loop, Step
+from ..subjects import Loop, RuleStep
 from ..tree_subjects import Heads, TreeStep
 from .toy_server import Service
 
-Subject = Step | TreeStep | Heads | type[Loop] | type[Kernel] | type[Engine] | type[Service]
+Subject = RuleStep | TreeStep | Heads | type[Loop] | type[Kernel] | type[Engine] | type[Service]
 
 
 @dataclass(frozen=True)

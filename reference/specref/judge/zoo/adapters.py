@@ -14,7 +14,7 @@ from ...verify.matching import matching
 from ...verify.rejection import rejection
 from ...verify.tree import tree
 from ..contract import Kernel
-from ..subjects import Step, drawn
+from ..subjects import RuleStep, drawn
 from ..tree_subjects import TreeStep, anew, best, without
 from .http_bugs import BASELINES
 from .toy_server import Service, Target, Toy
@@ -53,7 +53,7 @@ class SteppedTree(Tree):
 def adapter(subject: Any) -> Any:
     """The adapter through which the judge can meet a subject: a Kernel, ready, or a server to be
     started; None where it only shows elsewhere, as a wrong draft does not in a kernel."""
-    if isinstance(subject, Step):
+    if isinstance(subject, RuleStep):
         asks_in_turn = subject.rule in (matching, tree)
         return (
             None

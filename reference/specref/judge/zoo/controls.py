@@ -19,7 +19,7 @@ from ...verify.matching import matching
 from ...verify.rejection import rejection
 from ...verify.tree import tree
 from ..loops import Blockwise, EarlyExit, Matching, NGram, NoDraft, Recursive
-from ..subjects import Loop, Step, overlap
+from ..subjects import Loop, RuleStep, overlap
 from . import Control
 from .parts import Through, assembled, one_hot, top
 
@@ -84,20 +84,20 @@ class RowsTurnedRound(Loop):
 
 
 RULE_CONTROLS = (
-    Control("rejection", "the reference", Step(rejection)),
-    Control("assembled", "the parts that bugs replace, all right", Step(assembled())),
-    Control("block", "another lossless rule", Step(block)),
-    Control("tree on a chain", "a chain is a tree", Step(tree)),
-    Control("sampler match", "the draw is the target's own", Step(matching, accepts=_both)),
+    Control("rejection", "the reference", RuleStep(rejection)),
+    Control("assembled", "the parts that bugs replace, all right", RuleStep(assembled())),
+    Control("block", "another lossless rule", RuleStep(block)),
+    Control("tree on a chain", "a chain is a tree", RuleStep(tree)),
+    Control("sampler match", "the draw is the target's own", RuleStep(matching, accepts=_both)),
     Control(
         "target-only",
         "accept with probability p(x), else p without x: lossless however x was drawn",
-        Step(rejection, lambda distribution, chance: (chance.draw(distribution), None), _both),
+        RuleStep(rejection, lambda distribution, chance: (chance.draw(distribution), None), _both),
     ),
     Control(
         "target-only with argmax draft",
         "a certain draft needs no q",
-        Step(
+        RuleStep(
             rejection,
             lambda distribution, chance: (distribution.argmax(-1), None),
             lambda p, q: _both(p, one_hot(q)),
@@ -106,7 +106,7 @@ RULE_CONTROLS = (
     Control(
         "block with argmax draft",
         "a certain draft needs no q",
-        Step(
+        RuleStep(
             block,
             lambda distribution, chance: (distribution.argmax(-1), None),
             lambda p, q: _both(p, one_hot(q)),
@@ -115,7 +115,7 @@ RULE_CONTROLS = (
     Control(
         "filtered draft reported",
         "q is the distribution drawn from",
-        Step(
+        RuleStep(
             rejection,
             lambda distribution, chance: (chance.draw(top(distribution, 2)), top(distribution, 2)),
             lambda p, q: overlap(p, top(q, 2)),
@@ -124,23 +124,23 @@ RULE_CONTROLS = (
     Control(
         "draft ignored",
         "slow, not wrong",
-        Step(_ignores_draft, accepts=lambda p, q: 0 * overlap(p, q)),
+        RuleStep(_ignores_draft, accepts=lambda p, q: 0 * overlap(p, q)),
     ),
     Control(
         "without bonus",
         "slower, not wrong",
-        Step(without_bonus, accepts=lambda p, q: 0 * overlap(p, q)),
+        RuleStep(without_bonus, accepts=lambda p, q: 0 * overlap(p, q)),
     ),
     Control(
         "coins from the end",
         "independent coins have no order",
-        Step(lambda draft, p, chance: rejection(draft, p, FromTheEnd(chance))),
+        RuleStep(lambda draft, p, chance: rejection(draft, p, FromTheEnd(chance))),
     ),
-    Control("greedy", "the reference", Step(greedy, level="greedy")),
+    Control("greedy", "the reference", RuleStep(greedy, level="greedy")),
     Control(
         "rejection from one-hot distributions",
         "temperature 0 is a distribution like any other",
-        Step(lambda draft, p, chance: rejection(draft, one_hot(p), chance), level="greedy"),
+        RuleStep(lambda draft, p, chance: rejection(draft, one_hot(p), chance), level="greedy"),
     ),
 )
 LOOP_CONTROLS = (

@@ -18,7 +18,7 @@ from ...verify.rejection import rejection
 from ..contract import Completion, Metrics
 from ..loops import Blockwise, EarlyExit, Matching, NGram, NoDraft, Recursive
 from ..params_oracle import ended
-from ..subjects import Loop, Step
+from ..subjects import Loop, RuleStep
 from ..tree_subjects import TreeLoop
 from . import Control
 from .controls import CertainDraft, without_bonus
@@ -144,7 +144,7 @@ class LastIsAccepted(Reworded):
 
     def __init__(self, *folders: object):
         super().__init__(*folders)  # type: ignore[arg-type]
-        self.speculating = looped(Step(without_bonus))
+        self.speculating = looped(RuleStep(without_bonus))
 
     def generate(
         self,

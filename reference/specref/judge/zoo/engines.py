@@ -14,7 +14,7 @@ from ...data import Draft, Verdict
 from ...draft.base import Drafter, Text
 from ...draft.model import ModelDrafter
 from ..contract import Engine
-from ..subjects import Loop, Propose, Step
+from ..subjects import Loop, Propose, RuleStep
 
 
 class Asking:
@@ -54,7 +54,7 @@ class Proposing(ModelDrafter):
         return replace(draft, q=torch.stack(distributions, 1) if distributions else None)
 
 
-def looped(step: Step) -> type[Loop]:
+def looped(step: RuleStep) -> type[Loop]:
     """The loop with a step's proposal and rule."""
 
     class Stepped(Loop):
@@ -67,9 +67,9 @@ def looped(step: Step) -> type[Loop]:
     return Stepped
 
 
-def engine(subject: type[Loop] | type[Engine] | Step) -> type[Engine]:
+def engine(subject: type[Loop] | type[Engine] | RuleStep) -> type[Engine]:
     """The adapter through which the judge meets a subject."""
-    if isinstance(subject, Step):
+    if isinstance(subject, RuleStep):
         return _plugged(looped(subject))
     return subject if issubclass(subject, Engine) else _plugged(subject)
 

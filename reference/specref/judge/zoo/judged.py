@@ -12,7 +12,7 @@ from ..contract import InjectableKernel, Kernel
 from ..load import Adapter, opened
 from ..schedule import judge
 from ..session import MisbehavedError, Session
-from ..subjects import Step
+from ..subjects import RuleStep
 from ..suite import checks
 from ..verdict import Verdict
 from . import Bug, Control, level_of
@@ -53,7 +53,7 @@ class Trial:
 
 
 def _as_engine(subject: Any) -> Any:
-    return engine(subject) if isinstance(subject, (type, Step)) else None
+    return engine(subject) if isinstance(subject, (type, RuleStep)) else None
 
 
 def _as_kernel(subject: Any) -> Any:

@@ -9,7 +9,7 @@ from ...data import Draft, Verdict
 from ...verify.block import block
 from ...verify.rejection import rejection
 from ...verify.residual import residual
-from ..subjects import Step
+from ..subjects import RuleStep
 from . import Bug
 from .parts import FirstTail, Inclusive, Overrun, Undrawn, assembled, finish, one_hot, ratio, top
 from .parts import bonus as right_bonus
@@ -65,7 +65,7 @@ def _rule(
     kind: str,
     symptom: str,
     caught_by: str,
-    subject: Step,
+    subject: RuleStep,
     crashes: bool = False,
 ) -> Bug:
     return Bug(name, number, source, kind, symptom, caught_by, subject, crashes)
@@ -110,7 +110,7 @@ RULE_BUGS = (
         "residual",
         "rejected tokens are replaced by nearly random ones",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: (p - q).clamp(min=0).softmax(-1))),
+        RuleStep(assembled(rest=lambda p, q, x: (p - q).clamp(min=0).softmax(-1))),
     ),
     _rule(
         "resample-from-p",
@@ -119,7 +119,7 @@ RULE_BUGS = (
         "residual",
         "what the draft likes comes out too often",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: p)),
+        RuleStep(assembled(rest=lambda p, q, x: p)),
     ),
     _rule(
         "draft-filter-unreported",
@@ -128,7 +128,7 @@ RULE_BUGS = (
         "verify",
         "with a draft top-k of its own, text leans to the draft's favourites",
         "rule.first-token",
-        Step(
+        RuleStep(
             rejection,
             lambda distribution, chance: (
                 chance.draw(top(distribution, max(1, distribution.shape[1] // 2))),
@@ -143,7 +143,7 @@ RULE_BUGS = (
         "verify",
         "a greedy draft's favourites come out too seldom or too often",
         "rule.first-token",
-        Step(rejection, lambda distribution, chance: (distribution.argmax(-1), distribution)),
+        RuleStep(rejection, lambda distribution, chance: (distribution.argmax(-1), distribution)),
     ),
     _rule(
         "ratio-in-greedy",
@@ -152,7 +152,7 @@ RULE_BUGS = (
         "verify",
         "temperature 0 writes text that the target alone would not",
         "greedy.choice",
-        Step(
+        RuleStep(
             assembled(
                 rest=lambda p, q, x: one_hot(p),
                 bonus=lambda draft, p: one_hot(right_bonus(draft, p)),
@@ -167,7 +167,7 @@ RULE_BUGS = (
         "verify",
         "sampled text is nearly greedy",
         "rule.joint",
-        Step(assembled(coin=_is_argmax, rest=lambda p, q, x: one_hot(p))),
+        RuleStep(assembled(coin=_is_argmax, rest=lambda p, q, x: one_hot(p))),
     ),
     _rule(
         "coin-stuck-at-0",
@@ -176,7 +176,7 @@ RULE_BUGS = (
         "verify",
         "every draft is accepted, the draft model writes the text",
         "rule.acceptance",
-        Step(assembled(coin=lambda draft, p: (ratio(draft, p) > 0).double())),
+        RuleStep(assembled(coin=lambda draft, p: (ratio(draft, p) > 0).double())),
     ),
     _rule(
         "first-token-unverified",
@@ -185,7 +185,7 @@ RULE_BUGS = (
         "verify",
         "the first draft token of every cycle is kept",
         "rule.first-token",
-        Step(assembled(coin=_first_unverified)),
+        RuleStep(assembled(coin=_first_unverified)),
     ),
     _rule(
         "wrong-logits-row",
@@ -194,7 +194,7 @@ RULE_BUGS = (
         "verify",
         "drafts are judged by the distribution of the next place",
         "rule.joint",
-        Step(assembled(coin=_shifted)),
+        RuleStep(assembled(coin=_shifted)),
     ),
     _rule(
         "block-plain-residual",
@@ -203,7 +203,7 @@ RULE_BUGS = (
         "verify",
         "block verification shifts text by a little",
         "rule.joint",
-        Step(_block_plain_residual),
+        RuleStep(_block_plain_residual),
     ),
     _rule(
         "block-first-tail",
@@ -212,7 +212,7 @@ RULE_BUGS = (
         "verify",
         "block verification cut at its first tail",
         "rule.joint",
-        Step(lambda draft, p, chance: block(draft, p, FirstTail(chance))),
+        RuleStep(lambda draft, p, chance: block(draft, p, FirstTail(chance))),
     ),
     _rule(
         "inclusive-coin",
@@ -221,7 +221,7 @@ RULE_BUGS = (
         "numerics",
         "once in some ten million coins an impossible token",
         "rule.edges",
-        Step(lambda draft, p, chance: rejection(draft, p, Inclusive(chance))),
+        RuleStep(lambda draft, p, chance: rejection(draft, p, Inclusive(chance))),
     ),
     _rule(
         "running-sum-overrun",
@@ -230,7 +230,7 @@ RULE_BUGS = (
         "numerics",
         "once in some ten million draws the last id of the vocabulary",
         "rule.edges",
-        Step(lambda draft, p, chance: rejection(draft, p, Overrun(chance))),
+        RuleStep(lambda draft, p, chance: rejection(draft, p, Overrun(chance))),
     ),
     _rule(
         "residual-0/0",
@@ -239,7 +239,7 @@ RULE_BUGS = (
         "numerics",
         "crashes when the draft is as good as the target",
         "rule.near-equal",
-        Step(
+        RuleStep(
             assembled(
                 rest=lambda p, q, x: (
                     (p - q).clamp(min=0) / (p - q).clamp(min=0).sum(-1, keepdim=True)
@@ -255,7 +255,7 @@ RULE_BUGS = (
         "numerics",
         "an id outside the vocabulary when the model overflows",
         "rule.refuses",
-        Step(assembled(checked=False)),
+        RuleStep(assembled(checked=False)),
     ),
     _rule(
         "residual-floored",
@@ -264,7 +264,7 @@ RULE_BUGS = (
         "residual",
         "tokens that the target rules out, now and then",
         "rule.support",
-        Step(assembled(rest=lambda p, q, x: (p - q).clamp(min=1e-5))),
+        RuleStep(assembled(rest=lambda p, q, x: (p - q).clamp(min=1e-5))),
     ),
     _rule(
         "noise-reused",
@@ -273,7 +273,7 @@ RULE_BUGS = (
         "random numbers",
         "replacements depend on what was rejected",
         "rule.first-token",
-        Step(assembled(rest=_reused_noise)),
+        RuleStep(assembled(rest=_reused_noise)),
     ),
     _rule(
         "bonus-from-row-before",
@@ -282,7 +282,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft a token too early",
         "rule.bonus",
-        Step(assembled(bonus=_row_before_last)),
+        RuleStep(assembled(bonus=_row_before_last)),
     ),
     _rule(
         "bonus-from-draft",
@@ -291,7 +291,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft the draft model's token",
         "rule.bonus",
-        Step(assembled(bonus=_last_q)),
+        RuleStep(assembled(bonus=_last_q)),
     ),
     _rule(
         "bonus-by-argmax",
@@ -300,7 +300,7 @@ RULE_BUGS = (
         "bonus",
         "after an accepted draft always the likeliest token",
         "rule.bonus",
-        Step(assembled(bonus=lambda draft, p: one_hot(right_bonus(draft, p)))),
+        RuleStep(assembled(bonus=lambda draft, p: one_hot(right_bonus(draft, p)))),
     ),
     _rule(
         "bonus-from-padding",
@@ -309,7 +309,7 @@ RULE_BUGS = (
         "bonus",
         "in a batch, rows with shorter drafts go astray",
         "rule.ragged",
-        Step(assembled(bonus=lambda draft, p: p[:, -1])),
+        RuleStep(assembled(bonus=lambda draft, p: p[:, -1])),
     ),
     _rule(
         "residual-absolute",
@@ -318,7 +318,7 @@ RULE_BUGS = (
         "residual",
         "replacements are half the draft's favourites",
         "rule.first-token",
-        Step(
+        RuleStep(
             assembled(
                 rest=lambda p, q, x: torch.where((p != q).any(-1, keepdim=True), (p - q).abs(), p)
             )
@@ -331,7 +331,7 @@ RULE_BUGS = (
         "residual",
         "replacements are the draft's favourites",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: residual(q, p))),
+        RuleStep(assembled(rest=lambda p, q, x: residual(q, p))),
     ),
     _rule(
         "residual-without-x",
@@ -340,7 +340,7 @@ RULE_BUGS = (
         "residual",
         "the residual of a certain draft, used for a drawn one",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: _without(p, x))),
+        RuleStep(assembled(rest=lambda p, q, x: _without(p, x))),
     ),
     _rule(
         "residual-by-argmax",
@@ -349,7 +349,7 @@ RULE_BUGS = (
         "residual",
         "every rejection is replaced by the same token",
         "rule.first-token",
-        Step(assembled(rest=lambda p, q, x: one_hot(residual(p, q)))),
+        RuleStep(assembled(rest=lambda p, q, x: one_hot(residual(p, q)))),
     ),
     _rule(
         "residual-of-first-q",
@@ -358,7 +358,7 @@ RULE_BUGS = (
         "residual",
         "replacements behind the first token go astray",
         "rule.joint",
-        Step(_wrong_q_row),
+        RuleStep(_wrong_q_row),
     ),
     _rule(
         "residual-from-row-after",
@@ -367,7 +367,7 @@ RULE_BUGS = (
         "residual",
         "replacements come from the distribution of the next place",
         "rule.first-token",
-        Step(_row_after),
+        RuleStep(_row_after),
     ),
     _rule(
         "ratio-inverted",
@@ -376,7 +376,7 @@ RULE_BUGS = (
         "verify",
         "the draft's unlikely tokens are kept, its likely ones replaced",
         "rule.first-token",
-        Step(assembled(coin=lambda draft, p: 1 / ratio(draft, p, 1e9).clamp(min=1))),
+        RuleStep(assembled(coin=lambda draft, p: 1 / ratio(draft, p, 1e9).clamp(min=1))),
     ),
     _rule(
         "ratio-too-lenient",
@@ -385,7 +385,7 @@ RULE_BUGS = (
         "verify",
         "a tenth more is accepted than the distribution allows",
         "rule.first-token",
-        Step(assembled(coin=lambda draft, p: (1.1 * ratio(draft, p, 1e9)).clamp(max=1))),
+        RuleStep(assembled(coin=lambda draft, p: (1.1 * ratio(draft, p, 1e9)).clamp(max=1))),
     ),
     _rule(
         "ratio-floored",
@@ -394,7 +394,7 @@ RULE_BUGS = (
         "verify",
         "now and then a token that the target rules out",
         "rule.support",
-        Step(assembled(coin=lambda draft, p: ratio(draft, p).clamp(min=0.01))),
+        RuleStep(assembled(coin=lambda draft, p: ratio(draft, p).clamp(min=0.01))),
     ),
     _rule(
         "ratio-of-prefix",
@@ -403,7 +403,7 @@ RULE_BUGS = (
         "verify",
         "later tokens are accepted for what earlier ones lack",
         "rule.joint",
-        Step(assembled(coin=_joint_ratio)),
+        RuleStep(assembled(coin=_joint_ratio)),
     ),
     _rule(
         "heads-behind-a-tail",
@@ -412,6 +412,6 @@ RULE_BUGS = (
         "verify",
         "a rejected token stays when a later one is liked",
         "rule.joint",
-        Step(_all_heads),
+        RuleStep(_all_heads),
     ),
 )

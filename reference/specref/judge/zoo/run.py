@@ -5,7 +5,7 @@ convicts a control wrongly.
 import time
 from dataclasses import dataclass
 
-from ..exact import CHECKS, Finding, checks
+from ..exact import CHECKS, ExactFinding, checks
 from . import Bug, Control, level_of
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS
@@ -57,7 +57,7 @@ _NO_DISTRIBUTION = (
 @dataclass(frozen=True)
 class Conviction:
     bug: Bug
-    findings: tuple[Finding, ...]  # of the check that the bug names
+    findings: tuple[ExactFinding, ...]  # of the check that the bug names
     # the largest distance of an emitted distribution from the target's, over all cases of the
     # checks that
     tv: float | None
@@ -90,7 +90,7 @@ def convict(bug: Bug) -> Conviction:
 @dataclass(frozen=True)
 class Acquittal:
     control: Control
-    findings: dict[str, list[Finding]]  # check id -> what it found wrongly
+    findings: dict[str, list[ExactFinding]]  # check id -> what it found wrongly
     seconds: float
 
 

@@ -5,7 +5,7 @@ chains are right.
 import torch
 from torch import Tensor
 
-from ...adapters.reference import Together, Tree, depth, emitted
+from ...adapters.reference import OneGenerator, Tree, depth, emitted
 from ...chance import Chance
 from ...data import Draft, Verdict
 from ...verify.tree import tree
@@ -18,7 +18,7 @@ class TreeCoins(Tree):
     """The right kernel, with the coins of its trees in one place."""
 
     def coins(self, batch: int, seed: int) -> Chance:
-        return Together(seed)
+        return OneGenerator(seed)
 
     def verify_tree(
         self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int
@@ -31,7 +31,7 @@ class TreeCoins(Tree):
         return tree(draft, p, coins)
 
 
-class PairedCalls(Together):
+class PairedCalls(OneGenerator):
     """Two rows that stand beside each other have the same coins."""
 
     def _uniforms(
@@ -53,7 +53,7 @@ class SeedThroughAFloat(TreeCoins):
     """The seed's last bits are lost on the way through a float."""
 
     def coins(self, batch: int, seed: int) -> Chance:
-        return Together(int(float(seed)))
+        return OneGenerator(int(float(seed)))
 
 
 class OneTreeGreedy(TreeCoins):
