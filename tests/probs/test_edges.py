@@ -39,6 +39,14 @@ def test_distributions_are_float32_at_least(dtype: torch.dtype) -> None:
     assert torch.allclose(distribution.sum(-1), torch.ones_like(distribution[..., 0]), atol=1e-5)
 
 
+@pytest.mark.parametrize(("top_p", "kept"), [(0.75, 3), (0.7501, 4), (0.5, 2), (0.25, 1)])
+def test_top_p_keeps_no_token_that_it_does_not_need(top_p: float, kept: int) -> None:
+    """Of four tokens of exactly 1/4: as few as reach top_p, so that 0.75 needs three of them."""
+    logits = torch.zeros(1, 1, 4, dtype=torch.float64)
+    distribution = probs(logits, [SamplingParams(top_p=top_p)])
+    assert int((distribution > 0).sum()) == kept
+
+
 @pytest.mark.parametrize("temperature", [1e-3, 1e-20, 1e-38, 1e-42, 1e-60, 1e30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_no_temperature_makes_nan(temperature: float, dtype: torch.dtype) -> None:

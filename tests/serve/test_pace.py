@@ -67,6 +67,18 @@ def test_a_track_follows_and_forgets():
     assert track.alpha > 0.9
 
 
+def test_only_judged_tokens_count():
+    """Of four drafted tokens, one accepted: the second was rejected, the others were never judged."""
+    track = AcceptanceHistory(start=0.5, weight=2.0, fade=0.5)
+    track.add(4, 1)
+    assert (track.kept, track.judged) == (1, 2)
+    assert track.alpha == pytest.approx((1 + 1) / (2 + 2))
+    track.add(3, 3)
+    assert (track.kept, track.judged) == (0.5 + 3, 1 + 3), "nothing was rejected"
+    track.add(0, 0)
+    assert (track.kept, track.judged) == (1.75, 2), "nothing was drafted"
+
+
 def drafter():
     return Drawn(lambda text: lopsided(text, 5, 2), lambda text, most: most)
 

@@ -64,6 +64,27 @@ def test_a_found_beginning_costs_only_where_nobody_holds_it():
     )
 
 
+@pytest.mark.parametrize(("free", "admitted"), [(1, ()), (2, (1,)), (3, (1,)), (4, (1, 2))])
+def test_who_is_let_in_leaves_a_block_to_each_that_runs(free, admitted):
+    """Each waiting request needs one block: one more stays free for each that runs already or was
+    let in before it.
+    """
+    running = [one(0, 9, 8, [0, 1, 2])]
+    waiting = [one(1, 4, 0), one(2, 4, 0)]
+    state = State(running, waiting, free=free, size=4, rows=4, chunk=9)
+    assert schedule(state).admit == admitted
+
+
+@pytest.mark.parametrize(("free", "admitted"), [(6, ()), (7, (1,))])
+def test_nobody_takes_the_blocks_that_a_prompt_still_needs(free, admitted):
+    """The prompt reads into two blocks now and needs three more later, and one stays free for it;
+    the waiting request needs one.
+    """
+    state = State([one(0, 19, 0)], [one(1, 1, 0)], free=free, size=4, rows=4, chunk=7)
+    plan = schedule(state)
+    assert (plan.read, plan.admit) == ({0: 7}, admitted)
+
+
 def test_a_tree_gets_room_for_all_its_nodes():
     state = State([one(0, 9, 8, [0, 1], 2)], [], free=3, size=4, rows=4, chunk=8)
     assert schedule(state, nodes=lambda depth: 6 * depth).preempt == (0,), (

@@ -185,6 +185,37 @@ def test_an_mtp_module_drafts_from_the_same_states_as_one_that_reads_the_whole_t
         assert torch.allclose(WIDER.logits(states)[0, -1].softmax(-1), q, atol=1e-10)
 
 
+@pytest.mark.parametrize("draws", [False, True])
+def test_medusa_drafts_from_the_state_that_gave_the_pending_token(draws):
+    """In every cycle, of every row of a ragged batch: the heads read the target's state of the last
+    token but the pending one, as a forward over the whole text gives it.
+    """
+    made, seen = heads(WIDER), 0
+
+    class Spy(MedusaDrafter):
+        def propose(self, text, budget, chance):
+            nonlocal seen
+            draft = super().propose(text, budget, chance)
+            for row, tokens in enumerate(text.tokens):
+                if not int(draft.lengths[row]):
+                    continue
+                logits = made(WIDER.states(torch.tensor([tokens[:-1]]))[0, -1])  # [K,V]
+                best = logits.topk(2).indices  # [K,2]
+                if draws:
+                    want = logits[0].softmax(-1)
+                    assert torch.allclose(draft.q[row, 0], want, atol=1e-10)
+                elif int(draft.lengths[row]) == 4:
+                    assert draft.tokens[row].tolist() == best.flatten().tolist()
+                seen += 1
+            return draft
+
+    prompts = [[1, 2, 3, 4], [5, 6], [0, 9, 8, 7, 1, 1]]
+    params = [SamplingParams(seed=i, max_new_tokens=12) for i in range(3)]
+    spy = Spy(made, best_first(2, 2), draws)
+    generate(WIDER, spy, RULES["tree"], prompts, params, gamma=2)
+    assert seen > 12
+
+
 def test_a_module_may_draft_in_another_type_than_its_target():
     narrow, text = (
         tiny(seed=6, vocabulary=11, dtype=torch.float32),
