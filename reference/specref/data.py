@@ -1,4 +1,4 @@
-"""The data that flows through one cycle.
+"""The data that flows through one cycle, and the error that every part raises.
 
 Shapes: B rows (requests), N draft nodes, D path length, V vocabulary. p is the target's
 distribution, q the draft's, as in Leviathan et al. 2023 (arXiv:2211.17192).
@@ -15,40 +15,45 @@ from .errors import SpecrefError
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How one request wants its tokens drawn, and where it stops. `probs.py` gives the order of the
-    first eight.
+    """How the tokens of one request are drawn, and where its text ends.
 
-    temperature 0 is greedy. top_k 0, top_p 1, min_p 0, repetition_penalty 1, presence_penalty 0 and
-    frequency_penalty 0 are off. seed None takes a fresh one. min_tokens: no stop before that many
-    output tokens. stop_ids end a text and are kept as its last token; so do stop_sequences, as its
-    last tokens.
+    `probs.py` gives the order in which the parameters act. stop_ids and stop_sequences end a text
+    and stay in it, as its last tokens.
+
+    Errors:
+        SpecrefError for a value that is not possible.
     """
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
+    temperature: float = 1.0  # 0: greedy
+    top_k: int = 0  # 0: off
+    top_p: float = 1.0  # 1: off
+    min_p: float = 0.0  # 0: off
+    repetition_penalty: float = 1.0  # 1: off
+    presence_penalty: float = 0.0  # 0: off
+    frequency_penalty: float = 0.0  # 0: off
     logit_bias: dict[int, float] = field(default_factory=dict)
-    seed: int | None = None
+    seed: int | None = None  # None: a fresh one
     max_new_tokens: int = 64
-    min_tokens: int = 0
+    min_tokens: int = 0  # output tokens before which no stop counts
     stop_ids: tuple[int, ...] = ()
     stop_sequences: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def alters(self) -> bool:
-        """Whether anything here makes the distribution another one than the softmax of the
-        logits.
-        """
-        return self != SamplingParams(
+        """Whether the distribution is another one than the softmax of the logits."""
+        neutral = SamplingParams(
             seed=self.seed,
             max_new_tokens=self.max_new_tokens,
             stop_ids=self.stop_ids,
             stop_sequences=self.stop_sequences,
         )
+        return self != neutral
+
+    @cached_property
+    def looks_back(self) -> bool:
+        """Whether the distribution depends on the tokens before, other than through the logits."""
+        penalties = (self.presence_penalty, self.frequency_penalty, self.min_tokens)
+        return self.repetition_penalty != 1 or any(penalties)
 
     def __post_init__(self) -> None:
         rules: tuple[tuple[str, bool, str], ...] = (
@@ -83,10 +88,10 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a drafter proposes: for every row a tree of tokens, of which a chain is the simplest.
+    """What a drafter proposes: for every row a tree of tokens. A chain is a tree without branches.
 
-    Node i of row b exists when i < lengths[b]; what stands behind that is padding and is never
-    read.
+    Node i of row b exists when i < lengths[b]. The nodes behind that are padding, which is never
+    looked at.
     """
 
     tokens: Tensor  # [B,N] int64
@@ -97,8 +102,10 @@ class Draft:
 
     @staticmethod
     def chain(tokens: Tensor, q: Tensor | None = None, lengths: Tensor | None = None) -> "Draft":
-        """A draft without branches: node i follows node i - 1. tokens [B,N], q [B,N,V], lengths [B]
-        (default N).
+        """A draft without branches: node i follows node i - 1.
+
+        Args:
+            tokens: [B,N]. q: [B,N,V]; None: proposed with certainty. lengths: [B]; None: all N.
         """
         batch, count = tokens.shape
         parents = torch.arange(-1, count - 1, device=tokens.device).expand(batch, count)
@@ -156,9 +163,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule decides: the accepted path through the draft, and the one token that follows
-    it.
-    """
+    """What a rule decides: the accepted path through the draft, and the token that follows it."""
 
     path: Tensor  # [B,D] int64 draft indices; the first accepted[b] of them count
     accepted: Tensor  # [B] int64
@@ -166,13 +171,11 @@ class Verdict:
 
     def emitted(self, draft: Draft) -> list[list[int]]:
         """The tokens that each row gains: the accepted ones, then the next token."""
-        rows = draft.tokens.gather(1, self.path).tolist()
-        return [
-            [*row[:count], last]
-            for row, count, last in zip(
-                rows, self.accepted.tolist(), self.next_token.tolist(), strict=True
-            )
-        ]
+        accepted, next_token = self.accepted.tolist(), self.next_token.tolist()
+        emitted = []
+        for row, tokens in enumerate(draft.tokens.gather(1, self.path).tolist()):
+            emitted.append([*tokens[: accepted[row]], next_token[row]])
+        return emitted
 
 
 @dataclass
@@ -184,5 +187,5 @@ class Completion:
     target_steps: int = 0  # target forwards, the prefill not counted
     drafted: int = 0  # tokens proposed
     accepted: int = 0  # proposed tokens that were kept in the text
-    # of each token, in nats, under the distribution it was drawn from; where somebody asked
+    # of each token, in nats, under the distribution it was drawn from; None: not asked for
     logprobs: list[float] | None = None

@@ -31,10 +31,7 @@ class History:
 
 def needs_history(params: Sequence[SamplingParams]) -> bool:
     """Whether some parameter looks at the tokens before a position."""
-    return any(
-        s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty or s.min_tokens
-        for s in params
-    )
+    return any(one.looks_back for one in params)
 
 
 def history(
@@ -98,7 +95,8 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
     scores = _penalised(scores, params, past)
     greedy = torch.tensor([one.temperature == 0 for one in params], device=scores.device)  # [B]
     best = torch.zeros_like(scores)  # [B,N,V]
-    best.scatter_(-1, scores.argmax(-1, keepdim=True), 1)
+    choice = scores.argmax(-1, keepdim=True)  # [B,N,1]
+    best.scatter_(-1, choice, 1)
     if bool(greedy.all()):
         return best
     if any(one.temperature not in (0, 1) for one in params):
@@ -110,7 +108,8 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
     if any(one.min_p for one in params):
         scores = _min_p(scores, params)
     # greedy rows: by the scores before the filters, which break ties in their own way
-    return torch.where(greedy[:, None, None], best, scores.softmax(-1))
+    greedy = greedy[:, None, None]  # [B,1,1]
+    return torch.where(greedy, best, scores.softmax(-1))
 
 
 def _column(
@@ -206,8 +205,8 @@ def _heated(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     hot = scores / heat
     largest = scores.amax(-1, keepdim=True)  # [B,N,1]
     moved = (scores - largest) / heat
-    fits = hot.amax(-1, keepdim=True).isfinite()  # [B,N,1]
-    return torch.where(fits, hot, moved)
+    top = hot.amax(-1, keepdim=True)  # [B,N,1]
+    return torch.where(top.isfinite(), hot, moved)
 
 
 def _top_k(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
@@ -225,7 +224,8 @@ def _top_k(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
 def _top_p(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """-inf in the tail whose total is at most 1 - top_p, [B,N,V]; the largest score stays."""
     ordered, order = scores.sort(stable=True, dim=-1)  # [B,N,V]: ascending, the tail comes first
-    total = ordered.softmax(-1).cumsum(-1)  # [B,N,V]
+    weights = ordered.softmax(-1)  # [B,N,V]
+    total = weights.cumsum(-1)  # [B,N,V]
     top_p = _column(params, lambda one: one.top_p, scores)  # [B,1,1]
     tail = total <= 1 - top_p  # [B,N,V]
     tail[..., -1] = False
@@ -238,5 +238,6 @@ def _min_p(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """-inf where the probability is below min_p times the largest, [B,N,V]."""
     weights = scores.softmax(-1)  # [B,N,V]
     share = _column(params, lambda one: one.min_p, scores)  # [B,1,1]
-    floor = share * weights.amax(-1, keepdim=True)  # [B,N,1]
+    largest = weights.amax(-1, keepdim=True)  # [B,N,1]
+    floor = share * largest  # [B,N,1]
     return scores.masked_fill(weights < floor, -torch.inf)

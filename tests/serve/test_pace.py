@@ -68,7 +68,7 @@ def test_a_track_follows_and_forgets():
 
 
 def test_only_judged_tokens_count():
-    """Of four drafted tokens, one accepted: the second was rejected, the others were never judged."""
+    """Of four drafted tokens one was accepted and one rejected; the other two were not judged."""
     track = AcceptanceHistory(start=0.5, weight=2.0, fade=0.5)
     track.add(4, 1)
     assert (track.kept, track.judged) == (1, 2)

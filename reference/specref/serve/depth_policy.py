@@ -1,19 +1,18 @@
-"""How deep to draft, request by request: as deep as it pays in this batch, and not at all where it
-doesn't.
+"""Draft depths by what they bring: as deep as it pays in this batch, and 0 where it does not pay.
 
-A request's own acceptance says how likely its next draft tokens are to be kept; the batch's cost
-curve says what another token in the forward costs. A small batch leaves the machine idle while it
-waits for weights, so that tokens are nearly free; a large one doesn't, and then every token that is
-rejected costs as much as one that is kept.
+A request's own acceptance says how likely its next draft tokens are to be accepted. The batch's
+cost curve says what one more token in the forward costs. In a small batch the time goes into
+reading the weights, and more tokens cost almost nothing. In a large batch a rejected token costs as
+much as an accepted one.
 
-Why this leaves the distribution alone. A cycle is lossless for every draft length that is fixed
-before the draft is drawn (proof T4), and so for one chosen by anything that happened before:
-emitted tokens, counts of accepted ones, the batch. It is not for one chosen by the draft's own
-tokens. To draw x from q and drop it because q(x) is small leaves a draft whose tokens have another
-distribution than the q they are reported with; likely tokens then come too often. So `depths` sees
-`Track`s of finished cycles, and nothing of a draft. (To stop *after* a token because of it is
-harmless: it stays in the draft.) `tests/serve/test_pace.py` shows both by enumeration, and the zoo
-keeps the biased one.
+The choice does not change the distribution. A cycle is lossless for every draft length that is
+fixed before the draft is drawn (proof T4), so also for one chosen from the past: emitted tokens,
+counts of accepted ones, the batch. It is not lossless for a length chosen from the draft's own
+tokens: when x is drawn from q and dropped because q(x) is small, the tokens that stay do not have
+the distribution q that they are reported with, and likely tokens come too often. `depths` therefore
+sees the `AcceptanceHistory` of finished cycles and nothing of a draft. (To stop *after* a token
+because of its q is harmless, since it stays in the draft.) `tests/serve/test_pace.py` shows both by
+enumeration, and the zoo keeps the biased one.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,11 +21,14 @@ from dataclasses import dataclass
 
 @dataclass
 class AcceptanceHistory:
-    """What became of a request's drafts in finished cycles. Old cycles count less, and all of them
-    fade towards the start value, so that a request that was given up on is tried again."""
+    """What became of a request's drafts in finished cycles.
 
-    start: float = 0.7  # acceptance before anything is known
-    weight: float = 4.0  # how many judged tokens that is worth
+    Every cycle counts `fade` times as much as the one after it. Without new counts the estimate
+    returns to the start value, so that a request whose depth became 0 is tried again.
+    """
+
+    start: float = 0.7  # estimate before any cycle
+    weight: float = 4.0  # judged tokens that it counts as
     fade: float = 0.95
     kept: float = 0.0
     judged: float = 0.0
@@ -37,7 +39,7 @@ class AcceptanceHistory:
         return (self.start * self.weight + self.kept) / (self.weight + self.judged)
 
     def add(self, drafted: int, accepted: int) -> None:
-        """One finished cycle. Only tokens up to the first rejected one were judged."""
+        """Count one finished cycle. Tokens behind the first rejected one were not judged."""
         self.kept = self.fade * self.kept + accepted
         self.judged = self.fade * self.judged + accepted + (accepted < drafted)
 
@@ -54,32 +56,35 @@ class DepthPolicy:
     forward: Callable[[int, int], float]
     draft: Callable[[int], float] = lambda rows: 0.0
 
-    def depths(self, tracks: Mapping[int, AcceptanceHistory], most: int) -> dict[int, int]:
-        """The depths, each at most `most`, with the largest expected number of tokens a time for
-        the whole batch.
+    def depths(self, histories: Mapping[int, AcceptanceHistory], most: int) -> dict[int, int]:
+        """The depths with the most expected tokens of the whole batch per time.
 
-        Token i of a row is kept with probability alpha^i. Those most likely to be kept are taken
-        first, over all rows, and
-        as many as pay: tokens expected / (one forward over all of them, and a draft step for every
-        level).
+        Token i of a row is accepted with probability alpha^i. Tokens are added in the order of that
+        probability, over all rows. The time is that of one forward over all tokens and of one draft
+        step for every level.
+
+        Args:
+            histories: by row. most: the largest depth.
+        Returns:
+            row -> depth.
         """
-        if not tracks:
+        if not histories:
             return {}
-        likely = sorted(
-            (-(track.alpha**depth), depth, row)
-            for row, track in tracks.items()
-            for depth in range(1, most + 1)
-        )
-        depths, rows_at = dict.fromkeys(tracks, 0), [0] * (most + 1)
-        best, fastest = dict(depths), len(tracks) / self.forward(len(tracks), len(tracks))
-        expected = float(len(tracks))
-        for count, (lost, depth, row) in enumerate(likely, len(tracks) + 1):
+        candidates = []
+        for row, history in histories.items():
+            for depth in range(1, most + 1):
+                candidates.append((-(history.alpha**depth), depth, row))
+        rows = len(histories)
+        depths = dict.fromkeys(histories, 0)
+        drafting = [0] * (most + 1)  # rows that draft at each level
+        expected = float(rows)  # tokens: the target's own, one a row
+        best, fastest = dict(depths), rows / self.forward(rows, rows)
+        for tokens, (lost, depth, row) in enumerate(sorted(candidates), rows + 1):
             depths[row] = depth
-            rows_at[depth] += 1
+            drafting[depth] += 1
             expected -= lost
-            time = self.forward(len(tracks), count) + sum(
-                self.draft(rows) for rows in rows_at if rows
-            )
+            time = self.forward(rows, tokens)
+            time += sum(self.draft(count) for count in drafting if count)
             if expected / time > fastest:
                 fastest, best = expected / time, dict(depths)
         return best

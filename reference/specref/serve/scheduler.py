@@ -1,9 +1,9 @@
-"""What the next step does: a pure function of what is running, waiting and free.
+"""What the next step does: a function of what is running, waiting and free, without side effects.
 
-One rule: the older request goes first, and where blocks are short the youngest gives way. So the
-oldest request gains a token, or has a part of its prompt read, in every step, whatever else
-happens; a request has its answer after at most as many steps as it and the older ones have prompt
-and output tokens. Nobody overtakes, not even a small request a large one that waits for room.
+One rule: older requests go first, and where blocks are short the youngest running request is
+preempted. In every step the oldest request therefore gains a token or has a part of its prompt
+read. A request ends after at most as many steps as it and the older ones have prompt and output
+tokens. No request overtakes an older one, even where the older one waits for room.
 """
 
 from collections import Counter
@@ -19,21 +19,21 @@ class Seen:
     length: int  # tokens of its text, the pending one included
     cached: int  # tokens in the cache; for a waiting one, those that it will find there
     blocks: tuple[int, ...]  # which it holds; for a waiting one, which it will find
-    draft: int = 0  # how deep a draft it would like
+    draft: int = 0  # depth of its next draft
 
     @property
     def unread(self) -> int:
-        """Tokens to read before its next token can be drawn; the pending one is read by the cycle
-        itself.
-        """
+        """Tokens to read before its next token can be drawn, without the pending one."""
         return self.length - 1 - self.cached
 
 
 @dataclass(frozen=True)
 class State:
+    """What the plan of a step depends on."""
+
     running: Sequence[Seen]  # in order of arrival, all older than those waiting
     waiting: Sequence[Seen]  # in order of arrival
-    free: int  # blocks that nobody holds
+    free: int  # blocks that no running request holds
     size: int  # tokens a block
     rows: int  # requests that may run at once
     chunk: int  # prompt tokens a step may read
@@ -41,6 +41,8 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
+    """What a step does, by the numbers of the requests."""
+
     decode: dict[int, int]  # number -> depth of its draft
     read: dict[int, int]  # number -> tokens of its prompt, maybe 0
     preempt: tuple[int, ...]  # youngest first
@@ -48,85 +50,94 @@ class Plan:
 
 
 def schedule(state: State, nodes: Callable[[int], int] = lambda depth: depth) -> Plan:
-    """The plan of one step. nodes: the most nodes that a draft of some depth has.
+    """The plan of one step.
 
-    Running requests first, oldest first: each gets its draft, or the next chunk of its prompt. A
-    draft is never cut for want of blocks, since then a request's coins would fall otherwise than
-    when it is served alone. Those that wait are let in while there is room for their whole text,
-    and for a block more for each that runs.
+    Running requests first, oldest first: each gets its draft, or the next chunk of its prompt; for
+    the blocks that it lacks the youngest are preempted. A draft is never cut for want of blocks: a
+    request must use its random stream as it does when it is served alone. Waiting requests are
+    admitted while there is room for their whole text and for one more block of each that runs.
+
+    Args:
+        nodes: depth of a draft -> the most nodes that it has.
     """
-    books, chunk = _Books(state, nodes), state.chunk
-    going, preempted = list(state.running), list[int]()
-    decode: dict[int, int] = {}
-    read: dict[int, int] = {}
-
-    def serve(one: Seen) -> int:
-        """Its part of the step; the tokens of a prompt that this reads."""
-        count = min(chunk, one.unread)
-        books.free -= books.missing(one, one.cached + count if one.unread else books.most(one))
-        if one.unread:
-            read[one.number] = count
-        else:
-            decode[one.number] = one.draft
-        return count
-
+    step = _Step(state, nodes)
+    going = list(state.running)
+    preempted: list[int] = []
     for one in state.running:
-        if one not in going:
-            continue
-        while (
-            books.missing(
-                one, one.cached + min(chunk, one.unread) if one.unread else books.most(one)
-            )
-            > books.free
-        ):
+        while one in going and step.lacks(one):
             preempted.append(going[-1].number)
-            books.drop(going.pop())
-            if one not in going:
-                break
-        else:
-            chunk -= serve(one)
-    promised = len(going) + sum(
-        books.missing(one, books.most(one)) - books.missing(one, one.cached + read[one.number])
-        for one in going
-        if one.number in read
-    )
+            step.drop(going.pop())
+        if one in going:
+            step.serve(one)
+    promised = sum(1 + step.later(one) for one in going)  # blocks
     admitted: list[int] = []
-    for one in state.waiting[: 0 if preempted else state.rows - len(going)]:
-        if books.missing(one, books.most(one)) + books.revived(one) + promised > books.free or (
-            one.unread and not chunk
-        ):
+    room = 0 if preempted else state.rows - len(going)
+    for one in state.waiting[:room]:
+        needed = step.missing(one, step.most(one)) + step.revived(one)
+        if needed + promised > step.free or (one.unread and not step.chunk):
             break
-        books.hold(one)
-        before = books.free
-        chunk -= serve(one)
-        promised += 1 + books.missing(one, books.most(one)) - (before - books.free)
+        step.hold(one)
+        step.serve(one)
+        promised += 1 + step.later(one)
         admitted.append(one.number)
-    return Plan(decode, read, tuple(preempted), tuple(admitted))
+    return Plan(step.decode, step.read, tuple(preempted), tuple(admitted))
 
 
-class _Books:
-    """Blocks while a plan is made: how many are free, and how many hold each."""
+class _Step:
+    """A plan while it is made: the free blocks, how many requests hold each, the prompt tokens that
+    may still be read.
+    """
 
     def __init__(self, state: State, nodes: Callable[[int], int]):
-        self.free, self.size, self.nodes = state.free, state.size, nodes
+        self.free, self.size, self.chunk, self.nodes = state.free, state.size, state.chunk, nodes
         self.users = Counter(block for one in state.running for block in one.blocks)
+        self.decode: dict[int, int] = {}
+        self.read: dict[int, int] = {}
 
     def most(self, one: Seen) -> int:
-        """Tokens that it has in the cache when its text is read and its draft is there."""
+        """Tokens in the cache when its text is read and its draft is verified."""
         return one.length + self.nodes(one.draft)
+
+    def after(self, one: Seen) -> int:
+        """Tokens in the cache at the end of this step's forward."""
+        if not one.unread:
+            return self.most(one)
+        return one.cached + min(self.chunk, one.unread)
 
     def missing(self, one: Seen, tokens: int) -> int:
         """Blocks that it lacks for that many tokens."""
         return max(0, -(-tokens // self.size) - len(one.blocks))
 
+    def lacks(self, one: Seen) -> bool:
+        """Whether this step needs more blocks for it than are free."""
+        return self.missing(one, self.after(one)) > self.free
+
+    def serve(self, one: Seen) -> None:
+        """Let it draft, or read the next chunk of its prompt."""
+        self.free -= self.missing(one, self.after(one))
+        if one.unread:
+            self.read[one.number] = min(self.chunk, one.unread)
+            self.chunk -= self.read[one.number]
+        else:
+            self.decode[one.number] = one.draft
+
+    def later(self, one: Seen) -> int:
+        """Blocks that it will need for the rest of its prompt and its first draft."""
+        if one.number not in self.read:
+            return 0
+        now = self.missing(one, one.cached + self.read[one.number])
+        return self.missing(one, self.most(one)) - now
+
     def revived(self, one: Seen) -> int:
-        """Its blocks that nobody holds: they count as free."""
+        """Its blocks that no running request holds: they count as free."""
         return sum(not self.users[block] for block in one.blocks)
 
     def hold(self, one: Seen) -> None:
+        """Its blocks are no longer free."""
         self.free -= self.revived(one)
         self.users.update(one.blocks)
 
     def drop(self, one: Seen) -> None:
+        """It gives its blocks back."""
         self.users.subtract(one.blocks)
         self.free += self.revived(one)
