@@ -1,0 +1,255 @@
+"""What a run would have convicted, by class of fault: a rehearsal on the run's own distributions
+and contexts.
+
+A smallest detectable TV exists only for a class of faults (proofs/written/S2_mde_needs_a_class.md).
+So faults of each class are planted in the stream that the run has seen, at growing size, and the
+expert that is made for the class bets on the result:
+
+    table class   each cell of an outcome, in each context of a class, gets a random sign h, and p
+                  becomes p exp(theta h) / Z
+    score class   p becomes p exp(theta g) / Z along a direction g, and then exp(-theta g), in the
+                  whole stream or in that one context of a class which has the fewest tokens
+
+The stated size is the smallest at which mean - k sd of the log wealth over the repeats reaches
+log(1/alpha), for both signs of a lean. k is the one-sided tolerance factor of a normal sample: with
+confidence CONFIDENCE, at least `power` of all faults of that size win more. The other experts of
+the mixture can only help.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import nct, norm
+from torch import Tensor
+
+from ..data import SpecrefError
+from .betting import Scores, Table, log_shares, sizes, slices
+from .lags import centred
+from .questions import EVERYWHERE, Observed, Questions
+
+FIRST, LAST = 0.01, 16.0  # theta: the smallest and the largest tilt that is tried
+COARSE, HALVINGS = 6, 5  # repeats while theta is doubled; steps of the bisection after that
+REPEATS = 16
+CONFIDENCE = 0.9
+
+Wealth = Callable[[float, int], Tensor]  # theta, repeats -> [S,repeats] log wealth
+
+
+@dataclass(frozen=True)
+class FaultClass:
+    """kind: "table" or "score"; what: the outcome or the direction; context: the class of contexts
+    whose faults are meant."""
+
+    kind: str
+    what: str
+    context: str = EVERYWHERE
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """What a run would have found of a class.
+
+    tv: the mean TV over the tokens where the fault is; None: not even the largest that was tried.
+    theta: the tilt of that TV. share: of all tokens, those where the fault is. group: the context
+    that a score class was planted in.
+    """
+
+    fault: FaultClass
+    words: str
+    tv: float | None
+    theta: float | None
+    share: float
+    power: float
+    group: int = 0
+
+    def __str__(self) -> str:
+        if self.tv is None:
+            return f"{self.words}: of no size for sure"
+        return f"{self.words}: TV {self.tv:.3g}" + " there" * (self.share < 1)
+
+
+def rehearse(
+    questions: Questions,
+    calls: Sequence[Observed],
+    alpha: float,
+    faults: Sequence[FaultClass],
+    seed: int,
+    power: float = 0.999,
+) -> list[Detectable]:
+    """For each class the least TV that this run would have convicted with `power`.
+
+    Args:
+        calls: the run's calls, as its `Bettor` got them. alpha: the run's own.
+    Errors:
+        SpecrefError for a class that the questions do not ask about, or a run without a token.
+    """
+    run = _Run(questions, [call.checked(questions) for call in calls])
+    found = []
+    for number, fault in enumerate(faults):
+        _refuse(questions, fault)
+        g = torch.Generator().manual_seed(seed + number)
+        trial = (_TableTrial if fault.kind == "table" else _ScoreTrial)(run, fault, g)
+        theta = _least(trial.wealth, -math.log(alpha), power)
+        tv = None if theta is None else trial.tv(theta)
+        found.append(
+            Detectable(fault, _said(questions, fault), tv, theta, trial.share, power, trial.group)
+        )
+    return found
+
+
+def tilted(p: Tensor, h: Tensor, theta: float) -> Tensor:
+    """p exp(theta h) / Z: [n,M] distributions."""
+    weights = p * (theta * h).exp()
+    return weights / weights.sum(1, keepdim=True)
+
+
+def tolerance_factor(repeats: int, power: float) -> float:
+    """k such that mean - k sd of `repeats` normal draws lies, with CONFIDENCE, below all but
+    1 - power of the distribution (one-sided tolerance interval, by the noncentral t)."""
+    root = math.sqrt(repeats)
+    return float(nct.ppf(CONFIDENCE, repeats - 1, norm.ppf(power) * root)) / root
+
+
+class _Run:
+    """The calls as one stream. bounds: first and last token of each slice."""
+
+    def __init__(self, questions: Questions, calls: Sequence[Observed]):
+        if not sum(call.n for call in calls):
+            raise SpecrefError("a run without a token would have found nothing: feed it first")
+        self.questions, self.calls = questions, calls
+        self.bounds: list[tuple[int, int]] = []
+        for call in calls:
+            before = self.bounds[-1][1] if self.bounds else 0
+            for part in slices(call, before):
+                first = self.bounds[-1][1] if self.bounds else 0
+                self.bounds.append((first, first + part.n))
+        self.n = self.bounds[-1][1]
+
+    def p(self, outcome: str) -> Tensor:
+        return torch.cat([call.p[outcome] for call in self.calls])
+
+    def tol(self, outcome: str) -> Tensor | None:
+        if any(call.tol is None for call in self.calls):
+            return None
+        return torch.cat([call.tol[outcome] for call in self.calls if call.tol is not None])
+
+    def context(self, name: str) -> Tensor:
+        return torch.cat([call.context[name] for call in self.calls])
+
+    def direction(self, name: str) -> Tensor:
+        return torch.cat([call.direction[name] for call in self.calls])
+
+
+class _TableTrial:
+    """Faults of random sign in each cell and context, and the table that looks for them."""
+
+    group, share = 0, 1.0
+
+    def __init__(self, run: _Run, fault: FaultClass, g: torch.Generator):
+        self.run, self.g = run, g
+        self.p, self.slack = run.p(fault.what), run.tol(fault.what)
+        used, self.context = run.context(fault.context).unique(return_inverse=True)
+        # contexts that never came have no wealth of their own: log(1 - rho + rho 1) = 0
+        self.contexts, self.cells = len(used), self.p.shape[1]
+        self.log_share = log_shares(run.questions)["table"]
+        shape = (REPEATS, self.contexts, self.cells)
+        self.signs = torch.randint(2, shape, generator=g).double() * 2 - 1
+        self.u = torch.rand(REPEATS, run.n, generator=g, dtype=torch.float64)
+
+    def wealth(self, theta: float, repeats: int = REPEATS) -> Tensor:
+        """[1,repeats] log of the table's share times its wealth."""
+        return torch.tensor([[self._one(theta, i) for i in range(repeats)]])
+
+    def tv(self, theta: float) -> float:
+        far = [(tilted(self.p, h[self.context], theta) - self.p).abs().sum(1) for h in self.signs]
+        return float(torch.stack(far).mean() / 2)
+
+    def _one(self, theta: float, repeat: int) -> float:
+        cell = drawn(tilted(self.p, self.signs[repeat][self.context], theta), self.u[repeat])
+        table = Table(self.contexts, self.cells)
+        for first, last in self.run.bounds:
+            tol = None if self.slack is None else self.slack[first:last]
+            table.update(self.p[first:last], cell[first:last], self.context[first:last], tol)
+        return self.log_share + float(torch.logsumexp(table.log_wealth().flatten(), 0))
+
+
+class _ScoreTrial:
+    """A lean along a direction, in one context, and the sums that look for it."""
+
+    def __init__(self, run: _Run, fault: FaultClass, g: torch.Generator):
+        outcome = run.questions.direction[fault.what].outcome
+        context, contexts = run.context(fault.context), sizes(run.questions)[fault.context]
+        counts = torch.bincount(context, minlength=contexts)
+        self.group = int(torch.where(counts > 0, counts, run.n + 1).argmin())
+        here = context == self.group
+        self.share = float(here.double().mean())
+        self.p, self.direction = run.p(outcome)[here], run.direction(fault.what)[here]
+        tol = run.tol(outcome)
+        self.slack = torch.zeros(len(self.p), dtype=torch.float64)
+        if tol is not None:
+            mean = (self.p * self.direction).sum(1, keepdim=True)
+            self.slack = (tol[here] * (self.direction - mean).abs()).sum(1)
+        share = log_shares(run.questions)["score"]
+        self.log_share = share - math.log(contexts)
+        self.u = torch.rand(REPEATS, len(self.p), generator=g, dtype=torch.float64)
+
+    def wealth(self, theta: float, repeats: int = REPEATS) -> Tensor:
+        """[2,repeats] log of the score's share times its wealth, away and towards."""
+        away = [self._one(-theta, i) for i in range(repeats)]
+        return torch.tensor([away, [self._one(theta, i) for i in range(repeats)]])
+
+    def tv(self, theta: float) -> float:
+        far = [(tilted(self.p, self.direction, theta * s) - self.p).abs().sum(1) for s in (-1, 1)]
+        return float(torch.stack(far).mean() / 2)
+
+    def _one(self, theta: float, repeat: int) -> float:
+        cell = drawn(tilted(self.p, self.direction, theta), self.u[repeat])
+        scores, all_here = Scores(1), torch.zeros(len(cell), dtype=torch.int64)
+        scores.update(centred(self.direction, self.p, cell), self.slack, all_here)
+        return self.log_share + float(scores.log_wealth())
+
+
+def drawn(p: Tensor, u: Tensor) -> Tensor:
+    """[n,M] distributions, [n] uniforms -> [n] cells, by the inverse distribution function."""
+    upto = p.cumsum(1)
+    return (upto <= (u * upto[:, -1])[:, None]).sum(1).clamp(max=p.shape[1] - 1)
+
+
+def _least(wealth: Wealth, need: float, power: float) -> float | None:
+    """The least tilt that is found: doubled until it is, then bisected on a log scale."""
+
+    def found(theta: float, repeats: int) -> bool:
+        won = wealth(theta, repeats)
+        sure = won.mean(1) - tolerance_factor(repeats, power) * won.std(1)  # [S]
+        return float(sure.min()) >= need
+
+    theta = FIRST
+    while theta < LAST and not found(theta, COARSE):
+        theta *= 2
+    if theta >= LAST and not found(LAST, REPEATS):
+        return None
+    low, high = theta / 4, min(theta, LAST)  # few repeats ask for more than many
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if found(middle, REPEATS) else (middle, high)
+    return high
+
+
+def _refuse(questions: Questions, fault: FaultClass) -> None:
+    asked = {"table": questions.tables, "score": questions.scores}.get(fault.kind, ())
+    if (fault.what, fault.context) not in asked:
+        raise SpecrefError(
+            f"no {fault.kind} of {fault.what!r} {fault.context!r} is asked for: a rehearsal can"
+            " only say what an expert of the run looks for"
+        )
+
+
+def _said(questions: Questions, fault: FaultClass) -> str:
+    where = questions.context.get(fault.context)
+    if fault.kind == "table":
+        said = f"a bias of the {fault.what}"
+        return said if where is None else f"{said} {where.each}"
+    said = f"a lean to or from {questions.direction[fault.what].words}"
+    return said if where is None else f"{said} in one of {where.size} ({where.each})"

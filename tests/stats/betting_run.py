@@ -1,0 +1,209 @@
+"""python -m tests.stats.betting_run [validity] [detection] [mde] [--json FILE]: what the test by
+betting does, measured.
+
+    validity    false alarms on 5,000 streams of right engines at alpha .05
+    detection   tokens until a planted fault is convicted, median of 8 engines, at alpha 1e-7
+    mde         a right run says what it would have found; faults of that size, and of .6 of it, are
+                planted in fresh runs and counted
+
+Parts that FILE holds already are kept, where they were made at the same commit. Not part of
+`make test`: about a quarter of an hour on one core.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import beta
+from specref.cli.common import commit, write_result
+from specref.stats.betting import Bettor
+from specref.stats.questions import Questions
+from specref.stats.rehearse import Detectable, rehearse, tilted
+from specref.stats.texts import TEXT_CLASSES, TextShape, read_texts, text_questions
+from torch import Tensor
+
+from .right_streams import right_stream
+from .simulated import FAULTS, RIGHT, RULE, Model, Simulated, Step, hashed, shape_of
+
+STREAMS, STREAM_ALPHA = 5_000, 0.05
+ALPHA, ROWS, PLACES, V = 1e-7, 64, 48, 16
+ENGINES, CALLS = 8, 26
+MDE_CALLS, PLANTED, SMALLER = 10, 48, 0.6
+LEVEL = 0.95  # of the intervals of counted rates
+
+
+def interval(hits: int, n: int) -> tuple[float, float]:
+    """Clopper-Pearson interval of a rate, at LEVEL."""
+    tail = (1 - LEVEL) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high
+
+
+def validity(streams: int = STREAMS) -> dict[str, Any]:
+    """False alarms among right streams."""
+    kinds, alarms, tokens = Counter[str](), Counter[str](), 0
+    for seed in range(streams):
+        stream = right_stream(seed, STREAM_ALPHA)
+        kinds[stream.kind] += 1
+        alarms[stream.kind] += stream.log_wealth >= -math.log(STREAM_ALPHA)
+        tokens += stream.tokens
+        progress("validity", seed + 1, streams, f"{sum(alarms.values())} false alarms")
+    count = sum(alarms.values())
+    table = [{"kind": k, "streams": kinds[k], "false_alarms": alarms[k]} for k in sorted(kinds)]
+    return {
+        "alpha": STREAM_ALPHA,
+        "streams": streams,
+        "tokens": tokens,
+        "false_alarms": count,
+        "interval": list(interval(count, streams)),
+        "level": LEVEL,
+        "kinds": table,
+    }
+
+
+def tokens_to_conviction(model: Model, fault: str, seed: int) -> tuple[int | None, float, str]:
+    """Tokens that a fresh engine with the fault writes until it is convicted, its mean TV, and the
+    winner's words."""
+    engine, shape = Simulated(model, fault, seed), shape_of(model, ROWS, PLACES)
+    bettor, far = Bettor(text_questions(shape), ALPHA), []
+    for _ in range(CALLS):
+        answers = engine.run(ROWS, PLACES)
+        far.append(answers.tv())
+        if bettor.update(read_texts(shape, answers.texts())):
+            break
+    bettor.look()
+    return bettor.convicted_at, statistics.mean(far), bettor.winners()[0].words
+
+
+def detection() -> list[dict[str, Any]]:
+    """One row a fault: tokens of each engine (null: not by CALLS calls), their median, the TV."""
+    table = []
+    names = (RIGHT, *FAULTS)
+    for number, fault in enumerate(names):
+        runs = [tokens_to_conviction(Model(V, 7 + i), fault, 100 + i) for i in range(ENGINES)]
+        tokens = [run[0] for run in runs]
+        middle = statistics.median(math.inf if one is None else one for one in tokens)
+        table.append(
+            {
+                "fault": fault or "none",
+                "tv": "rule" if fault in RULE else statistics.mean(run[1] for run in runs),
+                "median": middle if math.isfinite(middle) else None,
+                "tokens": tokens,
+                "words": runs[0][2],
+            }
+        )
+        progress("detection", number + 1, len(names), fault)
+    return table
+
+
+def by_sign(cells: int, key: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
+    """[R,cells] signs that a hash of key(step) [R] decides."""
+
+    def signs(step: Step) -> Tensor:
+        each = torch.arange(cells)
+        return (((hashed(key(step)[:, None], each) >> 9) & 1) * 2 - 1).double()
+
+    return signs
+
+
+def planted(found: Detectable, salt: int, size: float) -> Callable[[Step], Tensor]:
+    """A fault of a class, at `size` of the tilt that the rehearsal states."""
+    theta = (found.theta or 0.0) * size
+    keys: dict[str, Callable[[Step], Tensor]] = {
+        "everywhere": lambda s: torch.full_like(s.prefix, salt),
+        "previous token": lambda s: s.before[:, 2] * 1009 + salt,
+        "previous token and place": lambda s: (s.before[:, 2] * 1009 + s.place) * 97 + salt,
+    }
+    if found.fault.kind == "table":
+        h = by_sign(V, keys[found.fault.context])
+        return lambda s: tilted(s.p, h(s), theta)
+    groups: dict[str, Callable[[Step], Tensor]] = {
+        "everywhere": lambda s: torch.zeros_like(s.setting),
+        "setting": lambda s: s.setting,
+        "row": lambda s: torch.arange(len(s.setting)),
+    }
+
+    def lean(step: Step) -> Tensor:
+        here = groups[found.fault.context](step) == found.group
+        g = step.q / (step.p + step.q)
+        return torch.where(here[:, None], tilted(step.p, g, theta * (1 - 2 * (salt % 2))), step.p)
+
+    return lean
+
+
+def convicted(
+    shape: TextShape, questions: Questions, tilt: Callable[[Step], Tensor], seed: int
+) -> bool:
+    """Whether a fresh run of MDE_CALLS calls convicts an engine with a planted tilt."""
+    engine = Simulated(Model(V, 3), RIGHT, seed)
+    engine.tilt = tilt
+    bettor = Bettor(questions, ALPHA)
+    for _ in range(MDE_CALLS):
+        if bettor.update(read_texts(shape, engine.run(ROWS, PLACES).texts())):
+            return True
+    bettor.look()
+    return bettor.rejected
+
+
+def mde() -> list[dict[str, Any]]:
+    """One row a class: what the run says, and how many planted faults of that size are found."""
+    model = Model(V, 3)
+    engine, shape = Simulated(model, RIGHT, 1), shape_of(model, ROWS, PLACES)
+    questions = text_questions(shape)
+    calls = [read_texts(shape, engine.run(ROWS, PLACES).texts()) for _ in range(MDE_CALLS)]
+    table = []
+    for found in rehearse(questions, calls, ALPHA, TEXT_CLASSES, seed=1):
+        row = {"class": str(found), "tv": found.tv, "share": found.share, "planted": PLANTED}
+        for name, size in (("found", 1.0), ("found_smaller", SMALLER)):
+            hits = 0
+            for i in range(PLANTED if found.tv is not None else 0):
+                tilt = planted(found, 17 * i + 1 + i % 2, size)
+                hits += convicted(shape, questions, tilt, 1000 + i)
+                progress("mde", i + 1, PLANTED, f"{found}, at {size}: {hits} found")
+            row[name] = hits
+        table.append(row)
+    return table
+
+
+def progress(part: str, done: int, of: int, said: str) -> None:
+    if sys.stderr.isatty() or done % 100 == 0 or done == of:
+        print(f"{part}: {done} of {of}, {said}", file=sys.stderr, flush=True)
+
+
+def kept(path: Path | None) -> dict[str, Any]:
+    """The parts of a result file that this commit wrote before."""
+    if path is None or not path.exists():
+        return {}
+    old = json.loads(path.read_text())
+    return {name: old[name] for name in PARTS if name in old} if old["commit"] == commit() else {}
+
+
+PARTS: dict[str, Callable[[], Any]] = {"validity": validity, "detection": detection, "mde": mde}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.stats.betting_run", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    options = parser.parse_args(arguments)
+    unknown = set(options.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: give {', '.join(PARTS)}")
+    torch.set_num_threads(1)
+    result = {name: PARTS[name]() for name in options.parts or PARTS}
+    for name, value in result.items():
+        print(f"{name}: {value}")
+    write_result(options.json, "betting", kept(options.json) | result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
