@@ -8,7 +8,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from . import claims, counterexamples
+from . import betting, claims, counterexamples
 from .chain import Drafter, draft
 from .lossy import medusa
 from .program import Context, Dist, Model, Prog, Ret
@@ -217,6 +217,60 @@ def criteria() -> Iterator[Case]:
         yield p, q, medusa(Fraction(1, 3), Fraction(9, 10))
 
 
+def bets() -> Iterator[Case]:
+    """Tables, scores and lags on texts of 4 tokens, alone and mixed."""
+    g = {size: tuple(Fraction(i, size - 1) for i in range(size)) for size in (2, 3)}
+    rows2, rows3 = grid(2, 4), HARD
+    models = [table(rows2, salt) for salt in range(4)] + [table(rows3, salt) for salt in range(2)]
+    for p in models:
+        g_of_p = g[len(p(()))]
+        fs = [
+            betting.table_bet(p, Fraction(1)),
+            betting.table_bet(p, Fraction(1, 4)),
+            betting.score_bet(p, g_of_p, Fraction(9, 10)),
+            betting.score_bet(p, g_of_p, Fraction(-1, 2)),
+            betting.lag_bet(p, g_of_p, Fraction(9, 10), 1),
+            betting.lag_bet(p, g_of_p, Fraction(-9, 10), 2),
+        ]
+        n = 4 if len(p(())) == 2 else 3
+        for f in fs:
+            yield p, (Fraction(1),), (f,), n
+        yield p, (Fraction(1, 6),) * 6, fs, n
+        for f in fs[::2]:
+            yield p, (Fraction(1, 3), Fraction(2, 3)), (f, fs[1]), n
+
+
+def reports() -> Iterator[Case]:
+    """Payments of mean 1 under a reported law, and slacks of each cell."""
+    for size, n in ((2, 4), (3, 3)):
+        for p, raw in product(grid(size, n), grid(size, 2)):
+            average = betting.mean(p, raw)
+            if average:
+                f = tuple(value / average for value in raw)
+                yield p, (Fraction(1, 10),) * size, f
+                yield p, tuple(Fraction(i, 8) for i in range(size)), f
+
+
+def random_targets() -> Iterator[Case]:
+    """Prompts whose texts never, sometimes and always meet the same prefix again."""
+    prompts: tuple[tuple[Context, ...], ...] = (
+        ((),),
+        ((0,), (1,)),
+        ((), (0,)),
+        ((), (1,)),
+        ((), ()),
+    )
+    for salt, some in product(range(4), prompts):
+        p = table(grid(2, 4), salt)
+        n = 3 if len(some) == 1 else 2
+        yield p, betting.signed(p, Fraction(1)), some, n
+        yield p, betting.signed(p, Fraction(1, 3)), some, n
+        yield p, betting.always_the_same(p), some, n
+    p = table(HARD, 1)
+    yield p, betting.signed(p, Fraction(1, 2)), ((), (2,)), 2
+    yield p, betting.always_the_same(p), ((), (2,)), 2
+
+
 CASES: dict[Callable[..., None], Callable[[], Iterable[Case]]] = {
     claims.T1_lossless_step: pairs,
     claims.T2_acceptance: pairs,
@@ -237,6 +291,9 @@ CASES: dict[Callable[..., None], Callable[[], Iterable[Case]]] = {
     claims.T11_target_only: drafters,
     claims.T11_target_only_trees: tree_drafters,
     claims.T11_price: pairs,
+    betting.S1_betting_is_valid: bets,
+    betting.S1_rounding: reports,
+    betting.S2_mde_needs_a_class: random_targets,
     counterexamples.C1_resample_from_p: pairs,
     counterexamples.C2_unnormalised_residual: pairs,
     counterexamples.C3_wrong_q: triples,

@@ -178,6 +178,31 @@ EDITS = (
         "lambda: judge(p, q, x)))",
     ),
     Edit("typical: above tau, not at it", "lossy.py", "p[x] >= tau", "p[x] > tau"),
+    Edit(
+        "betting: a table's payment is not made whole",
+        "betting.py",
+        "tuple(r / mean(p(c), raised) for r in raised)",
+        "tuple(raised)",
+    ),
+    Edit(
+        "betting: the score is not centred",
+        "betting.py",
+        "tuple(value - mean(p(c), g) for value in g)",
+        "tuple(g)",
+    ),
+    Edit(
+        "betting: a lag's stake is the later token's",
+        "betting.py",
+        "1 + w * earlier * s for s",
+        "1 + w * s * s for s",
+    ),
+    Edit("betting: no slack for rounding", "betting.py", "value / (1 + slack)", "value"),
+    Edit(
+        "random target: prefixes never recur",
+        "betting.py",
+        "return len(set(prefixes)) < len(prefixes)",
+        "return False",
+    ),
 )
 
 

@@ -6,8 +6,8 @@ betting does, measured.
     mde         a right run says what it would have found; faults of that size, and of .6 of it, are
                 planted in fresh runs and counted
 
-Parts that FILE holds already are kept, where they were made at the same commit. Not part of
-`make test`: about a quarter of an hour on one core.
+Parts that FILE holds already and that are not run now are kept; `commits` says when each was made.
+Not part of `make test`: about a quarter of an hour on one core.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,19 @@ import torch
 from scipy.stats import beta
 from specref.cli.common import commit, write_result
 from specref.stats.betting import Bettor
-from specref.stats.questions import Questions
-from specref.stats.rehearse import Detectable, rehearse, tilted
+from specref.stats.questions import EVERYWHERE, Observed, Questions
+from specref.stats.rehearse import Detectable, rehearse, tilt_of, tilted
 from specref.stats.texts import TEXT_CLASSES, TextShape, read_texts, text_questions
 from torch import Tensor
 
-from .right_streams import right_stream
-from .simulated import FAULTS, RIGHT, RULE, Model, Simulated, Step, hashed, shape_of
+from .right_streams import Stream, right_stream
+from .simulated import FAULTS, RIGHT, RULE, Model, Simulated, Step, shape_of
 
-STREAMS, STREAM_ALPHA = 5_000, 0.05
+STREAMS, STREAM_ALPHA, WORKERS = 5_000, 0.05, 4
 ALPHA, ROWS, PLACES, V = 1e-7, 64, 48, 16
+Seen = list[Observed]  # a run's calls
 ENGINES, CALLS = 8, 26
-MDE_CALLS, PLANTED, SMALLER = 10, 48, 0.6
+MDE_CALLS, PLANTED, SMALLER = 10, 36, 0.6
 LEVEL = 0.95  # of the intervals of counted rates
 
 
@@ -50,12 +53,13 @@ def interval(hits: int, n: int) -> tuple[float, float]:
 def validity(streams: int = STREAMS) -> dict[str, Any]:
     """False alarms among right streams."""
     kinds, alarms, tokens = Counter[str](), Counter[str](), 0
-    for seed in range(streams):
-        stream = right_stream(seed, STREAM_ALPHA)
-        kinds[stream.kind] += 1
-        alarms[stream.kind] += stream.log_wealth >= -math.log(STREAM_ALPHA)
-        tokens += stream.tokens
-        progress("validity", seed + 1, streams, f"{sum(alarms.values())} false alarms")
+    with ProcessPoolExecutor(WORKERS) as pool:
+        numbers = range(streams)
+        for seed, stream in enumerate(pool.map(_at_the_level, numbers, chunksize=10)):
+            kinds[stream.kind] += 1
+            alarms[stream.kind] += stream.log_wealth >= -math.log(STREAM_ALPHA)
+            tokens += stream.tokens
+            progress("validity", seed + 1, streams, f"{sum(alarms.values())} false alarms")
     count = sum(alarms.values())
     table = [{"kind": k, "streams": kinds[k], "false_alarms": alarms[k]} for k in sorted(kinds)]
     return {
@@ -67,6 +71,11 @@ def validity(streams: int = STREAMS) -> dict[str, Any]:
         "level": LEVEL,
         "kinds": table,
     }
+
+
+def _at_the_level(seed: int) -> Stream:
+    torch.set_num_threads(1)
+    return right_stream(seed, STREAM_ALPHA)
 
 
 def tokens_to_conviction(model: Model, fault: str, seed: int) -> tuple[int | None, float, str]:
@@ -104,47 +113,53 @@ def detection() -> list[dict[str, Any]]:
     return table
 
 
-def by_sign(cells: int, key: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
-    """[R,cells] signs that a hash of key(step) [R] decides."""
-
-    def signs(step: Step) -> Tensor:
-        each = torch.arange(cells)
-        return (((hashed(key(step)[:, None], each) >> 9) & 1) * 2 - 1).double()
-
-    return signs
-
-
-def planted(found: Detectable, salt: int, size: float) -> Callable[[Step], Tensor]:
-    """A fault of a class, at `size` of the tilt that the rehearsal states."""
-    theta = (found.theta or 0.0) * size
-    keys: dict[str, Callable[[Step], Tensor]] = {
-        "everywhere": lambda s: torch.full_like(s.prefix, salt),
-        "previous token": lambda s: s.before[:, 2] * 1009 + salt,
-        "previous token and place": lambda s: (s.before[:, 2] * 1009 + s.place) * 97 + salt,
-    }
-    if found.fault.kind == "table":
-        h = by_sign(V, keys[found.fault.context])
-        return lambda s: tilted(s.p, h(s), theta)
+def planted(found: Detectable, seen: Seen, salt: int, size: float) -> Callable[[Step], Tensor]:
+    """A fresh fault of a class, whose mean TV in the run that was seen is `size` times the MDE."""
+    tv = (found.tv or 0.0) * size
     groups: dict[str, Callable[[Step], Tensor]] = {
-        "everywhere": lambda s: torch.zeros_like(s.setting),
+        EVERYWHERE: lambda s: torch.zeros_like(s.setting),
+        "previous token": lambda s: s.before[:, 2],
+        "previous token and place": lambda s: s.before[:, 2] * PLACES + s.place,
         "setting": lambda s: s.setting,
         "row": lambda s: torch.arange(len(s.setting)),
     }
+    group = groups[found.fault.context]
+    p = torch.cat([call.p["token"] for call in seen])
+    context = torch.cat([call.context[found.fault.context] for call in seen])
+    if found.fault.kind == "table":
+        g = torch.Generator().manual_seed(salt)
+        signs = torch.randint(2, (int(context.max()) + 1, V), generator=g).double() * 2 - 1
+        theta = tilt_of(p, signs[context], tv)
+        return lambda s: tilted(s.p, signs[group(s).clamp(max=len(signs) - 1)], theta)
+    here, sign = context == found.group, 1 - 2 * (salt % 2)
+    direction = torch.cat([call.direction["draft"] for call in seen])
+    theta = tilt_of(p[here], sign * direction[here], tv)
 
-    def lean(step: Step) -> Tensor:
-        here = groups[found.fault.context](step) == found.group
-        g = step.q / (step.p + step.q)
-        return torch.where(here[:, None], tilted(step.p, g, theta * (1 - 2 * (salt % 2))), step.p)
+    def lean(s: Step) -> Tensor:
+        h = sign * s.q / (s.p + s.q)
+        return torch.where((group(s) == found.group)[:, None], tilted(s.p, h, theta), s.p)
 
     return lean
 
 
-def convicted(
-    shape: TextShape, questions: Questions, tilt: Callable[[Step], Tensor], seed: int
-) -> bool:
-    """Whether a fresh run of MDE_CALLS calls convicts an engine with a planted tilt."""
-    engine = Simulated(Model(V, 3), RIGHT, seed)
-    engine.tilt = tilt
+@cache
+def right_run() -> tuple[TextShape, Questions, Seen]:
+    """The run that states what it would have found."""
+    model = Model(V, 3)
+    engine, shape = Simulated(model, RIGHT, 1), shape_of(model, ROWS, PLACES)
+    questions = text_questions(shape)
+    calls = [read_texts(shape, engine.run(ROWS, PLACES).texts()) for _ in range(MDE_CALLS)]
+    return shape, questions, [call.checked(questions) for call in calls]
+
+
+def convicted(job: tuple[Detectable, int, float]) -> bool:
+    """Whether a fresh run as long as the right one convicts a planted fault: (class, number of the
+    fault, its size in units of the MDE)."""
+    found, number, size = job
+    torch.set_num_threads(1)
+    shape, questions, calls = right_run()
+    engine = Simulated(Model(V, 3), RIGHT, 1000 + number)
+    engine.tilt = planted(found, calls, number, size)
     bettor = Bettor(questions, ALPHA)
     for _ in range(MDE_CALLS):
         if bettor.update(read_texts(shape, engine.run(ROWS, PLACES).texts())):
@@ -155,20 +170,15 @@ def convicted(
 
 def mde() -> list[dict[str, Any]]:
     """One row a class: what the run says, and how many planted faults of that size are found."""
-    model = Model(V, 3)
-    engine, shape = Simulated(model, RIGHT, 1), shape_of(model, ROWS, PLACES)
-    questions = text_questions(shape)
-    calls = [read_texts(shape, engine.run(ROWS, PLACES).texts()) for _ in range(MDE_CALLS)]
+    _, questions, calls = right_run()
     table = []
     for found in rehearse(questions, calls, ALPHA, TEXT_CLASSES, seed=1):
         row = {"class": str(found), "tv": found.tv, "share": found.share, "planted": PLANTED}
         for name, size in (("found", 1.0), ("found_smaller", SMALLER)):
-            hits = 0
-            for i in range(PLANTED if found.tv is not None else 0):
-                tilt = planted(found, 17 * i + 1 + i % 2, size)
-                hits += convicted(shape, questions, tilt, 1000 + i)
-                progress("mde", i + 1, PLANTED, f"{found}, at {size}: {hits} found")
-            row[name] = hits
+            jobs = [(found, i, size) for i in range(PLANTED if found.tv is not None else 0)]
+            with ProcessPoolExecutor(WORKERS) as pool:
+                row[name] = sum(pool.map(convicted, jobs))
+            progress("mde", len(jobs), PLANTED, f"{found}, at {size}: {row[name]} found")
         table.append(row)
     return table
 
@@ -178,12 +188,12 @@ def progress(part: str, done: int, of: int, said: str) -> None:
         print(f"{part}: {done} of {of}, {said}", file=sys.stderr, flush=True)
 
 
-def kept(path: Path | None) -> dict[str, Any]:
-    """The parts of a result file that this commit wrote before."""
-    if path is None or not path.exists():
-        return {}
-    old = json.loads(path.read_text())
-    return {name: old[name] for name in PARTS if name in old} if old["commit"] == commit() else {}
+def merged(path: Path | None, fresh: dict[str, Any]) -> dict[str, Any]:
+    """Fresh parts beside those that the file holds, and the commit of each."""
+    old = json.loads(path.read_text()) if path is not None and path.exists() else {}
+    parts = {name: old[name] for name in PARTS if name in old} | fresh
+    made_at = {name: old.get("commit") for name in parts} | old.get("commits", {})
+    return parts | {"commits": made_at | dict.fromkeys(fresh, commit())}
 
 
 PARTS: dict[str, Callable[[], Any]] = {"validity": validity, "detection": detection, "mde": mde}
@@ -201,7 +211,7 @@ def main(arguments: Sequence[str]) -> int:
     result = {name: PARTS[name]() for name in options.parts or PARTS}
     for name, value in result.items():
         print(f"{name}: {value}")
-    write_result(options.json, "betting", kept(options.json) | result)
+    write_result(options.json, "betting", merged(options.json, result))
     return 0
 
 

@@ -2,8 +2,8 @@
 and contexts.
 
 A smallest detectable TV exists only for a class of faults (proofs/written/S2_mde_needs_a_class.md).
-So faults of each class are planted in the stream that the run has seen, at growing size, and the
-expert that is made for the class bets on the result:
+So faults of each class are planted in the stream that the run has seen, at a growing mean TV, and
+the expert that is made for the class bets on the result:
 
     table class   each cell of an outcome, in each context of a class, gets a random sign h, and p
                   becomes p exp(theta h) / Z
@@ -29,12 +29,13 @@ from .betting import Scores, Table, log_shares, sizes, slices
 from .lags import centred
 from .questions import EVERYWHERE, Observed, Questions
 
-FIRST, LAST = 0.01, 16.0  # theta: the smallest and the largest tilt that is tried
-COARSE, HALVINGS = 6, 5  # repeats while theta is doubled; steps of the bisection after that
+FIRST, LAST = 0.004, 0.9  # the smallest and the largest TV that is tried
+STEEPEST, MATCHES = 30.0, 4  # the largest theta; corrections until a tilt has the TV that it should
+COARSE, HALVINGS = 6, 5  # repeats while the TV is doubled; steps of the bisection after that
 REPEATS = 16
 CONFIDENCE = 0.9
 
-Wealth = Callable[[float, int], Tensor]  # theta, repeats -> [S,repeats] log wealth
+Wealth = Callable[[float, int], Tensor]  # TV, repeats -> [S,repeats] log wealth
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,13 @@ class Detectable:
     """What a run would have found of a class.
 
     tv: the mean TV over the tokens where the fault is; None: not even the largest that was tried.
-    theta: the tilt of that TV. share: of all tokens, those where the fault is. group: the context
-    that a score class was planted in.
+    share: of all tokens, those where the fault is. group: the context that a score class was
+    planted in.
     """
 
     fault: FaultClass
     words: str
     tv: float | None
-    theta: float | None
     share: float
     power: float
     group: int = 0
@@ -91,11 +91,9 @@ def rehearse(
         _refuse(questions, fault)
         g = torch.Generator().manual_seed(seed + number)
         trial = (_TableTrial if fault.kind == "table" else _ScoreTrial)(run, fault, g)
-        theta = _least(trial.wealth, -math.log(alpha), power)
-        tv = None if theta is None else trial.tv(theta)
-        found.append(
-            Detectable(fault, _said(questions, fault), tv, theta, trial.share, power, trial.group)
-        )
+        tv = _least(trial.wealth, -math.log(alpha), power)
+        words = _said(questions, fault)
+        found.append(Detectable(fault, words, tv, trial.share, power, trial.group))
     return found
 
 
@@ -103,6 +101,21 @@ def tilted(p: Tensor, h: Tensor, theta: float) -> Tensor:
     """p exp(theta h) / Z: [n,M] distributions."""
     weights = p * (theta * h).exp()
     return weights / weights.sum(1, keepdim=True)
+
+
+def mean_tv(p: Tensor, h: Tensor, theta: float) -> float:
+    """Mean TV of the tilted distributions to p."""
+    return float((tilted(p, h, theta) - p).abs().sum(1).mean() / 2)
+
+
+def tilt_of(p: Tensor, h: Tensor, tv: float) -> float:
+    """The theta > 0 whose mean TV is tv, within a few percent; STEEPEST where none is."""
+    centre = (p * h).sum(1, keepdim=True)
+    slope = float((p * (h - centre).abs()).sum(1).mean() / 2)  # of the TV at theta = 0
+    theta = min(tv / max(slope, 1e-12), STEEPEST)
+    for _ in range(MATCHES):
+        theta = min(theta * tv / max(mean_tv(p, h, theta), 1e-12), STEEPEST)
+    return theta
 
 
 def tolerance_factor(repeats: int, power: float) -> float:
@@ -158,16 +171,13 @@ class _TableTrial:
         self.signs = torch.randint(2, shape, generator=g).double() * 2 - 1
         self.u = torch.rand(REPEATS, run.n, generator=g, dtype=torch.float64)
 
-    def wealth(self, theta: float, repeats: int = REPEATS) -> Tensor:
+    def wealth(self, tv: float, repeats: int) -> Tensor:
         """[1,repeats] log of the table's share times its wealth."""
-        return torch.tensor([[self._one(theta, i) for i in range(repeats)]])
+        return torch.tensor([[self._one(tv, i) for i in range(repeats)]])
 
-    def tv(self, theta: float) -> float:
-        far = [(tilted(self.p, h[self.context], theta) - self.p).abs().sum(1) for h in self.signs]
-        return float(torch.stack(far).mean() / 2)
-
-    def _one(self, theta: float, repeat: int) -> float:
-        cell = drawn(tilted(self.p, self.signs[repeat][self.context], theta), self.u[repeat])
+    def _one(self, tv: float, repeat: int) -> float:
+        h = self.signs[repeat][self.context]  # [n,M]
+        cell = drawn(tilted(self.p, h, tilt_of(self.p, h, tv)), self.u[repeat])
         table = Table(self.contexts, self.cells)
         for first, last in self.run.bounds:
             tol = None if self.slack is None else self.slack[first:last]
@@ -195,17 +205,15 @@ class _ScoreTrial:
         self.log_share = share - math.log(contexts)
         self.u = torch.rand(REPEATS, len(self.p), generator=g, dtype=torch.float64)
 
-    def wealth(self, theta: float, repeats: int = REPEATS) -> Tensor:
+    def wealth(self, tv: float, repeats: int) -> Tensor:
         """[2,repeats] log of the score's share times its wealth, away and towards."""
-        away = [self._one(-theta, i) for i in range(repeats)]
-        return torch.tensor([away, [self._one(theta, i) for i in range(repeats)]])
+        both = [(h, tilt_of(self.p, h, tv)) for h in (-self.direction, self.direction)]
+        laws = [tilted(self.p, h, theta) for h, theta in both]
+        away = [self._one(laws[0], i) for i in range(repeats)]
+        return torch.tensor([away, [self._one(laws[1], i) for i in range(repeats)]])
 
-    def tv(self, theta: float) -> float:
-        far = [(tilted(self.p, self.direction, theta * s) - self.p).abs().sum(1) for s in (-1, 1)]
-        return float(torch.stack(far).mean() / 2)
-
-    def _one(self, theta: float, repeat: int) -> float:
-        cell = drawn(tilted(self.p, self.direction, theta), self.u[repeat])
+    def _one(self, law: Tensor, repeat: int) -> float:
+        cell = drawn(law, self.u[repeat])
         scores, all_here = Scores(1), torch.zeros(len(cell), dtype=torch.int64)
         scores.update(centred(self.direction, self.p, cell), self.slack, all_here)
         return self.log_share + float(scores.log_wealth())
@@ -218,19 +226,19 @@ def drawn(p: Tensor, u: Tensor) -> Tensor:
 
 
 def _least(wealth: Wealth, need: float, power: float) -> float | None:
-    """The least tilt that is found: doubled until it is, then bisected on a log scale."""
+    """The least TV that is found: doubled until it is, then bisected on a log scale."""
 
-    def found(theta: float, repeats: int) -> bool:
-        won = wealth(theta, repeats)
+    def found(tv: float, repeats: int) -> bool:
+        won = wealth(tv, repeats)
         sure = won.mean(1) - tolerance_factor(repeats, power) * won.std(1)  # [S]
         return float(sure.min()) >= need
 
-    theta = FIRST
-    while theta < LAST and not found(theta, COARSE):
-        theta *= 2
-    if theta >= LAST and not found(LAST, REPEATS):
+    tv = FIRST
+    while tv < LAST and not found(tv, COARSE):
+        tv *= 2
+    if tv >= LAST and not found(LAST, REPEATS):
         return None
-    low, high = theta / 4, min(theta, LAST)  # few repeats ask for more than many
+    low, high = tv / 4, min(tv, LAST)  # few repeats ask for more than many
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if found(middle, REPEATS) else (middle, high)
