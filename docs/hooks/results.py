@@ -9,6 +9,10 @@ from typing import Any
 from .. import ages
 
 Result = Mapping[str, Any]
+FROM_THE_REPOSITORY = {
+    "mutation": "python -m tests.mutation",
+    "betting": "python -m tests.stats.betting_run",  # all parts in one file
+}
 
 
 def path_of(root: Path, command: str) -> Path:
@@ -28,10 +32,15 @@ def wanting(command: str) -> str:
 
 def typed(command: str) -> str:
     """What one types to run it: only the tests are tried from the repository itself."""
-    return "python -m tests.mutation" if command == "mutation" else f"specref {command}"
+    module, *parts = command.split()
+    if module not in FROM_THE_REPOSITORY:
+        return f"specref {command}"
+    return " ".join((FROM_THE_REPOSITORY[module], *parts))
 
 
 def _file(command: str) -> str:
+    if command.startswith("betting"):
+        return "betting"
     return command.replace(" --level ", "-").split()[-1].lstrip("-")
 
 
@@ -400,6 +409,66 @@ def edit(was: str, becomes: str, around: int = 16) -> str:
     return f"{short(was)} → {short(becomes)}"
 
 
+def betting_validity(result: Result) -> str:
+    """False alarms of the test by betting on streams of right engines."""
+    if "validity" not in result:
+        return wanting("betting validity")
+    run = result["validity"]
+    low, high = run["interval"]
+    table = rows(
+        ["streams of right engines", "streams", "false alarms"],
+        [
+            [one["kind"], f"{one['streams']:,}", str(one["false_alarms"])]
+            for one in [*run["kinds"], {"kind": "**together**", **run}]
+        ],
+    )
+    return (
+        f"{table}\n\nAllowed at alpha {run['alpha']}: {100 * run['alpha']:.0f} %. The rate seen"
+        f" lies between {100 * low:.2f} % and {100 * high:.2f} % ({100 * run['level']:.0f} %"
+        f" interval, {run['tokens']:,} tokens)."
+    )
+
+
+def betting_detection(result: Result) -> str:
+    """Tokens until a planted fault is convicted, and what the winning expert says."""
+    if "detection" not in result:
+        return wanting("betting detection")
+    return rows(
+        ["planted fault", "what the winner says", "TV", "tokens, median of 8"],
+        [
+            [
+                cell(row["fault"]),
+                "–" if row["median"] is None else cell(row["words"]),
+                row["tv"] if isinstance(row["tv"], str) else distance(row["tv"]),
+                "not found" if row["median"] is None else f"{row['median']:,.0f}",
+            ]
+            for row in result["detection"]
+        ],
+        words=2,
+    )
+
+
+def betting_mde(result: Result) -> str:
+    """What a run would have found, class by class, and how many planted faults were."""
+    if "mde" not in result:
+        return wanting("betting mde")
+    return rows(
+        ["class of fault, and its MDE", "planted", "found", "found at .6 of the MDE"],
+        [
+            [
+                cell(row["class"]),
+                str(row["planted"]),
+                *(
+                    ("–", "–")
+                    if row["tv"] is None
+                    else (str(row["found"]), str(row["found_smaller"]))
+                ),
+            ]
+            for row in result["mde"]
+        ],
+    )
+
+
 def methods(result: Result) -> str:
     """Every way to draft for one target, measured in one run, beside its estimate."""
     table = rows(
@@ -643,6 +712,9 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("zoo --level kernel", "runs"): zoo_runs,
     ("mutation", ""): mutation,
     ("mutation", "left"): mutation_left,
+    ("betting", "validity"): betting_validity,
+    ("betting", "detection"): betting_detection,
+    ("betting", "mde"): betting_mde,
     ("engines", ""): engine_matrix("engine"),
     ("engines", "kernel"): engine_matrix("kernel"),
     ("engines", "findings"): engine_findings,
