@@ -68,6 +68,10 @@ FILES: dict[str, Measured] = {
         (*LOOP, "serve/", "measure/", "data.py", "checks.py", *JUDGE, "/tests/mut*.py"),
         "make mutation",
     ),
+    "betting.json": Measured(
+        ("stats/", "/tests/stats/betting_run.py"),
+        "python -m tests.stats.betting_run --json docs/results/betting.json",
+    ),
     "coverage.json": Measured(("", "/tests/"), "make coverage"),
 }
 # where these stood before the package was renamed, in which some of the files were still made

@@ -220,6 +220,40 @@ def test_mutants_are_counted_by_file_and_those_that_live_are_listed(tmp_path: Pa
     assert left.index("| `a.py` | `n > 0` → `n >= 0` | **none** |") < left.index("`b.py`")
 
 
+BETTING: dict[str, Any] = {
+    "command": "betting",
+    "commit": None,
+    "machine": {"cpu": "a cpu"},
+    "versions": {},
+    "validity": {
+        "alpha": 0.05,
+        "streams": 5000,
+        "tokens": 700000,
+        "false_alarms": 12,
+        "interval": [0.001, 0.004],
+        "level": 0.95,
+        "kinds": [{"kind": "tied", "streams": 5000, "false_alarms": 12}],
+    },
+    "detection": [
+        {"fault": "none", "tv": 0.0, "median": None, "words": "w"},
+        {"fault": "bonus from q", "tv": "rule", "median": 3072, "words": "token 3 came"},
+    ],
+}
+
+
+def test_a_test_by_betting_shows_its_parts_and_says_which_are_not_run(tmp_path: Path) -> None:
+    assert "`python -m tests.stats.betting_run --json" in results.table(tmp_path, "betting", "mde")
+    put(tmp_path, "betting", json.dumps(BETTING))
+    validity = results.table(tmp_path, "betting", "validity")
+    assert "| tied | 5,000 | 12 |" in validity
+    assert "between 0.10 % and 0.40 %" in validity
+    found = results.table(tmp_path, "betting", "detection")
+    assert "| none | – | 0.000 | not found |" in found
+    assert "| bonus from q | token 3 came | rule | 3,072 |" in found
+    missing = results.table(tmp_path, "betting", "mde")
+    assert "run `python -m tests.stats.betting_run mde --json docs/results/betting.json`" in missing
+
+
 @pytest.mark.parametrize(
     ("was", "becomes", "shown"),
     [

@@ -27,7 +27,7 @@ from scipy.stats import beta
 from specref.cli.common import commit, write_result
 from specref.stats.betting import Bettor
 from specref.stats.questions import EVERYWHERE, Observed, Questions
-from specref.stats.rehearse import Detectable, rehearse, tilt_of, tilted
+from specref.stats.rehearse import Detectable, random_signs, rehearse, tilt_of, tilted
 from specref.stats.texts import TEXT_CLASSES, TextShape, read_texts, text_questions
 from torch import Tensor
 
@@ -128,7 +128,7 @@ def planted(found: Detectable, seen: Seen, salt: int, size: float) -> Callable[[
     context = torch.cat([call.context[found.fault.context] for call in seen])
     if found.fault.kind == "table":
         g = torch.Generator().manual_seed(salt)
-        signs = torch.randint(2, (int(context.max()) + 1, V), generator=g).double() * 2 - 1
+        signs = random_signs((int(context.max()) + 1, V), g)
         theta = tilt_of(p, signs[context], tv)
         return lambda s: tilted(s.p, signs[group(s).clamp(max=len(signs) - 1)], theta)
     here, sign = context == found.group, 1 - 2 * (salt % 2)

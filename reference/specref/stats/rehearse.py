@@ -5,8 +5,8 @@ A smallest detectable TV exists only for a class of faults (proofs/written/S2_md
 So faults of each class are planted in the stream that the run has seen, at a growing mean TV, and
 the expert that is made for the class bets on the result:
 
-    table class   each cell of an outcome, in each context of a class, gets a random sign h, and p
-                  becomes p exp(theta h) / Z
+    table class   in each context of a class, a random half of the outcome's cells gets the sign
+                  h = 1 and the others h = -1, and p becomes p exp(theta h) / Z
     score class   p becomes p exp(theta g) / Z along a direction g, and then exp(-theta g), in the
                   whole stream or in that one context of a class which has the fewest tokens
 
@@ -103,6 +103,12 @@ def tilted(p: Tensor, h: Tensor, theta: float) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
+def random_signs(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+    """[..,M] -1 or 1: half of the M cells each (one more is 1 for an odd M), in a random order."""
+    order = torch.rand(shape, generator=g).argsort(-1)
+    return (1 - order % 2 * 2).double()
+
+
 def mean_tv(p: Tensor, h: Tensor, theta: float) -> float:
     """Mean TV of the tilted distributions to p."""
     return float((tilted(p, h, theta) - p).abs().sum(1).mean() / 2)
@@ -168,7 +174,7 @@ class _TableTrial:
         self.contexts, self.cells = len(used), self.p.shape[1]
         self.log_share = log_shares(run.questions)["table"]
         shape = (REPEATS, self.contexts, self.cells)
-        self.signs = torch.randint(2, shape, generator=g).double() * 2 - 1
+        self.signs = random_signs(shape, g)
         self.u = torch.rand(REPEATS, run.n, generator=g, dtype=torch.float64)
 
     def wealth(self, tv: float, repeats: int) -> Tensor:
