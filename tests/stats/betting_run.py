@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from scipy.stats import beta
-from specref.cli.common import commit, write_result
+from specref.cli.results import source_commit, write_result
 from specref.stats.betting import Bettor
 from specref.stats.questions import EVERYWHERE, Observed, Questions
 from specref.stats.rehearse import Detectable, random_signs, rehearse, tilt_of, tilted
@@ -193,7 +193,7 @@ def merged(path: Path | None, fresh: dict[str, Any]) -> dict[str, Any]:
     old = json.loads(path.read_text()) if path is not None and path.exists() else {}
     parts = {name: old[name] for name in PARTS if name in old} | fresh
     made_at = {name: old.get("commit") for name in parts} | old.get("commits", {})
-    return parts | {"commits": made_at | dict.fromkeys(fresh, commit())}
+    return parts | {"commits": made_at | dict.fromkeys(fresh, source_commit())}
 
 
 PARTS: dict[str, Callable[[], Any]] = {"validity": validity, "detection": detection, "mde": mde}

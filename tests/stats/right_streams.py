@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from specref.stats.betting import Bettor
 from specref.stats.questions import Questions
-from specref.stats.texts import Texts, read_texts, text_questions
+from specref.stats.texts import TextBatch, read_texts, text_questions
 from torch import Tensor
 
 from .simulated import RIGHT, Answers, Model, Simulated, shape_of
@@ -51,7 +51,7 @@ def least_likely(answers: Answers) -> Tensor:
     return text[None, -3:]
 
 
-def handed_over(answers: Answers, rounded: bool) -> Texts:
+def handed_over(answers: Answers, rounded: bool) -> TextBatch:
     """Probabilities in float32, or in bfloat16 with a bound on what that moved."""
     texts = answers.texts()
     if not rounded:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from specref.stats.texts import Texts, TextShape
+from specref.stats.texts import TextBatch, TextShape
 from torch import Tensor
 
 GAMMA = 3
@@ -85,8 +85,8 @@ class Answers:
         """Mean total variation of the faulty target."""
         return float((self.faulty - self.p).abs().sum(-1).mean() / 2)
 
-    def texts(self, context: dict[str, Tensor] | None = None, seed: int | None = None) -> Texts:
-        return Texts(
+    def texts(self, context: dict[str, Tensor] | None = None, seed: int | None = None) -> TextBatch:
+        return TextBatch(
             self.p,
             self.q,
             self.tokens,

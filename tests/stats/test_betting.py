@@ -9,19 +9,19 @@ from functools import cache
 
 import pytest
 import torch
-from specref.data import SpecrefError
+from specref.errors import SpecrefError
 from specref.stats import betting
-from specref.stats.betting import Bettor, Surprise, Table, log_shares, slices
+from specref.stats.betting import Bettor, Surprise, Table, betting_slices, log_shares
 from specref.stats.questions import (
     EVERYWHERE,
     Context,
     Direction,
     LagQuestions,
     Observed,
-    Outcome,
+    OutcomeCells,
     Questions,
-    named,
-    ranked,
+    named_cells,
+    ranked_cells,
 )
 from specref.stats.texts import read_texts, text_questions
 from torch import Tensor
@@ -40,7 +40,7 @@ def double(*rows: object) -> Tensor:
 # --- every outcome of short streams ---
 
 SMALL = Questions(
-    outcomes=(Outcome("token", 2),),
+    outcomes=(OutcomeCells("token", 2),),
     contexts=(Context("row", 2, "in row {}", "by row"), Context("last", 2, "after {}", "by last")),
     directions=(Direction("up", "tokens 1"),),
     tables=(("token", EVERYWHERE), ("token", "last")),
@@ -226,7 +226,7 @@ def test_one_surprising_token_is_enough() -> None:
     assert (surprise.at, surprise.p) == (1, pytest.approx(0.04))
 
 
-TWO = Questions((Outcome("token", 2),), (), tables=(("token", EVERYWHERE),))
+TWO = Questions((OutcomeCells("token", 2),), (), tables=(("token", EVERYWHERE),))
 
 
 def fed(p: Tensor, token: list[int], tol: Tensor | None = None) -> Bettor:
@@ -251,14 +251,14 @@ def test_what_is_bet_on_a_slice_was_learned_before_it() -> None:
     call = Observed(
         {"token": torch.full((n, 2), 0.5)}, {"token": torch.zeros(n, dtype=torch.int64)}
     )
-    sizes = [part.n for part in slices(call, 0)]
+    sizes = [part.n for part in betting_slices(call, 0)]
     assert sizes[0] == 128
     assert sum(sizes) == n
     upto = 0
     for size in sizes[:-1]:
         assert size == min(max(128, upto // 8), 4096)
         upto += size
-    assert [part.n for part in slices(call, 10**6)] == [4096, 904]
+    assert [part.n for part in betting_slices(call, 10**6)] == [4096, 904]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_what_cannot_be_bet_on_is_refused_and_nothing_is_counted(
 
 
 def test_questions_that_nothing_defines_are_refused() -> None:
-    token = (Outcome("token", 2),)
+    token = (OutcomeCells("token", 2),)
     with pytest.raises(SpecrefError, match="no row of the table defines"):
         Questions(token, (), tables=(("rank", EVERYWHERE),))
     with pytest.raises(SpecrefError, match="no row of the table defines"):
@@ -317,7 +317,7 @@ def test_shares_of_all_experts_add_up_to_one() -> None:
 
 
 def test_named_tokens_and_the_rest() -> None:
-    p, cell = named(
+    p, cell = named_cells(
         double([0.5, 0.2], [0.1, 0.3]), torch.tensor([[7, 3], [2, 9]]), torch.tensor([3, 4])
     )
     assert p.tolist() == [[0.5, 0.2, pytest.approx(0.3)], [0.1, 0.3, pytest.approx(0.6)]]
@@ -326,11 +326,11 @@ def test_named_tokens_and_the_rest() -> None:
 
 def test_ranks_fold_the_tail() -> None:
     p = double([0.1, 0.4, 0.2, 0.3])
-    by_rank, cell = ranked(p, p, torch.tensor([0]), 3)
+    by_rank, cell = ranked_cells(p, p, torch.tensor([0]), 3)
     assert by_rank.tolist() == [[0.4, pytest.approx(0.3), pytest.approx(0.3)]]
     assert cell.tolist() == [2]
-    assert ranked(p, p, torch.tensor([3]), 3)[1].tolist() == [1]
-    assert ranked(p, -p, torch.tensor([0]), 4)[1].tolist() == [0]
+    assert ranked_cells(p, p, torch.tensor([3]), 3)[1].tolist() == [1]
+    assert ranked_cells(p, -p, torch.tensor([0]), 4)[1].tolist() == [0]
 
 
 def test_what_is_read_from_texts() -> None:

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from specref.stats.lags import SEEDS_KEPT, Lags, cell_scores
-from specref.stats.questions import EVERYWHERE, LagQuestions, Observed, Outcome, Questions
+from specref.stats.questions import EVERYWHERE, LagQuestions, Observed, OutcomeCells, Questions
 from specref.stats.wealth import PSI, STAKES, log_wealth_of_sums
 from torch import Tensor
 
 ROWS, PLACES = 3, 2
 QUESTIONS = Questions(
-    (Outcome("token", 3),),
+    (OutcomeCells("token", 3),),
     (),
     tables=(("token", EVERYWHERE),),
     lags=LagQuestions(ROWS, PLACES, (1, 2), (5, -5), (("token", 1), ("token", 2))),

@@ -2,13 +2,20 @@
 
 import pytest
 import torch
-from specref.data import SpecrefError
+from specref.errors import SpecrefError
 from specref.stats.betting import Bettor
-from specref.stats.questions import EVERYWHERE, Context, Direction, Observed, Outcome, Questions
+from specref.stats.questions import (
+    EVERYWHERE,
+    Context,
+    Direction,
+    Observed,
+    OutcomeCells,
+    Questions,
+)
 from specref.stats.rehearse import (
     Detectable,
     FaultClass,
-    drawn,
+    cells_drawn,
     mean_tv,
     random_signs,
     rehearse,
@@ -20,7 +27,7 @@ from torch import Tensor
 
 CELLS, N, ALPHA = 4, 3000, 1e-6
 QUESTIONS = Questions(
-    (Outcome("token", CELLS),),
+    (OutcomeCells("token", CELLS),),
     (Context("half", 2, "in half {}", "by half"),),
     (Direction("high", "high tokens"),),
     (("token", EVERYWHERE),),
@@ -42,7 +49,7 @@ def observed(seed: int, law: Tensor | None = None, n: int = N) -> Observed:
     p, high, half = stream(seed, n)
     g = torch.Generator().manual_seed(seed + 1)
     u = torch.rand(n, generator=g, dtype=torch.float64)
-    cell = drawn(p if law is None else law, u)
+    cell = cells_drawn(p if law is None else law, u)
     return Observed({"token": p}, {"token": cell}, {"half": half}, {"high": high})
 
 

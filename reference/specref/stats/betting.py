@@ -42,9 +42,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data import SpecrefError
+from ..errors import SpecrefError
 from .lags import Lags, centred
-from .questions import EVERYWHERE, Context, Observed, Outcome, Questions
+from .questions import EVERYWHERE, Context, Observed, OutcomeCells, Questions
 from .wealth import log_wealth_of_sums
 
 DOUBTS = (1.0, 16.0, 256.0)  # a of the tables: expected counts that the prior is worth
@@ -188,7 +188,7 @@ class Bettor:
                 f"alpha = {alpha} is not a false-alarm rate: give one between 0 and 1"
             )
         self.questions, self.alpha = questions, alpha
-        outcomes, contexts = questions.outcome, sizes(questions)
+        outcomes, contexts = questions.outcome, context_sizes(questions)
         self.tables = {
             (outcome, context): Table(contexts[context], outcomes[outcome].cells)
             for outcome, context in questions.tables
@@ -220,7 +220,7 @@ class Bettor:
         first = self.questions.outcomes[0].name
         tol = None if call.tol is None else call.tol[first]
         self.surprise.update(call.p[first], call.token[first], tol)
-        for part in slices(call, self.n):
+        for part in betting_slices(call, self.n):
             self._bet_on_tables(part)
         self._bet_on_scores(call)
         if self.lags is not None:
@@ -319,7 +319,7 @@ class Bettor:
         return f"a token came that is {how} (token {self.surprise.at} of the stream)"
 
 
-def sizes(questions: Questions) -> dict[str, int]:
+def context_sizes(questions: Questions) -> dict[str, int]:
     """Context class -> the number of its contexts."""
     return {EVERYWHERE: 1} | {one.name: one.size for one in questions.contexts}
 
@@ -342,7 +342,7 @@ def log_shares(questions: Questions) -> dict[str, float]:
     }
 
 
-def slices(call: Observed, before: int) -> list[Observed]:
+def betting_slices(call: Observed, before: int) -> list[Observed]:
     """A call in parts that are bet on with one state of the tables, `before` tokens being known."""
     parts, first = [], 0
     while first < call.n:
@@ -357,7 +357,7 @@ def mean_slack(g: Tensor, p: Tensor, tol: Tensor) -> Tensor:
     return (tol * (g - (p * g).sum(1, keepdim=True)).abs()).sum(1)
 
 
-def said_of_table(table: Table, outcome: Outcome, context: Context, c: int, cell: int) -> str:
+def said_of_table(table: Table, outcome: OutcomeCells, context: Context, c: int, cell: int) -> str:
     """What a table saw in context c, of one cell, in words."""
     came, due = float(table.observed[c, cell]), float(table.expected[c, cell])
     said = f"{outcome.words.format(cell)} came {came:.0f} times where {due:.1f} were expected"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data import SpecrefError
+from ..errors import SpecrefError
 from .questions import Observed, Questions
 from .wealth import log_wealth_of_sums
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..data import SpecrefError
+from ..errors import SpecrefError
 
 EVERYWHERE = "everywhere"  # the name of the context that holds all tokens
 ROUNDING = 1e-4  # by how much given probabilities may miss the sum 1
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeCells:
     """Cells that the vocabulary is sorted into. words: how a cell is called, {} for its number."""
 
     name: str
@@ -83,7 +83,7 @@ class LagQuestions:
 class Questions:
     """All that one test asks. tables: (outcome, context) pairs; scores: (direction, context)."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[OutcomeCells, ...]
     contexts: tuple[Context, ...]
     directions: tuple[Direction, ...] = ()
     tables: tuple[tuple[str, str], ...] = ()
@@ -106,7 +106,7 @@ class Questions:
             raise SpecrefError("no question is asked: name tables, scores or lags")
 
     @property
-    def outcome(self) -> dict[str, Outcome]:
+    def outcome(self) -> dict[str, OutcomeCells]:
         return {one.name: one for one in self.outcomes}
 
     @property
@@ -223,7 +223,7 @@ class Observed:
         return Observed(cut(self.p), cut(self.token), cut(self.context), cut(self.direction), tol)
 
 
-def named(p: Tensor, names: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def named_cells(p: Tensor, names: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Some tokens by name and the rest as one cell, for a vocabulary that is only known in part.
 
     Args:
@@ -238,7 +238,7 @@ def named(p: Tensor, names: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat((p.double(), rest), 1), cell
 
 
-def ranked(p: Tensor, key: Tensor, tokens: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+def ranked_cells(p: Tensor, key: Tensor, tokens: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """Tokens sorted by falling key; ranks of `cells` - 1 and above share the last cell.
 
     Args:

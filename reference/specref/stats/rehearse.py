@@ -24,8 +24,8 @@ import torch
 from scipy.stats import nct, norm
 from torch import Tensor
 
-from ..data import SpecrefError
-from .betting import Scores, Table, log_shares, sizes, slices
+from ..errors import SpecrefError
+from .betting import Scores, Table, betting_slices, context_sizes, log_shares
 from .lags import centred
 from .questions import EVERYWHERE, Observed, Questions
 
@@ -141,7 +141,7 @@ class _Run:
         self.bounds: list[tuple[int, int]] = []
         for call in calls:
             before = self.bounds[-1][1] if self.bounds else 0
-            for part in slices(call, before):
+            for part in betting_slices(call, before):
                 first = self.bounds[-1][1] if self.bounds else 0
                 self.bounds.append((first, first + part.n))
         self.n = self.bounds[-1][1]
@@ -183,7 +183,7 @@ class _TableTrial:
 
     def _one(self, tv: float, repeat: int) -> float:
         h = self.signs[repeat][self.context]  # [n,M]
-        cell = drawn(tilted(self.p, h, tilt_of(self.p, h, tv)), self.u[repeat])
+        cell = cells_drawn(tilted(self.p, h, tilt_of(self.p, h, tv)), self.u[repeat])
         table = Table(self.contexts, self.cells)
         for first, last in self.run.bounds:
             tol = None if self.slack is None else self.slack[first:last]
@@ -196,7 +196,7 @@ class _ScoreTrial:
 
     def __init__(self, run: _Run, fault: FaultClass, g: torch.Generator):
         outcome = run.questions.direction[fault.what].outcome
-        context, contexts = run.context(fault.context), sizes(run.questions)[fault.context]
+        context, contexts = run.context(fault.context), context_sizes(run.questions)[fault.context]
         counts = torch.bincount(context, minlength=contexts)
         self.group = int(torch.where(counts > 0, counts, run.n + 1).argmin())
         here = context == self.group
@@ -219,13 +219,13 @@ class _ScoreTrial:
         return torch.tensor([away, [self._one(laws[1], i) for i in range(repeats)]])
 
     def _one(self, law: Tensor, repeat: int) -> float:
-        cell = drawn(law, self.u[repeat])
+        cell = cells_drawn(law, self.u[repeat])
         scores, all_here = Scores(1), torch.zeros(len(cell), dtype=torch.int64)
         scores.update(centred(self.direction, self.p, cell), self.slack, all_here)
         return self.log_share + float(scores.log_wealth())
 
 
-def drawn(p: Tensor, u: Tensor) -> Tensor:
+def cells_drawn(p: Tensor, u: Tensor) -> Tensor:
     """[n,M] distributions, [n] uniforms -> [n] cells, by the inverse distribution function."""
     upto = p.cumsum(1)
     return (upto <= (u * upto[:, -1])[:, None]).sum(1).clamp(max=p.shape[1] - 1)

@@ -18,14 +18,14 @@ from .questions import (
     Direction,
     LagQuestions,
     Observed,
-    Outcome,
+    OutcomeCells,
     Questions,
-    ranked,
+    ranked_cells,
 )
 from .rehearse import FaultClass
 
 PLACE_STARTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # the first place of each group of places
-EDGE = 4  # rows counted from each edge of a batch
+EDGE_ROWS = 4  # rows counted from each edge of a batch
 HASHED = 4096  # groups of the last three tokens
 MOST_GROUPS = 1 << 14  # of any class: more are folded by a hash
 MOST_CELLS = 64  # of any outcome: larger vocabularies are folded
@@ -68,7 +68,7 @@ class TextShape:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextBatch:
     """One call's answers.
 
     Args:
@@ -113,7 +113,7 @@ def text_questions(shape: TextShape, further: tuple[Context, ...] = ()) -> Quest
     return Questions(outcomes, contexts, directions, tuple(tables), tuple(scores), lags)
 
 
-def read_texts(shape: TextShape, texts: Texts) -> Observed:
+def read_texts(shape: TextShape, texts: TextBatch) -> Observed:
     """One call's answers as a bettor takes them: only the tokens before each text's end."""
     R, T = texts.tokens.shape
     keep = torch.arange(T) < texts.lengths[:, None]  # [R,T]
@@ -134,14 +134,14 @@ def read_texts(shape: TextShape, texts: Texts) -> Observed:
     return Observed(distributions, cells, context, direction, slack, row, place, texts.seed)
 
 
-def _outcomes(shape: TextShape) -> tuple[Outcome, ...]:
+def _outcomes(shape: TextShape) -> tuple[OutcomeCells, ...]:
     folded = shape.cells < shape.vocabulary
     token = f"the tokens that leave {{}} modulo {shape.cells}" if folded else "token {}"
     ranks = (
-        Outcome("rank", shape.cells, "the token of rank {} by p"),
-        Outcome("ratio rank", shape.cells, "the token of rank {} by q/p"),
+        OutcomeCells("rank", shape.cells, "the token of rank {} by p"),
+        OutcomeCells("ratio rank", shape.cells, "the token of rank {} by q/p"),
     )
-    return (Outcome("token", shape.cells, token), *ranks[: 1 + shape.draft])
+    return (OutcomeCells("token", shape.cells, token), *ranks[: 1 + shape.draft])
 
 
 def _contexts(shape: TextShape) -> tuple[Context, ...]:
@@ -180,7 +180,10 @@ def _contexts(shape: TextShape) -> tuple[Context, ...]:
         ),
         Context("row", shape.rows, "in row {} of the batch", "by row"),
         Context(
-            "edge", 2 * EDGE, "near an edge of the batch (context {})", "by distance from the edge"
+            "edge",
+            2 * EDGE_ROWS,
+            "near an edge of the batch (context {})",
+            "by distance from the edge",
         ),
     )
 
@@ -218,12 +221,12 @@ def _cells(
     distributions, cells = {"token": _fold(p, shape.cells)}, {"token": tokens % shape.cells}
     slack = {}
     for name, key in keys.items():
-        distributions[name], cells[name] = ranked(p, key, tokens, shape.cells)
+        distributions[name], cells[name] = ranked_cells(p, key, tokens, shape.cells)
     if tol is None:
         return distributions, cells, None
     slack = {"token": _fold(tol, shape.cells)}
     for name, key in keys.items():
-        slack[name] = ranked(tol, key, tokens, shape.cells)[0]
+        slack[name] = ranked_cells(tol, key, tokens, shape.cells)[0]
     return distributions, cells, slack
 
 
@@ -261,7 +264,7 @@ def _groups_of(
     V = shape.vocabulary
     starts = torch.tensor(PLACE_STARTS)
     group = torch.bucketize(place, starts, right=True) - 1  # [n]
-    side = torch.minimum(row, rows - 1 - row).clamp(max=EDGE - 1)
+    side = torch.minimum(row, rows - 1 - row).clamp(max=EDGE_ROWS - 1)
 
     def most(key: Tensor) -> Tensor:
         return key % MOST_GROUPS
