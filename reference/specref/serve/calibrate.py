@@ -1,6 +1,4 @@
-"""What a step costs on this machine, measured with the engine itself: the cost curve that `Pace`
-goes by.
-"""
+"""What a step costs on this machine, timed with the engine: the cost curve of a `DepthPolicy`."""
 
 import time
 from collections.abc import Sequence
@@ -43,7 +41,7 @@ def step_seconds(
     for seed in range(rows):
         engine.add(prompt, SamplingParams(seed=seed, max_new_tokens=context - 1))
         if not seed:
-            engine.step()  # the prompt is read once, and found by the others
+            engine.step()  # the prompt is read once; the other requests find its blocks
     clock = (
         time.process_time
         if target.device.type == "cpu" and torch.get_num_threads() == 1
@@ -63,8 +61,11 @@ def step_seconds(
 def calibrate(
     target: Transformer, drafter: Drafter, rule: Rule, gamma: int, rows: int
 ) -> DepthPolicy:
-    """Times steps of several sizes and depths, and fits seconds = a + b rows + c tokens + d levels
-    + e drafted tokens, none of them negative, with equal weight to relative errors."""
+    """A policy from timed steps of several batch sizes and depths.
+
+    Fits seconds = a + b rows + c tokens + d levels + e drafted tokens by non-negative least squares
+    of the relative errors.
+    """
     sizes = sorted({1, max(1, rows // 8), max(1, rows // 2), rows})
     depths = sorted({0, (gamma + 1) // 2, gamma})
     cases: list[Sequence[float]] = []
