@@ -1,178 +1,162 @@
-"""python -m proofs.coq.mutate [WORD ...]: break definitions.v, one edit at a time, and see which
-proof notices.
+"""python -m proofs.coq.mutate [WORD ...]: break definitions.v, one edit at a time, and see whether
+a theorem becomes false. The edits stand in edits.py.
 
-Each edit is made in a temporary copy, which is then built: the theorems first, and where they still
-hold, the cases of the executable specification. Prints where each build broke; exit 1 when an edit
-survives. WORDs pick edits by name.
-An edit that does not compile by itself is no evidence, and neither is a proof that was stopped:
-both survive.
+That a proof script breaks says little: it breaks after edits that change nothing, too. An edit is
+counted as refuted only where all of this is so:
+
+1. definitions.v compiles with the edit;
+2. the proof of a theorem breaks;
+3. the executable specification with the same edit refutes the claim of that name on a case
+   (two are refuted by a lemma in Coq instead);
+4. "the same edit" is checked: the cases of bridge.v, written by the edited specification, evaluate
+   to their laws under the edited definitions.
+
+Some edits leave every theorem true, since the definition that they make is as right as ours. They
+are told apart: where 1 and 4 hold and the cases differ from those of the specification as it
+stands, a stated example is false, and no more is claimed. An edit that only breaks a script counts
+as a survivor.
+
+Controls change nothing: renamed variables must build. Reordered sums and products are the same
+function in other words: their scripts may break, but nothing may be refuted, or the run fails.
+WORDs pick by name. Exit 1 when an edit survives or a control fails. About ten minutes on two cores.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copy, which
+from shutil import copytree, ignore_patterns, which
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from proofs.coq.bridge import bridge  # noqa: E402 - this file is also run by its path
-from proofs.coq.build import Broken, build, compile_one  # noqa: E402
+from proofs.coq.build import Broken, build, compile_one  # noqa: E402 - this file is also run by its path
+from proofs.coq.edits import EDITS, EQUAL, SAME, Edit  # noqa: E402
+
+COMPUTES = ("definitions", "statements", "basics", "rationals", "computing")  # before bridge.v
+LIMIT = 900  # seconds for one run of the specification
 
 
 @dataclass(frozen=True)
-class Edit:
-    name: str
-    old: str
-    new: str
+class Verdict:
+    """broke: the first proof that fails. refuted: the claim that is false, and on which case.
+    same: the edited definitions agree with the edited specification; None: they could not be
+    evaluated. differs: its cases are others than those of the specification as it stands.
+    by_lemma: refuted in Coq itself, from the edited definitions and the statements alone.
+    """
+
+    compiles: bool
+    broke: Broken | None
+    refuted: str
+    same: bool | None
+    differs: bool
+    by_lemma: bool = False
+
+    @property
+    def counts(self) -> str:
+        """What the edit is counted as."""
+        if not self.compiles:
+            return "no edit: it does not compile"
+        if self.broke and self.refuted and (self.same or self.by_lemma):
+            return "REFUTED"
+        if self.same and self.differs:
+            return "EXAMPLE FALSE"
+        return "a script broke" if self.broke else "nothing"
 
 
-VERIFY = "(verify p q (rcons c x) xs') (emit c (residual (p c) (q c)))\n  else emit c (p c)."
-LOOP = "repeat_cycle cycle (n - size c) n c"
-EDITS = (
-    Edit("coin: tails as often as heads", "if b then a else 1 - a", "a"),
-    Edit("accept always", "accept p q x : R := capped (p x) (q x)", "accept p q x : R := 1"),
-    Edit(
-        "accept: p and q swapped",
-        "accept p q x : R := capped (p x) (q x)",
-        "accept p q x : R := capped (q x) (p x)",
-    ),
-    Edit("accept: max for min", "if b <= a then 1 else a / b", "if b <= a then a / b else 1"),
-    Edit("residual: p itself", "R := normalised (positive_part p q) p", "R := p"),
-    Edit(
-        "residual: not normalised",
-        "R := normalised (positive_part p q) p",
-        "R := positive_part p q",
-    ),
-    Edit("residual: (q - p)+", "Num.max (p x - q x) 0", "Num.max (q x - p x) 0"),
-    Edit("residual: min for max", "Num.max (p x - q x) 0", "Num.min (p x - q x) 0"),
-    Edit("verify: bonus from q", VERIFY, VERIFY.replace("else emit c (p c)", "else emit c (q c)")),
-    Edit("verify: no bonus", VERIFY, VERIFY.replace("else emit c (p c)", "else Ret c")),
-    Edit(
-        "verify: rejected token stays",
-        VERIFY,
-        VERIFY.replace("(emit c (res", "(emit (rcons c x) (res"),
-    ),
-    Edit(
-        "verify: residual after the token",
-        VERIFY,
-        VERIFY.replace("residual (p c)", "residual (p (rcons c x))"),
-    ),
-    Edit("draft: forgets its own tokens", "draft q gamma' (rcons c x)", "draft q gamma' c"),
-    Edit("draft: one token too few", "draft q gamma' (rcons c x)", "draft q gamma'.-1 (rcons c x)"),
-    Edit("loop: one cycle too few", LOOP, LOOP.replace("size c)", "size c).-1")),
-    Edit(
-        "loop: one cycle more than the length",
-        "if (n <= size c)%N then Ret (take n c)",
-        "if (n < size c)%N then Ret c",
-    ),
-    Edit("extends: a cycle may emit nothing", "(size c < size c')%N", "(size c <= size c')%N"),
-    Edit(
-        "argmax: picks what is less likely",
-        "if d best < d y then y else best",
-        "if d y < d best then y else best",
-    ),
-    Edit(
-        "argmax: ties to the last",
-        "if d best < d y then y else best",
-        "if d best <= d y then y else best",
-    ),
-    Edit(
-        "greedy: keeps any draft",
-        "if x == best then greedy_cycle x0 p xs' (rcons c best)",
-        "if true then greedy_cycle x0 p xs' (rcons c x)",
-    ),
-    Edit(
-        "greedy: stops after one token",
-        "then greedy_cycle x0 p xs' (rcons c best)",
-        "then Ret (rcons c best)",
-    ),
-    Edit(
-        "candidates: residual not updated",
-        "recursive_rejection (residual p row) q",
-        "recursive_rejection p q",
-    ),
-    Edit("candidates: forget those rejected", "q k' (rcons rejected x)", "q k' rejected"),
-    Edit(
-        "without replacement: not renormalised",
-        "else Some (normalised left left)",
-        "else Some left",
-    ),
-    Edit("without replacement: with it", "if x \\in earlier then 0 else q x", "q x"),
-    Edit("block: ratio of one token", "capped (w * d x) (e x)", "capped ((w - w + 1) * d x) (e x)"),
-    Edit("block: product of capped ratios", "capped (w * d x) (e x)", "w * capped (d x) (e x)"),
-    Edit(
-        "block: residual of one token",
-        "positive_part (fun x => w * d x) e",
-        "positive_part (fun x => (w - w + 1) * d x) e",
-    ),
-    Edit(
-        "block: stops where it is asked",
-        "in capped rest (rest + 1 - w)",
-        "in capped 1 (rest + 1 - w)",
-    ),
-    Edit("block: starts with weight 0", "(block_ask p q 1 c xs)", "(block_ask p q 0 c xs)"),
-    Edit(
-        "tree: residual not updated",
-        "(tree_ask next c (rcons rejected x) (residual left row))",
-        "(tree_ask next c (rcons rejected x) left)",
-    ),
-    Edit(
-        "tree: parent's law for the children",
-        "(tree_ask below (rcons c x) [::] (p (rcons c x)))",
-        "(tree_ask below (rcons c x) [::] left)",
-    ),
-    Edit(
-        "whole tree: residual not updated",
-        "(tree_verify next c (residual left row))",
-        "(tree_verify next c left)",
-    ),
-    Edit(
-        "whole tree: siblings forget the earlier",
-        "tree_draft next c (rcons earlier x)",
-        "tree_draft next c earlier",
-    ),
-    Edit(
-        "matching: emits the draft",
-        "xs' else Ret (rcons c y) else",
-        "xs' else Ret (rcons c x) else",
-    ),
-    Edit(
-        "target only: rejected token again",
-        "(emit c (residual (p c) (point_mass x)))",
-        "(emit c (p c))",
-    ),
-    Edit(
-        "typical: rejects what passes",
-        "if typical (p c) x then typ",
-        "if ~~ typical (p c) x then typ",
-    ),
-    Edit("a wrong rule that is right", "(Ret x) (draw d))", "(Ret x) (draw (residual d e)))"),
-)
+def replaced(file: Path, old: str, new: str) -> None:
+    """Errors:
+    SystemExit where `old` does not stand in the file exactly once.
+    """
+    text = file.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise SystemExit(
+            f"{old!r} fits {text.count(old)} places in {file.name}: write it so that it fits one"
+        )
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def noticed(edit: Edit, cases: str) -> list[Broken]:
-    """Where the build breaks after the edit."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for file in HERE.glob("*.v"):
-            if file.name != "bridge.v":
-                copy(file, folder)
-        text = (folder / "definitions.v").read_text(encoding="utf-8")
-        if text.count(edit.old) != 1:
-            raise SystemExit(
-                f"the edit {edit.name!r} fits {text.count(edit.old)} places in definitions.v: write"
-                " it so that it fits one"
-            )
-        (folder / "definitions.v").write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-        broken, _ = build(folder)
-        if not broken:
-            (folder / "bridge.v").write_text(cases, encoding="utf-8")
-            failure = compile_one(folder, "bridge")[1]
-            broken = [failure] if failure else []
-    return broken
+def python(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on the copy of proofs/ in a folder."""
+    path = os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def cases(place: Path) -> str:
+    """bridge.v as the specification in the folder writes it; nothing where it cannot."""
+    done = python(place, "-m", "proofs.coq.bridge")
+    return "" if done.returncode else done.stdout
+
+
+def refuted(place: Path, claim: str) -> str:
+    """How the specification in the folder refutes a claim; nothing where the claim holds."""
+    done = python(place, "-m", "proofs.exact", claim)
+    lines = [line for line in done.stdout.splitlines() if "REFUTED" in line]
+    return f"{claim}, case {lines[0].partition('on case ')[2]}" if lines else ""
+
+
+def evaluates(folder: Path, names: Sequence[str]) -> bool | None:
+    """Whether the last file compiles, after those that it needs; None where one of these does
+    not.
+    """
+    for name in names[:-1]:
+        if not (folder / f"{name}.vo").exists() and compile_one(folder, name)[1]:
+            return None
+    return compile_one(folder, names[-1])[1] is None
+
+
+def judged(edit: Edit, usual: str) -> Verdict:
+    """Break the definitions and the specification alike. usual: bridge.v of the unedited one."""
+    with tempfile.TemporaryDirectory() as where:
+        place = Path(where)
+        copytree(
+            HERE.parent,
+            place / "proofs",
+            ignore=ignore_patterns("__pycache__", "bridge.v", "*.vo*"),
+        )
+        folder = place / "proofs" / "coq"
+        replaced(folder / "definitions.v", edit.old, edit.new)
+        for swap in edit.same:
+            replaced(place / "proofs" / "exact" / swap.file, swap.old, swap.new)
+        if compile_one(folder, "definitions")[1]:
+            return Verdict(False, None, "", None, False)
+        broken, _ = build(folder, workers=1)
+        broken = [one for one in broken if "not done" not in one.message]
+        told = cases(place) if edit.same else usual
+        (folder / "bridge.v").write_text(told, encoding="utf-8")
+        same = evaluates(folder, [*COMPUTES, "bridge"]) if told else None
+        if edit.disproof:
+            (folder / "disproof.v").write_text(edit.disproof, encoding="utf-8")
+            false = evaluates(folder, ["definitions", "statements", "disproof"])
+            found = f"{edit.claim}, by a lemma in Coq" if false else ""
+        else:
+            found = refuted(place, edit.claim) if edit.claim else ""
+    differs = bool(told) and told != usual
+    return Verdict(
+        True, broken[0] if broken else None, found, same, differs, bool(edit.disproof and found)
+    )
+
+
+def tell(edit: Edit, verdict: Verdict, fine: bool) -> None:
+    broke = f"{verdict.broke.file}, {verdict.broke.lemma}" if verdict.broke else "no proof"
+    same = {True: "agree", False: "DIFFER", None: "not evaluated"}[verdict.same]
+    print(
+        f"{edit.name:40} | {broke} | {verdict.refuted or '-'} | cases {same} | {verdict.counts}"
+        f" | {'ok' if fine else 'NOT OK'}",
+        flush=True,
+    )
 
 
 def main(words: list[str]) -> int:
@@ -182,33 +166,42 @@ def main(words: list[str]) -> int:
             " libcoq-mathcomp-ssreflect libcoq-mathcomp-algebra"
         )
         return 2
-    edits = [edit for edit in EDITS if not words or any(word in edit.name for word in words)]
-    if not edits:
+    begin = time.perf_counter()
+    chosen = [
+        [edit for edit in group if not words or any(word in edit.name for word in words)]
+        for group in (EDITS, SAME, EQUAL)
+    ]
+    if not any(chosen):
         print(
             f"no edit has any of {', '.join(words)} in its name: run without words to see them all"
         )
         return 2
-    cases, begin, survivors = bridge(), time.perf_counter(), 0
-    print(f"{'mutation':40} | broke in | ok")
-    for edit in edits:
-        broken = noticed(edit, cases)
-        meant = [
-            failure
-            for failure in broken
-            if failure.file != "definitions.v" and "not done" not in failure.message
-        ]
-        survivors += not meant
-        where = (
-            f"{meant[0].file}, {meant[0].lemma}"
-            if meant
-            else "; ".join(map(str, broken)) or "nothing"
-        )
-        print(f"{edit.name:40} | {where} | {'ok' if meant else 'SURVIVED'}", flush=True)
+    usual = cases(HERE.parents[1])
+    counts: dict[str, int] = {}
+    wrong = 0
+    print(f"{'edit':40} | proof that broke | counterexample | cases | counted as | ok")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for group, edits in enumerate(chosen):
+            for edit, verdict in zip(edits, pool.map(lambda e: judged(e, usual), edits)):
+                if group == 0:
+                    fine = verdict.counts in ("REFUTED", "EXAMPLE FALSE")
+                    counts[verdict.counts] = counts.get(verdict.counts, 0) + 1
+                elif group == 1:
+                    fine = verdict.counts == "nothing" and verdict.same is True
+                else:
+                    fine = (
+                        verdict.counts in ("nothing", "a script broke")
+                        and verdict.same is not False
+                    )
+                wrong += not fine
+                tell(edit, verdict, fine)
     print(
-        f"{len(edits) - survivors} of {len(edits)} edits noticed,"
+        f"of {len(chosen[0])} edits {counts.get('REFUTED', 0)} make a theorem false, as a"
+        f" counterexample shows; {counts.get('EXAMPLE FALSE', 0)} make a stated example false and"
+        f" no theorem; {len(chosen[1]) + len(chosen[2])} controls; {wrong} not as they should be;"
         f" {time.perf_counter() - begin:.0f} s"
     )
-    return 1 if survivors else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ EDITS = (
     Edit(
         "bonus from q",
         "chain.py",
-        "return emit(c, p(c))\n    return coin(accept(p(c), q(c), xs[0])",
-        "return emit(c, q(c))\n    return coin(accept(p(c), q(c), xs[0])",
+        "return emit(c, p(c))\n    return coin(\n        accept(p(c), q(c), xs[0])",
+        "return emit(c, q(c))\n    return coin(\n        accept(p(c), q(c), xs[0])",
     ),
     Edit(
         "residual from the row after the rejected token",
