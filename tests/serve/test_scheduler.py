@@ -21,6 +21,15 @@ def test_the_older_prompt_gets_the_chunk_first():
     assert schedule(state).read == {0: 16, 1: 4}
 
 
+def test_a_prompt_needs_room_for_the_piece_that_is_read_and_no_more():
+    """Its first piece fits into the one block that is free, the whole prompt into eight."""
+    state = State([one(0, 31, 0)], [], free=1, size=4, rows=4, chunk=4)
+    plan = schedule(state)
+    assert (plan.read, plan.preempt) == ({0: 4}, ())
+    short = State([one(0, 4, 0)], [], free=1, size=4, rows=4, chunk=9)
+    assert schedule(short).read == {0: 3}
+
+
 def test_decoding_goes_on_beside_a_prompt_that_is_read():
     state = State(
         [one(0, 9, 8, [0, 1, 2], 3), one(1, 90, 0)], [], free=50, size=4, rows=4, chunk=16
