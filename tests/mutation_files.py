@@ -71,6 +71,7 @@ CORE: dict[str, Groups] = {
     "probs.py": (_tests("probs", "edges penalties"), _tests("probs", "hugging_face"), EXACT),
     "decode": (LOOP, EXACT),
     "stops.py": (_tests("decode", "stops_and_lengths"), LOOP),
+    "speculate.py": (["tests/speculate"],),
     "verify/": (_tests("verify", "refusals lossless"), ["tests/tree/test_tree_distribution.py"]),
     "verify/greedy.py": (_tests("verify", "refusals"), LOOP),
     "verify/matching.py": (_tests("verify", "refusals lossless"), EXACT),
