@@ -59,7 +59,7 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
 
 LOOP = _tests("decode", "bad_input stops_and_lengths requests cache_contents greedy_output")
 EXACT = _tests("decode", "exact_distribution")
-FORWARD = _tests("model", "cache tree norm")
+FORWARD = _tests("model", "cache tree")
 # what people copy: start of a path -> its tests
 CORE: dict[str, Groups] = {
     "chance.py": (["tests/chance"],),
