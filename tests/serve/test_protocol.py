@@ -10,7 +10,7 @@ import pytest
 import torch
 from specref.data import Completion, SpecrefError
 from specref.model.tokenizer import Bytes
-from specref.serve.protocol import CompletionRequest, answer, parse_request
+from specref.serve.protocol import CompletionRequest, Piece, answer, parse_request
 
 from tests.stub import tiny
 
@@ -70,7 +70,7 @@ def told(wish: CompletionRequest, words=BYTES, reason: str = "stop") -> dict:
     p = torch.zeros(256)
     p[97], p[98], p[0xC3] = 0.5, 0.25, 0.25
     done = Completion([97, 98], reason, 3, 7, 5)
-    return answer(wish, words, "a name", "a model", "ab", [97, 98], [p, p], done)
+    return answer(wish, Piece("ab", [97, 98], [p, p], done), words, "a name", "a model")
 
 
 def test_an_answer_says_what_was_written_and_counted():
