@@ -69,6 +69,7 @@ CORE: dict[str, Groups] = {
         LOOP,
     ),
     "probs.py": (_tests("probs", "edges penalties"), _tests("probs", "hugging_face"), EXACT),
+    "copying.py": (["tests/copying"],),
     "decode": (LOOP, EXACT),
     "stops.py": (_tests("decode", "stops_and_lengths"), LOOP),
     "speculate.py": (["tests/speculate"],),
