@@ -6,6 +6,7 @@ from specref.judge.suite import LEVELS, Check, checks
 
 WHAT = {
     "kernel": "One verification step, called directly.",
+    "scheduler": "A policy that decides how much of a draft is verified, called directly.",
     "engine": "Whole generation on toy checkpoints, in one process.",
     "http": "A server, beside one of the same target without speculation.",
 }

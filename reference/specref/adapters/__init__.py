@@ -15,7 +15,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "reference-tree": {"kernel": f"{_HERE}.reference:Tree"},
     "reference-speculate": {"kernel": f"{_HERE}.one_page:OnePage"},
-    "reference-serving": {"engine": f"{_HERE}.serving:Serving"},
+    "reference-serving": {
+        "engine": f"{_HERE}.serving:Serving",
+        "scheduler": f"{_HERE}.serving:Depths",
+    },
     "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
     "transformers": {

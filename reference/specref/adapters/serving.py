@@ -3,14 +3,18 @@ all, so that rows wait, are preempted and share prompt beginnings while they are
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from ..data import SamplingParams
 from ..draft.base import Drafter
 from ..draft.model import ModelDrafter
 from ..draft.ngram import NGramDrafter
 from ..draft.none import NoDrafter
-from ..judge.contract import CAPABILITIES, Completion, Engine, Metrics
+from ..judge.contract import CAPABILITIES, Completion, Engine, Metrics, Scheduler
 from ..model.checkpoint import load
 from ..serve import ServingEngine, ServingSettings
+from ..serve.depth_policy import AcceptanceHistory, DepthPolicy
 from ..verify import RULES
 
 
@@ -57,3 +61,31 @@ class Serving(Engine):
             )
             for one in self.engines[speculative].generate(prompts, params)
         ]
+
+
+def _time(rows: int, tokens: int) -> float:
+    """A forward that costs as much as 8 tokens before its first one."""
+    return 8.0 + tokens
+
+
+class Depths(Scheduler):
+    """The serving engine's depth policy: it looks at the accepted counts of finished cycles."""
+
+    name = "reference: depth policy"
+
+    def __init__(self) -> None:
+        self.policy = DepthPolicy(_time)
+        self.begin(0)
+
+    def begin(self, rows: int) -> None:
+        self.histories = {row: AcceptanceHistory() for row in range(rows)}
+        self.lengths = [0] * rows
+
+    def admit(self, q: Tensor, draft: Tensor, confidence: Tensor | None, seed: int) -> Tensor:
+        depths = self.policy.depths(self.histories, draft.shape[1])
+        self.lengths = [depths[row] for row in self.histories]
+        return torch.tensor(self.lengths, dtype=torch.int64)
+
+    def observe(self, accepted: Tensor) -> None:
+        for row, (drafted, kept) in enumerate(zip(self.lengths, accepted.tolist(), strict=True)):
+            self.histories[row].add(drafted, kept)

@@ -5,6 +5,7 @@ An adapter is one class. Choose the base class by what the judge can call:
     Kernel            one verification step over a batch of drafts
     TreeKernel        one verification step over a batch of draft trees
     InjectableKernel  a kernel that takes its uniform random numbers as arguments: judged exactly
+    Scheduler         a policy that decides how many tokens of each draft are verified
     Engine            text generation in this process
     Server            an HTTP server: OpenAI's or llama.cpp's completions
 
@@ -29,6 +30,7 @@ __all__ = [
     "Kernel",
     "Metrics",
     "SamplingParams",
+    "Scheduler",
     "Server",
     "TreeKernel",
 ]
@@ -113,6 +115,53 @@ class InjectableKernel(Kernel):
         raise SpecrefError(
             f"{type(self).__name__} has no verify_with(p, q, draft, accept_u, final_u): define it"
         )
+
+
+class Scheduler:
+    """A policy that decides how many tokens of each draft are verified.
+
+    Slot i is the place of draft token i. Slot i is verified if the row's length is above i. Whether
+    it is may depend on the tokens before slot i, on q and the confidence up to slot i, on earlier
+    cycles, on the seed, and on other rows. It may not depend on token i or on anything behind it:
+    a token that is dropped because of what it is leaves a biased draft. If rows look at each
+    other's tokens, there must be an order in which every slot is decided before its token is
+    looked at; otherwise each row is right and the rows are not independent.
+    """
+
+    name = "scheduler"
+    lossless = True  # False: changes the distribution on purpose, and is reported so
+    # What confidence[b,i] is made of. False: of the tokens before slot i, as a head computes it
+    # before token i is drawn; it may decide slot i. True: of token i too, as q(token i) is; then it
+    # may decide slot i + 1, not slot i.
+    confidence_sees_token = False
+    needs_confidence = False  # True: `admit` is never called with confidence None
+
+    def begin(self, rows: int) -> None:
+        """A new batch of `rows` requests begins: forget all earlier cycles. A policy without a
+        memory need not define it.
+        """
+
+    def admit(self, q: Tensor, draft: Tensor, confidence: Tensor | None, seed: int) -> Tensor:
+        """Decide how many tokens of each draft are verified in this cycle.
+
+        Args:
+            q: [B,K,V] float32. Row i is the distribution that draft token i is drawn from, given
+                the tokens before it.
+            draft: [B,K] int64.
+            confidence: [B,K] float32 in [0,1], the drafter's estimate that the token in slot i will
+                be accepted; None: the drafter gives none.
+            seed: Of this cycle. The same past and the same seed give the same lengths.
+        Returns:
+            [B] int64, from 0 to K.
+        """
+        raise SpecrefError(
+            f"{type(self).__name__} has no admit(q, draft, confidence, seed): define it"
+        )
+
+    def observe(self, accepted: Tensor) -> None:
+        """The cycle is over. accepted: [B] int64, how many of the verified tokens were accepted in
+        each row. A policy that does not learn need not define it.
+        """
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import SpecrefError
 
 # seconds for one call of the engine
-CALL_TIMEOUT = {"kernel": 60.0, "engine": 120.0, "http": 120.0}
+CALL_TIMEOUT = {"kernel": 60.0, "scheduler": 60.0, "engine": 120.0, "http": 120.0}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _METHODS = {
     "verify": "kernel",
     "verify_tree": "kernel",
     "verify_with": "kernel",
+    "admit": "scheduler",
     "generate": "engine",
     "url": "http",
 }
@@ -235,7 +236,7 @@ def _level(found: Any, engine: str, level: str | None) -> str:
     )
     if not levels:
         raise SpecrefError(
-            f"{engine} has no verify, generate or url: it is no adapter; write one with "
+            f"{engine} has no verify, admit, generate or url: it is no adapter; write one with "
             "`specref validate --init kernel FILE`"
         )
     if level is not None and level not in levels:

@@ -24,7 +24,7 @@ _OPTIONS = (
     (
         "--engine-level",
         {
-            "choices": ("kernel", "engine", "http"),
+            "choices": ("kernel", "scheduler", "engine", "http"),
             "help": "default: found from the adapter's methods",
         },
     ),

@@ -15,7 +15,7 @@ from .torch_state import TorchStates
 ALPHA = 1e-6  # false alarms of a whole run
 _GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
 # without --mde, a test that would not have seen this says nothing
-_ENOUGH = {"kernel": 0.02, "engine": 0.05, "http": 0.10}
+_ENOUGH = {"kernel": 0.02, "scheduler": 0.02, "engine": 0.05, "http": 0.10}
 # the same of checks whose draws cost a hundred times as much as those of their level
 SLOW_GOAL, _SLOW_ENOUGH = 0.02, 0.05
 AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch

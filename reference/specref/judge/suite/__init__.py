@@ -16,7 +16,7 @@ from ..session import Session
 from ..verdict import Verdict
 
 Run = Callable[[Any, Session], Iterator[Verdict]]
-LEVELS = ("kernel", "engine", "http")
+LEVELS = ("kernel", "scheduler", "engine", "http")
 _MODULES: dict[str, tuple[str, ...]] = {
     "kernel": (
         "kernel",
@@ -27,6 +27,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_rows",
         "kernel_wide",
     ),
+    "scheduler": ("scheduler",),
     "engine": (
         "engine_text",
         "engine_counts",

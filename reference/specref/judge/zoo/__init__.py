@@ -7,12 +7,21 @@ Numbers are kinds of bugs that real engines have had; `source` says where the ki
 
 from dataclasses import dataclass
 
-from ..contract import Engine, Kernel
+from ..contract import Engine, Kernel, Scheduler
 from ..subjects import Loop, RuleStep
 from ..tree_subjects import Heads, TreeStep
 from .toy_server import Service
 
-Subject = RuleStep | TreeStep | Heads | type[Loop] | type[Kernel] | type[Engine] | type[Service]
+Subject = (
+    RuleStep
+    | TreeStep
+    | Heads
+    | type[Loop]
+    | type[Kernel]
+    | type[Scheduler]
+    | type[Engine]
+    | type[Service]
+)
 
 
 @dataclass(frozen=True)
@@ -40,4 +49,6 @@ def level_of(subject: Subject) -> str:
     """
     if isinstance(subject, type) and issubclass(subject, Kernel | Engine):
         return "kernel" if issubclass(subject, Kernel) else "engine"
+    if isinstance(subject, type) and issubclass(subject, Scheduler):
+        return "scheduler"
     return str(subject.level)

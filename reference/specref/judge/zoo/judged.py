@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..contract import InjectableKernel, Kernel
+from ..contract import InjectableKernel, Kernel, Scheduler
 from ..load import Adapter, opened
 from ..schedule import judge
 from ..session import MisbehavedError, Session
@@ -29,10 +29,11 @@ from .kernels import KERNEL_BUGS, Coins
 from .run import BUGS as EXACT_BUGS
 from .run import CONTROLS as EXACT_CONTROLS
 from .run import convict
+from .schedulers import SCHEDULER_BUGS, SCHEDULER_CONTROLS, scheduler_distance
 from .tree_kernels import TREE_KERNEL_BUGS
 
 # seconds that a bug may take to be caught
-_BUDGETS = {"kernel": 60.0, "engine": 300.0, "http": 900.0}
+_BUDGETS = {"kernel": 60.0, "scheduler": 60.0, "engine": 300.0, "http": 900.0}
 _CAUGHT_BY_LENGTH = ("rule.ragged", "tree.ragged")  # rows of different lengths: a kernel has none
 
 
@@ -64,8 +65,13 @@ def _as_kernel(subject: Any) -> Any:
     return adapter(subject)
 
 
+def _as_scheduler(subject: Any) -> Any:
+    return subject() if isinstance(subject, type) and issubclass(subject, Scheduler) else None
+
+
 PLUGS: dict[str, Callable[[Any], Any]] = {
     "kernel": _as_kernel,
+    "scheduler": _as_scheduler,
     "engine": _as_engine,
     "http": adapter,
 }
@@ -76,6 +82,7 @@ def bugs(level: str) -> dict[str, Bug]:
     at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *KERNEL_SIZE_BUGS, *TREE_KERNEL_BUGS)
     known = {
         "kernel": [bug for bug in at_kernel if bug.caught_by not in _CAUGHT_BY_LENGTH],
+        "scheduler": SCHEDULER_BUGS,
         "engine": ENGINE_BUGS,
         "http": HTTP_BUGS,
     }[level]
@@ -89,6 +96,7 @@ def bugs(level: str) -> dict[str, Bug]:
 def controls(level: str) -> dict[str, Control]:
     known = {
         "kernel": (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS),
+        "scheduler": SCHEDULER_CONTROLS,
         "http": HTTP_CONTROLS,
         "engine": ENGINE_CONTROLS,
     }[level]
@@ -137,6 +145,8 @@ def distance(name: str, level: str) -> float | None:
     """
     if name in EXACT_BUGS:
         return convict(EXACT_BUGS[name]).tv
+    if level == "scheduler":
+        return scheduler_distance(PLUGS[level](bugs(level)[name].subject))
     if level == "http":
         return http_distance(bugs(level)[name].subject)
     if level == "engine":

@@ -14,7 +14,7 @@ from . import Bug, Control
 from .judged import bugs, controls, distance, trial
 from .run import BUGS, CONTROLS, acquit, convict
 
-LEVELS = ("kernel", "engine", "http", "exact")
+LEVELS = ("kernel", "scheduler", "engine", "http", "exact")
 SLOW = tuple(
     f"kernel.{name}"
     for name in (  # under every tenth seed
@@ -30,7 +30,7 @@ SLOW = tuple(
     )
 )
 # seconds for a control's first seed; None: the level's own
-_FIRST = {"kernel": None, "engine": 60.0, "http": 60.0}
+_FIRST = {"kernel": None, "scheduler": None, "engine": 60.0, "http": 60.0}
 _BINS = (
     ("no distribution", None, None),
     ("below .001", 0.0, 1e-3),

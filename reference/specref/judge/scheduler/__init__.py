@@ -1,0 +1,1 @@
+"""Depth policies: what `admit` may look at, asked by change and by enumeration."""
