@@ -13,7 +13,7 @@ from ..errors import SpecrefError
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
 DRAFTERS = ("model", "ngram", "early-exit", "medusa", "mtp", "none")
 RULE_NAMES = ("greedy", "rejection", "block", "matching", "tree")
-ZOO_LEVELS = ("kernel", "engine", "http", "exact")
+ZOO_LEVELS = ("kernel", "scheduler", "engine", "http", "exact")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 

@@ -21,9 +21,14 @@ from ..command import Command
 
 _LEVELS = tuple(CALL_TIMEOUT)
 _TEMPLATES = Path(__file__).parents[2] / "judge" / "templates"
-_TEMPLATE = {"kernel": "kernel.py", "engine": "engine.py", "http": "server.py"}
+_TEMPLATE = {
+    "kernel": "kernel.py",
+    "scheduler": "scheduler.py",
+    "engine": "engine.py",
+    "http": "server.py",
+}
 # enough for a first run that can say something
-_BUDGET = {"kernel": "", "engine": " --budget 120", "http": " --budget 900"}
+_BUDGET = {"kernel": "", "scheduler": "", "engine": " --budget 120", "http": " --budget 900"}
 _EXAMPLE = """
   specref validate reference --level kernel
   specref validate --init kernel my_adapter.py
@@ -37,7 +42,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--init",
         nargs=2,
         metavar=("LEVEL", "FILE"),
-        help="write an adapter to start from (LEVEL: kernel, engine or http), and judge nothing",
+        help=(
+            "write an adapter to start from (LEVEL: kernel, scheduler, engine or http), and judge"
+            " nothing"
+        ),
     )
     parser.add_argument(
         "--level", choices=_LEVELS, help="default: found from the adapter's methods"
@@ -68,7 +76,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--call-timeout",
         type=float,
         metavar="SECONDS",
-        help="a call of the engine that takes longer hangs (default: 60 at kernel level, else 120)",
+        help=(
+            "a call of the engine that takes longer hangs (default: 60 for kernels and schedulers,"
+            " else 120)"
+        ),
     )
     parser.add_argument(
         "--report",

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..coerce import whole
 from ..session import MisbehavedError, Session
 
+Lengths = tuple[int, ...]  # of every row
+
 
 @dataclass(frozen=True, eq=False)
 class CycleInput:
@@ -60,7 +62,7 @@ class SchedulerHandle:
         own = type(self.scheduler)
         return any(_defines(own, name) for name in ("begin", "observe"))
 
-    def answers(self, questions: Sequence[AdmissionQuestion]) -> list[tuple[int, ...]]:
+    def answers(self, questions: Sequence[AdmissionQuestion]) -> list[Lengths]:
         """The lengths of every row, for each question.
 
         Errors:
@@ -76,11 +78,11 @@ class SchedulerHandle:
         self.admitted += sum(map(sum, answers))
         return answers
 
-    def answer(self, question: AdmissionQuestion) -> tuple[int, ...]:
+    def answer(self, question: AdmissionQuestion) -> Lengths:
         """The lengths of every row."""
         return self.answers([question])[0]
 
-    def _answer(self, question: AdmissionQuestion) -> tuple[int, ...]:
+    def _answer(self, question: AdmissionQuestion) -> Lengths:
         if begin := getattr(self.scheduler, "begin", None):
             begin(len(question.now.draft))
         observe = getattr(self.scheduler, "observe", None)

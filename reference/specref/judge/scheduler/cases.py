@@ -113,9 +113,14 @@ class CaseMaker:
 
     def others(self, now: CycleInput, row: int, slot: int) -> list[int]:
         """Tokens to put in a slot: the likeliest, the least likely, and any one."""
-        q, token = now.q[row, slot], int(now.draft[row, slot])
-        wanted = [int(q.argmax()), int(q.argmin()), self.pick(len(q))]
-        return sorted({*wanted} - {token}) or [(token + 1) % len(q)]
+        q = now.q[row, slot]
+        token = int(now.draft[row, slot])
+        likeliest, least_likely = int(q.argmax()), int(q.argmin())
+        wanted = {likeliest, least_likely, self.pick(len(q))}
+        wanted.discard(token)
+        if not wanted:
+            wanted.add((token + 1) % len(q))
+        return sorted(wanted)
 
     def with_token(self, now: CycleInput, at: tuple[int, int, int], style: int) -> CycleInput:
         """at: row, slot, token. The confidence of the slot is another if it sees the token."""
@@ -136,10 +141,12 @@ class CaseMaker:
 
     def with_all_behind(self, now: CycleInput, row: int, slot: int, style: int) -> CycleInput:
         """Other tokens, other q rows and other confidences behind a slot."""
-        q, draft = now.q.clone(), now.draft.clone()
-        count = draft.shape[1]
-        q[row, slot + 1 :] = self.distributions(1, count - slot - 1, q.shape[2])[0]
-        draft[row, slot + 1 :] = self.tokens(q[row : row + 1, slot + 1 :])[0]
+        q = now.q.clone()
+        draft = now.draft.clone()
+        _, count, vocabulary = q.shape
+        fresh = self.distributions(1, count - slot - 1, vocabulary)
+        q[row, slot + 1 :] = fresh[0]
+        draft[row, slot + 1 :] = self.tokens(fresh)[0]
         return self._settled(now, q, draft, (row, slot + 1, count), style)
 
     def _settled(

@@ -12,17 +12,12 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ...chance import Chance
-from ...data import Draft
-from ...exact.enumerate import distributions
-from ...verify.rejection import rejection
-from .calls import AdmissionQuestion, CycleInput, PastCycle, SchedulerHandle
+from .calls import AdmissionQuestion, CycleInput, Lengths, PastCycle, SchedulerHandle
 from .cases import Change
-from .example import parted
+from .rule import CycleOutcome, Outcomes, TokenText, rule_outcomes
+from .shrink import parted
 
-TokenText = tuple[int, ...]
 TextPair = tuple[TokenText, TokenText]  # of row 0 and of row 1
-Lengths = dict[TextPair, tuple[int, ...]]  # of each pair of drafts
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +100,7 @@ class WorldResult:
     joint: Tensor  # [T,T]: probability of row 0's and row 1's text
     target: Tensor  # [2,T]: the target's, of each row
     asked: int  # questions that the policy answered
-    first: Lengths  # the policy's lengths in the first cycle
+    first: dict[TextPair, Lengths]  # the policy's lengths in the first cycle
     questions: dict[TextPair, AdmissionQuestion]
 
     def row(self, row: int) -> Tensor:
@@ -132,6 +127,16 @@ class _Branch:
     ] = ()  # texts, drafts, accepted counts
 
 
+Asked = tuple[_Branch, TextPair]  # before which cycle, and about which drafts
+Answers = dict[Asked, Lengths]
+RuleKey = tuple[int, TokenText, TokenText, int]  # row, text, draft, length
+
+
+def _rule_keys(branch: _Branch, drafts: TextPair, lengths: Lengths) -> list[RuleKey]:
+    """What the rule is given in both rows."""
+    return [(row, branch.texts[row], drafts[row], lengths[row]) for row in range(2)]
+
+
 class WorldRun:
     """One policy in one world."""
 
@@ -141,18 +146,17 @@ class WorldRun:
     def found(self) -> WorldResult:
         branches = {_Branch(((), ())): 1.0}
         questions: dict[TextPair, AdmissionQuestion] = {}
-        first: Lengths = {}
+        first: dict[TextPair, Lengths] = {}
         count = 0
         for cycle in range(self.world.cycles):
-            asked, lengths = self._asked(list(branches))
+            asked, answers = self._asked(list(branches))
             count += len(asked)
             if not cycle:
-                pairs = [drafts for _, drafts in asked]
-                questions = dict(zip(pairs, asked.values(), strict=True))
-                first = dict(zip(pairs, lengths, strict=True))
-            answered = dict(zip(asked, lengths, strict=True))
-            branches = self._after(branches, answered)
-        both = torch.zeros(2 * [len(self.world.texts(self.world.length))], dtype=torch.float64)
+                questions = {drafts: question for (_, drafts), question in asked.items()}
+                first = {drafts: lengths for (_, drafts), lengths in answers.items()}
+            branches = self._after(branches, answers)
+        begun = len(self.world.texts(self.world.length))
+        both = torch.zeros(begun, begun, dtype=torch.float64)
         for branch, weight in branches.items():
             one, other = map(self.world.number, branch.texts)
             both[one, other] += weight
@@ -161,16 +165,15 @@ class WorldRun:
         target = torch.stack([ends[0][0], ends[1][0]])
         return WorldResult(self.world, joint, target, count, first, questions)
 
-    def _asked(
-        self, branches: list[_Branch]
-    ) -> tuple[dict[tuple[_Branch, TextPair], AdmissionQuestion], list[tuple[int, ...]]]:
+    def _asked(self, branches: list[_Branch]) -> tuple[dict[Asked, AdmissionQuestion], Answers]:
         """Every question of a cycle, and the answers."""
         drafts = self.world.drafts()
         pairs = list(product(drafts, drafts))
         asked = {
             (branch, pair): self._question(branch, pair) for branch in branches for pair in pairs
         }
-        return asked, self.handle.answers(list(asked.values()))
+        lengths = self.handle.answers(list(asked.values()))
+        return asked, dict(zip(asked, lengths, strict=True))
 
     def _question(self, branch: _Branch, drafts: TextPair) -> AdmissionQuestion:
         past = tuple(
@@ -193,53 +196,45 @@ class WorldRun:
             confidence = torch.stack([world.confidence[row, contexts[row]] for row in range(2)])
         return CycleInput(q, draft, confidence, self.seed + cycle)
 
-    def _after(
-        self,
-        branches: dict[_Branch, float],
-        answered: dict[tuple[_Branch, TextPair], tuple[int, ...]],
-    ) -> dict[_Branch, float]:
+    def _after(self, branches: dict[_Branch, float], answers: Answers) -> dict[_Branch, float]:
         """The branches after a cycle, with their probabilities."""
-        rules = self._verified(answered)
+        outcomes = self._outcomes(answers)
         after: dict[_Branch, float] = {}
-        for (branch, drafts), lengths in answered.items():
+        for (branch, drafts), lengths in answers.items():
+            keys = _rule_keys(branch, drafts, lengths)
             weight = branches[branch]
-            outcomes = []
             for row in range(2):
-                key = (row, branch.texts[row], drafts[row], lengths[row])
                 weight *= self.world.probability(row, branch.texts[row], drafts[row])
-                outcomes.append(rules[key])
-            for (one, chance), (other, luck) in product(*(o.items() for o in outcomes)):
-                accepted = (one[0], other[0])
-                texts = (branch.texts[0] + one[1], branch.texts[1] + other[1])
-                cycle = (branch.texts, drafts, accepted)
-                past = (*branch.past, cycle) if self.handle.remembers else branch.past
-                following = _Branch(texts, past)
+            one, other = (outcomes[key].items() for key in keys)
+            for (mine, chance), (theirs, luck) in product(one, other):
+                following = self._following(branch, drafts, (mine, theirs))
                 after[following] = after.get(following, 0.0) + weight * chance * luck
         return after
 
-    def _verified(
-        self, answered: dict[tuple[_Branch, TextPair], tuple[int, ...]]
-    ) -> dict[tuple[int, TokenText, TokenText, int], dict[tuple[int, TokenText], float]]:
-        """(row, text, draft, length) -> the distribution of (accepted count, emitted tokens)."""
-        keys = {
-            (row, branch.texts[row], drafts[row], lengths[row]): None
-            for (branch, drafts), lengths in answered.items()
-            for row in range(2)
-        }
-        order, world = list(keys), self.world
-        contexts = torch.tensor([world.contexts(text, draft) for _, text, draft, _ in order])
-        rows = torch.tensor([row for row, *_ in order])[:, None]
-        p, q = world.p[rows, contexts], world.q[rows, contexts[:, :-1]]
-        drafts = torch.tensor([draft for _, _, draft, _ in order])
-        lengths = torch.tensor([length for *_, length in order])
+    def _following(
+        self, branch: _Branch, drafts: TextPair, outcomes: tuple[CycleOutcome, CycleOutcome]
+    ) -> _Branch:
+        """The branch after one cycle's outcome in both rows."""
+        (accepted, emitted), (also_accepted, also_emitted) = outcomes
+        texts = (branch.texts[0] + emitted, branch.texts[1] + also_emitted)
+        if not self.handle.remembers:
+            return _Branch(texts)  # it is asked as if this were the first cycle
+        cycle = (branch.texts, drafts, (accepted, also_accepted))
+        return _Branch(texts, (*branch.past, cycle))
 
-        def program(chance: Chance, one: Tensor) -> list[tuple[int, TokenText]]:
-            chain = Draft.chain(drafts[one], q[one], lengths[one])
-            verdict = rejection(chain, p[one], chance)
-            emitted = [tuple(tokens) for tokens in verdict.emitted(chain)]
-            return list(zip(verdict.accepted.tolist(), emitted, strict=True))
-
-        return dict(zip(order, distributions(program, len(order)), strict=True))  # type: ignore[arg-type]
+    def _outcomes(self, answers: Answers) -> dict[RuleKey, Outcomes]:
+        """What the rule makes of every draft with its length."""
+        world = self.world
+        keys: dict[RuleKey, None] = {}
+        for (branch, drafts), lengths in answers.items():
+            keys.update(dict.fromkeys(_rule_keys(branch, drafts, lengths)))
+        numbers, texts, drafts_of, lengths_of = zip(*keys, strict=True)
+        rows = torch.tensor(numbers)[:, None]  # [N,1]
+        contexts = torch.tensor(list(map(world.contexts, texts, drafts_of)))  # [N,K+1]
+        p = world.p[rows, contexts]
+        q = world.q[rows, contexts[:, :-1]]
+        found = rule_outcomes(torch.tensor(drafts_of), q, p, torch.tensor(lengths_of))
+        return dict(zip(keys, found, strict=True))
 
     def _ends(self, row: int) -> Tensor:
         """[C,T]: how likely the target makes each whole text of a text that has begun."""

@@ -10,13 +10,9 @@ import torch
 from ..contract import Scheduler
 from ..scheduler.calls import SchedulerHandle
 from ..scheduler.cases import CaseMaker, Change, batch_shapes
-from ..scheduler.example import (
-    Shrinker,
-    exact_distance,
-    example_case,
-    example_sentence,
-    parted,
-)
+from ..scheduler.example import example_case, example_sentence
+from ..scheduler.shrink import Shrinker, parted
+from ..scheduler.weigh import exact_distance
 from ..scheduler.world import Crossing, RevealOrder, WorldResult, WorldRun, changes_of, drawn_worlds
 from ..session import Session
 from ..verdict import Picture, Verdict
