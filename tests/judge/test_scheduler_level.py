@@ -10,7 +10,7 @@ import pytest
 import torch
 from specref.judge.contract import Scheduler
 from specref.judge.job import Job
-from specref.judge.load import load
+from specref.judge.load import load_adapter
 from specref.judge.schedule import judge
 from specref.judge.scheduler.calls import AdmissionQuestion, CycleInput, PastCycle, SchedulerHandle
 from specref.judge.scheduler.cases import CaseMaker, Change, batch_shapes
@@ -387,12 +387,12 @@ def test_the_level_is_found_from_the_method(tmp_path: Path) -> None:
         "class Policy:\n    def admit(self, q, draft, confidence, seed):\n"
         "        return [1] * len(draft) if draft.shape[1] else [0] * len(draft)\n"
     )
-    adapter = load(f"{file}:Policy")
+    adapter = load_adapter(f"{file}:Policy")
     assert adapter.level == "scheduler"
     found = verdicts(here(Job(f"{file}:Policy", budget=30.0, only=EXACT[:2])))
     assert {one["verdict"] for one in found.values()} == {"PASS"}
 
 
 def test_our_server_is_judged_by_its_name() -> None:
-    assert load("reference-serving", "scheduler").level == "scheduler"
-    assert load("reference-serving").level == "engine"
+    assert load_adapter("reference-serving", "scheduler").level == "scheduler"
+    assert load_adapter("reference-serving").level == "engine"
