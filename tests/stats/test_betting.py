@@ -199,6 +199,19 @@ def test_a_table_pays_what_its_formula_says() -> None:
     assert float(table.gain[0, 0]) == pytest.approx(before + math.log(f / (1 + slack)))
 
 
+def test_the_slack_of_a_score_is_by_how_much_its_mean_may_be_off() -> None:
+    """sum tol |g - mean of g|, in each context: too small to show in short streams."""
+    bettor = Bettor(SMALL, 0.3)
+    p, g = double([0.75, 0.25], [0.5, 0.5]), double([0.2, 1.0], [0.0, 0.5])
+    tol = {"token": double([0.1, 0.2], [0.0, 0.3])}
+    groups = torch.tensor([0, 1])
+    given = ({"token": p}, {"token": groups}, {"row": groups, "last": groups}, {"up": g})
+    bettor.update(Observed(*given, tol, groups, torch.zeros(2), 0))
+    each = [0.1 * 0.2 + 0.2 * 0.6, 0.3 * 0.25]
+    assert bettor.scores["up", "row"].slack.tolist() == pytest.approx(each)
+    assert bettor.scores["up", EVERYWHERE].slack.tolist() == pytest.approx([sum(each)])
+
+
 def test_a_table_keeps_its_contexts_apart() -> None:
     """The rare form (1 - rho) + rho M_c keeps nearly 1 of a context that loses."""
     table = Table(3, 2)
