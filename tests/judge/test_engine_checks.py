@@ -114,7 +114,7 @@ def test_penalties_may_count_the_prompt(monkeypatch):
         past = right(*args, **kwargs)
         return replace(past, output=past.output + past.prompt)
 
-    for module in ("decode", "draft.model"):
+    for module in ("decode", "draft.base"):
         monkeypatch.setattr(f"specref.{module}.history", with_prompt)
     verdict = run(Looped, "engine.penalties", budget=40, mde=0.08)["engine.penalties"]
     assert verdict.verdict != "FAIL"
