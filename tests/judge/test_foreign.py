@@ -129,7 +129,7 @@ def test_command_and_pytest_from_a_wheel(foreign: Path, crowded: Path) -> None:
     said = run(*judge, "--engine", "mine.py:Mine", "-k", "kernel.shape", "-v", cwd=crowded)
     assert "specref.judge::kernel.shape PASSED" in said
     said = run(*judge, cwd=crowded, code=2)
-    assert "give --engine path/to/adapter.py:Name" in said
+    assert "Give --engine path/to/adapter.py:Name" in said
 
 
 def test_the_plugin_is_nothing_to_others(foreign: Path, tmp_path: Path) -> None:
@@ -147,3 +147,46 @@ def test_the_plugin_is_nothing_to_others(foreign: Path, tmp_path: Path) -> None:
     assert "1 passed" in run(
         foreign / "python", "-m", "pytest", "-p", "no:cacheprovider", "--engine", "v8", cwd=tmp_path
     )
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A package called `reference` of the user's own, with a kernel in it, in a folder that is not
+    the working folder.
+    """
+    package = tmp_path / "theirs" / "reference"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("OWNER = 'the user'\n")
+    kernel = (ROOT / "reference" / "specref" / "judge" / "templates" / "kernel.py").read_text()
+    (package / "kernel.py").write_text(kernel)
+    return package.parent
+
+
+ADAPTER = """
+import reference
+import reference.kernel
+
+assert reference.OWNER == "the user"
+
+class Mine(reference.kernel.Mine):
+    name = reference.OWNER
+"""
+
+
+@pytest.mark.parametrize("where", ["on PYTHONPATH", "behind an adapter"])
+def test_a_package_called_reference_of_the_users_own(
+    foreign: Path, theirs: Path, tmp_path: Path, where: str
+) -> None:
+    """The adapter gets the user's `reference`, and the judge its own modules, in both ways in."""
+    work = tmp_path / "work"
+    work.mkdir()
+    path = f"PYTHONPATH={theirs}" if where == "on PYTHONPATH" else "UNUSED=1"
+    adapter = (work if where == "on PYTHONPATH" else theirs) / "mine.py"
+    adapter.write_text(ADAPTER)
+    judge = ("env", path, foreign / "specref", "validate", f"{adapter}:Mine")
+    run(*judge, "--only", "kernel.shape", "--json", "out.json", cwd=work)
+    result = json.loads((work / "out.json").read_text())
+    assert (result["verdict"], result["name"]) == ("PASS", "the user")
+    pytest_run = ("env", path, foreign / "python", "-P", "-m", "pytest", "-p", "no:cacheprovider")
+    asked = ("--pyargs", "specref.judge", "--engine", f"{adapter}:Mine", "-k", "kernel.shape", "-v")
+    assert "specref.judge::kernel.shape PASSED" in run(*pytest_run, *asked, cwd=work)
