@@ -129,7 +129,7 @@ def test_command_and_pytest_from_a_wheel(foreign: Path, crowded: Path) -> None:
     said = run(*judge, "--engine", "mine.py:Mine", "-k", "kernel.shape", "-v", cwd=crowded)
     assert "specref.judge::kernel.shape PASSED" in said
     said = run(*judge, cwd=crowded, code=2)
-    assert "Give --engine path/to/adapter.py:Name" in said
+    assert "give --engine path/to/adapter.py:Name" in said
 
 
 def test_the_plugin_is_nothing_to_others(foreign: Path, tmp_path: Path) -> None:
