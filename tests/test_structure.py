@@ -30,6 +30,7 @@ ROOMS = [
     "stops.py",
     "stats/",
     "exact/",
+    "exercises/",
     "verify/",
     "model/",
     "draft/",
@@ -49,9 +50,10 @@ ROOMS = [
     "__main__.py",
 ]
 
-# Files that may define a name again: a user renames a template, and each of the judge's checks and
-# planted bugs is registered under an id of its own.
-REPEATING = ("judge/templates/", "judge/suite/", "judge/zoo/")
+# Files that may define a name again: a user renames a template, every exercise has its `attempt`
+# and its `grade`, and each of the judge's checks and planted bugs is registered under an id of its
+# own.
+REPEATING = ("judge/templates/", "judge/suite/", "judge/zoo/", "exercises/")
 
 # The contract's words, which adapters outside this project import, and the core's.
 SHARED_NAMES = {
