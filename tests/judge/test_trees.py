@@ -76,12 +76,14 @@ def test_the_distribution_of_two_best_guesses_is_known():
 
 
 def test_planted_trees_reach_the_judge_in_every_cycle_with_room():
-    seen = loop_tree.planted(TreeLoop, loop_tree._tokens, loop_tree._PROMPTS, loop_tree._params(9))
+    seen = loop_tree.planted(
+        TreeLoop, loop_tree._tokens, loop_tree.LOOP_PROMPTS, loop_tree._params(9)
+    )
     texts, draft, p = seen[1]
     assert draft.tokens.shape == (4, len(loop_tree.PARENTS))
     assert p.shape[1] == len(loop_tree.PARENTS) + 1
     first = seen[0][1].tokens[0]
-    assert texts[0][:-1] == [*loop_tree._PROMPTS[0], *first[list(loop_tree.PATH)].tolist()]
+    assert texts[0][:-1] == [*loop_tree.LOOP_PROMPTS[0], *first[list(loop_tree.PATH)].tolist()]
     assert len({len(p) for _, _, p in seen}) > 1  # rows end in different cycles
 
 
