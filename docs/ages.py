@@ -15,8 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = "docs/results"
-# A round of work on one room makes ten to twenty commits, and the move to version 0.2 made some fifty
-# that touch nearly every path. A result may outlive that move, with its age beside it, and no more.
+# A round of work on one room makes ten to twenty commits, and the move to version 0.2 made some
+# fifty that touch nearly every path. A result may outlive that move, with its age beside it, and no
+# more.
 LIMIT = 60
 
 
