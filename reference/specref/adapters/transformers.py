@@ -187,14 +187,13 @@ def _arguments(params: SamplingParams, prompt: int, tokenizer: Any) -> dict[str,
     if params.presence_penalty or params.frequency_penalty:
         given["logits_processor"] = transformers.LogitsProcessorList([Counts(prompt, params)])
     if params.stop_sequences:
-        given |= {
-            "tokenizer": tokenizer,
-            "stop_strings": [
-                "".join(chr(_FIRST_LETTER + token) for token in stop)
-                for stop in params.stop_sequences
-            ],
-        }
+        given["tokenizer"] = tokenizer
+        given["stop_strings"] = [_as_letters(stop) for stop in params.stop_sequences]
     return given
+
+
+def _as_letters(tokens: Sequence[int]) -> str:
+    return "".join(chr(_FIRST_LETTER + token) for token in tokens)
 
 
 def _ends(tokens: Sequence[int], params: SamplingParams) -> bool:

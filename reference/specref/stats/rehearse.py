@@ -67,7 +67,8 @@ class Detectable:
     def __str__(self) -> str:
         if self.tv is None:
             return f"{self.words}: of no size for sure"
-        return f"{self.words}: TV {self.tv:.3g}" + " there" * (self.share < 1)
+        where = "" if self.share == 1 else " there"
+        return f"{self.words}: TV {self.tv:.3g}{where}"
 
 
 def rehearse(
