@@ -5,8 +5,9 @@ A prefix of depth d over V tokens is a node of the V-ary tree: the empty one is 
 leads from node i to node V i + 1 + x. A table [nodes, V] holds the distribution after each prefix.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from specref.exact.enumerate import distributions
 from torch import Tensor
 
 Pair = tuple[list[float], list[float]]
+Outcome = tuple[tuple[int, ...], int]  # emitted tokens, accepted count
 # V and the largest K: every draft length 0..4 and vocabulary 2..8 occurs, and the trees stay small
 # enough to enumerate.
 SIZES = [
@@ -61,7 +63,7 @@ class World:
         object.__setattr__(self, "q", q)
 
 
-def normalised(weights: list[float]) -> list[float]:
+def normalised(weights: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
@@ -121,7 +123,7 @@ def worlds(draw: st.DrawFn, certain: bool | None = None) -> World:
 
 def outcomes(
     world: World, rule: Callable[[Draft, Tensor, Chance], Verdict]
-) -> list[dict[Hashable, float]]:
+) -> list[dict[Outcome, float]]:
     """For every case, the exact distribution of (emitted tokens, accepted count): draft a chain
     from q, then judge it.
 
@@ -154,7 +156,7 @@ def outcomes(
             for emitted, accepted in zip(verdict.emitted(draft), verdict.accepted, strict=True)
         ]
 
-    return distributions(program, len(world.lengths))
+    return cast(list[dict[Outcome, float]], distributions(program, len(world.lengths)))
 
 
 def target_distribution(world: World, root: int, length: int) -> dict[Hashable, float]:

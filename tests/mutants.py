@@ -121,12 +121,16 @@ class Editor(ast.NodeTransformer):
         return node
 
     def visit_If(self, node: ast.If) -> ast.AST:
+        return self._negated(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        return self._negated(node)
+
+    def _negated(self, node: ast.If | ast.IfExp) -> ast.AST:
         if self._edit(node, f"if {ast.unparse(node.test)}: negated"):
             node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
             return node
         return self.generic_visit(node)
-
-    visit_IfExp = visit_If  # noqa: N815
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if node.attr in NAMES and self._edit(node, f"{ast.unparse(node)}: {NAMES[node.attr]}"):
@@ -187,13 +191,13 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         was, becomes = (ast.unparse(tree).splitlines() for tree in (_tree(self.path), self.tree))
         return next((old.strip(), new.strip()) for old, new in zip(was, becomes) if old != new)
 
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(self, fullname, path=None, target=None):
         return (
             importlib.util.spec_from_loader(fullname, self, origin=str(self.path))
             if fullname == self.name
             else None
         )
 
-    def exec_module(self, module) -> None:  # type: ignore[no-untyped-def]
+    def exec_module(self, module) -> None:
         module.__file__ = str(self.path)
         exec(compile(self.tree, str(self.path), "exec"), module.__dict__)

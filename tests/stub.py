@@ -54,8 +54,8 @@ def tiny(
     random = torch.Generator().manual_seed(seed)
     toy_transformer(shape, random)  # drawn first, not used: so every seed keeps its model
     model = toy_transformer(shape, random, attention=1.0, sharpness=sharp, skip=0)
-    for block in model.blocks:
-        block.mlp.down_proj.weight.mul_(2)
+    for layer in range(layers):
+        model.get_parameter(f"blocks.{layer}.mlp.down_proj.weight").mul_(2)
     model.embedding.weight.normal_(0, sharp / 4 if tied else 1, generator=random)
     return model.to(device, dtype)
 
@@ -138,7 +138,7 @@ class Scripted:
             tokens[..., None].expand(wide)[:, None].double(),
             step.positions[..., None].expand(wide)[:, None].double(),
         )
-        rows = []
+        rows: list[Sequence[float]] = []
         for row in range(len(tokens)):
             for node in range(tokens.shape[1]):
                 if step.padding_mask is not None and not step.padding_mask[row, node]:

@@ -72,7 +72,8 @@ def places(nodes: list[dict[str, Any]]) -> list[tuple[float, float]]:
 def draw() -> str:
     nodes = cycle()["nodes"]
     at = places(nodes)
-    shapes, x = [], LEFT
+    shapes: list[str] = []
+    x: float = LEFT
     for fate, kind in FATES.items():
         shapes += [svg.box(x, 6, 6, 14, kind or "side"), svg.text(x + 12, 17, fate, "small")]
         x += 92

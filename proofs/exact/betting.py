@@ -104,14 +104,15 @@ def S1_betting_is_valid(
     def won(c: Context) -> Fraction:
         return mixture(shares, fs, c)
 
-    levels = sorted({won(c) for c in contexts(len(p(())), n + 1)})
-    for level in levels:
-        if not level:
-            continue
-        text = stopped(p, lambda c, level=level: won(c) >= level, n)
+    def reaches(level: Fraction) -> None:
+        text = stopped(p, lambda c: won(c) >= level, n)
         holds(E(text, won) <= 1, "the mean wealth is above 1 when one stops")
-        reached = E(text, lambda c, level=level: Fraction(won(c) >= level))
+        reached = E(text, lambda c: Fraction(won(c) >= level))
         holds(reached * level <= 1, "the wealth reaches 1/alpha with more than alpha")
+
+    for level in sorted({won(c) for c in contexts(len(p(())), n + 1)}):
+        if level:
+            reaches(level)
 
 
 def S1_rounding(p: Dist, tol: Sequence[Fraction], f: Sequence[Fraction]) -> None:

@@ -24,6 +24,7 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
 
 def failed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a command which cannot go on leaves behind."""
+    code: str | int | None
     try:
         code = main(words)
     except SystemExit as stopped:

@@ -10,7 +10,12 @@ import torch
 from rich.console import Console
 from specref.cli import main
 from specref.cli.views.demo_page import show_demo
-from specref.cli.work.decoding_modes import DecodingModes, distinct_ngrams, table_rows
+from specref.cli.work.decoding_modes import (
+    DecodingModes,
+    SpeculativeMode,
+    distinct_ngrams,
+    table_rows,
+)
 from specref.cli.work.recording import WatchedRule
 from specref.data import SamplingParams, SpecrefError, Verdict
 from specref.decode import generate
@@ -91,10 +96,12 @@ def test_every_mode_writes_and_is_measured() -> None:
     assert rows["target alone"]["acceptance"] is None
     assert rows["greedy speculation"]["baseline"] == "target alone, greedy"
     for name in ("greedy speculation", "sampled speculation", "block verification"):
-        row, done = rows[name], found[name].done.values()
+        row, mode = rows[name], found[name]
+        assert isinstance(mode, SpeculativeMode)
+        done = mode.done.values()
         assert row["interval"][0] <= row["acceptance"] <= row["interval"][1]
         assert row["judged"] <= sum(one.drafted for one in done)
-        assert row["judged"] == sum(judged for _, judged in found[name].counts.values())
+        assert row["judged"] == sum(judged for _, judged in mode.counts.values())
         assert row["tokens_per_target_forward"] == 48 / sum(one.target_steps for one in done) >= 1
     # the greedy baseline is the target's own text, by another loop
     for number, prompt in enumerate(PROMPTS):
@@ -132,6 +139,7 @@ def test_watched_counts_what_was_judged() -> None:
 
 def test_greedy_parity_tells_ties_from_mistakes() -> None:
     target = tiny(3)
+    assert target.head is not None
     target.head.weight.data[9] = target.head.weight.data[7]  # 7 and 9 always tie
     # closer to them than float32 can tell
     target.head.weight.data[11] = target.head.weight.data[7] * (1 + 3e-7)

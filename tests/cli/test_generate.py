@@ -180,7 +180,7 @@ def test_the_printer_never_shows_half_a_character(
     )
     printer, shown = TextPrinter(request), []
     for byte in "é€x".encode() + b"\0":
-        printer(_cycle(byte))
+        printer(_cycle(byte))  # type: ignore[arg-type]
         shown.append(capsys.readouterr().out)
     assert shown == ["", "é", "", "", "€", "x", ""]
     assert printer.close() == "é€x"

@@ -58,7 +58,8 @@ def walk(nodes: list[dict]) -> list[int]:
     """The accepted path by the rule's own definition: from the context on, the first child whose
     coin fell heads.
     """
-    path, here = [], -1
+    path: list[int] = []
+    here = -1
     while True:
         children = [i for i, node in enumerate(nodes) if node["parent"] == here]
         fell = next((i for i in children if nodes[i]["coin"] and nodes[i]["coin"]["heads"]), None)
@@ -230,7 +231,10 @@ def test_watched_counts_the_nodes_that_were_asked_about() -> None:
     def watch(cycle: object) -> None:
         nonlocal asked, cycles
         cycles += 1
-        asked += sum(int(q.asked.sum()) for q in rule.questions if q.kind == "accept")
+        for question in rule.questions:
+            if question.kind == "accept":
+                assert question.asked is not None
+                asked += int(question.asked.sum())
 
     heads = MedusaHeads.of(target, 2)
     generate_with(

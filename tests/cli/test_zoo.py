@@ -115,7 +115,7 @@ def test_every_statistical_check_meets_many_seeds(monkeypatch: pytest.MonkeyPatc
         only: Sequence[str] = (),
     ) -> judged.Trial:
         met.update(only)
-        return judged.Trial(known, level, None, 0.0)  # type: ignore[arg-type]
+        return judged.Trial(known, level, None, 0.0)
 
     known = tally.known("kernel")[1]["sampler match"]
     monkeypatch.setattr(tally, "trial", trial)

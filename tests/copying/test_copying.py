@@ -212,7 +212,7 @@ def test_a_file_that_is_there_is_never_overwritten_and_nothing_is_written(tmp_pa
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
+    opened: list[Path] = []
 
     def full(path: Path, mode: str = "r", *more, **named):
         if mode == "x":

@@ -4,6 +4,8 @@ Protects: users from tracebacks deep in a forward, and the distribution from dra
 theirs.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from specref.data import Draft, SamplingParams, SpecrefError
@@ -56,7 +58,7 @@ def test_a_longest_possible_prompt_gets_its_one_token():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(value, rule):
     sick = tiny()
-    sick.blocks[1].mlp.down_proj.weight.data[0, 0] = value
+    sick.get_parameter("blocks.1.mlp.down_proj.weight").data[0, 0] = value
     refused("the logits hold NaN .*check the model's weights", target=sick, rule=rule)
     refused(
         "the logits hold NaN .*check the model's weights", drafter=ModelDrafter(sick), rule=rule
@@ -106,6 +108,11 @@ def test_padding_may_hold_anything():
         SamplingParams(temperature=0, max_new_tokens=3, repetition_penalty=1.2),
     )
     assert [one.tokens for one in done] == [one.tokens for one in plain]
+
+
+def too_many(more: int, text: list[int], most: int) -> list[int]:
+    """A draft of `more` tokens beyond its budget."""
+    return [1] * (most + more)
 
 
 def distribution(**changes: float) -> torch.Tensor:
@@ -166,7 +173,7 @@ def test_a_draft_longer_than_was_asked_for_is_refused_or_cut():
     is refused.
     """
     for more in (1, 2, 3):
-        drafter = Told(lambda text, most, more=more: [1] * (most + more))
+        drafter = Told(partial(too_many, more))
         assert (
             len(generate(MODEL, drafter, RULES["rejection"], [[1, 2]], PARAMS, gamma=3)[0].tokens)
             == 6
@@ -174,7 +181,7 @@ def test_a_draft_longer_than_was_asked_for_is_refused_or_cut():
     for more in (9, 40):
         refused(
             "the cache holds",
-            drafter=Told(lambda text, most, more=more: [1] * (most + more)),
+            drafter=Told(partial(too_many, more)),
             prompts=[[1, 2]],
         )
 

@@ -8,6 +8,8 @@ own chance, on a small real transformer, and compared with the chain rule over f
 scratch.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from specref.data import SamplingParams
@@ -21,7 +23,7 @@ from tests.stub import generate_with, own_logits, tiny
 LOSSLESS = ["rejection", "block", "matching"]
 MODEL = tiny(seed=3, vocabulary=3, layers=2, sharp=0.9)
 PROMPTS = [[2, 0, 0, 1], [1]]
-PARAMS = {
+PARAMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "temperature": {"temperature": 0.5},
     "hot": {"temperature": 3.0},

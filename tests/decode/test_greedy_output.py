@@ -91,7 +91,14 @@ def test_a_target_that_is_any_function_of_the_text_is_followed(batch, salt, gamm
         return text[start:]
 
     prompts, params = batch
-    done = generate(Scripted(11, script), Told(tell), RULES[rule], prompts, params, gamma=gamma)
+    done = generate(
+        Scripted(11, script),  # type: ignore[arg-type]
+        Told(tell),
+        RULES[rule],
+        prompts,
+        params,
+        gamma=gamma,
+    )
     for prompt, wanted, got in zip(prompts, params, done, strict=True):
         text = list(prompt)
         for _ in range(wanted.max_new_tokens):
@@ -126,4 +133,12 @@ def test_equal_scores_go_to_the_lowest_id_in_draft_and_target_alike():
             Drawn(lambda text: [0.0, 0.5, 0.5, 0.0], lambda text, most: most),
         ):
             params = SamplingParams(temperature=0, max_new_tokens=9)
-            assert generate(target, drafter, rule, [[0]], params, gamma=3)[0].tokens == [1] * 9
+            done = generate(
+                target,  # type: ignore[arg-type]
+                drafter,
+                rule,
+                [[0]],
+                params,
+                gamma=3,
+            )
+            assert done[0].tokens == [1] * 9

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from specref.data import SamplingParams, SpecrefError
-from specref.decode import generate
+from specref.decode import Cycle, generate
 from specref.verify import RULES
 
 from tests.decode.players import drafters
@@ -88,7 +88,14 @@ def texts(seeds: list[int | None]) -> list[tuple[int, ...]]:
     tell = Told(lambda text, most: [scramble(text, i, 16) for i in range(most)])
     return [
         tuple(one.tokens)
-        for one in generate(WIDE, tell, RULES["rejection"], [[1]] * len(seeds), params, gamma=3)
+        for one in generate(
+            WIDE,  # type: ignore[arg-type]
+            tell,
+            RULES["rejection"],
+            [[1]] * len(seeds),
+            params,
+            gamma=3,
+        )
     ]
 
 
@@ -117,7 +124,9 @@ def test_rows_without_a_seed_differ_from_each_other_and_from_run_to_run():
     gamma=st.integers(0, 4),
 )
 def test_what_a_completion_reports_is_what_happened(batch, name, rule, gamma):
-    watched, forwards, prompts = [], [], [prompt for prompt, _ in batch]
+    watched: list[Cycle] = []
+    forwards: list[int] = []
+    prompts = [prompt for prompt, _ in batch]
     counting = MODEL.register_forward_hook(lambda *_: forwards.append(1))
     try:
         drafter = (
@@ -138,7 +147,8 @@ def test_what_a_completion_reports_is_what_happened(batch, name, rule, gamma):
         assert len(forwards) == len(watched), "a cycle costs one target forward"
     assert len(watched) == max(one.target_steps for one in done)
     for number, one in enumerate(done):
-        written, drafted, kept, steps = [], 0, 0, 0
+        written: list[int] = []
+        drafted, kept, steps = 0, 0, 0
         for cycle in watched:
             if number not in cycle.rows:
                 continue

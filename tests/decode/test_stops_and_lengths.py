@@ -37,7 +37,14 @@ def decode(script: list[int], drafted: str, gamma: int, **settings):
         }[drafted]
 
     params = SamplingParams(temperature=0, **({"max_new_tokens": 30} | settings))
-    return generate(target, Told(tell), RULES["rejection"], [PROMPT], params, gamma=gamma)[0]
+    return generate(
+        target,  # type: ignore[arg-type]
+        Told(tell),
+        RULES["rejection"],
+        [PROMPT],
+        params,
+        gamma=gamma,
+    )[0]
 
 
 DRAFTS = pytest.mark.parametrize("drafted", ["right", "wrong", "nothing", "one right"])
@@ -143,7 +150,12 @@ def test_no_stop_token_comes_before_min_tokens_and_none_later_than_it_wants(leas
     say = {"right": [1] * 4, "wrong": [8] * 4, "nothing": [], "one right": [1, 8, 8, 8]}[drafted]
     params = SamplingParams(temperature=0, min_tokens=least, max_new_tokens=20, stop_ids=(STOP,))
     done = generate(
-        target, Told(lambda text, most: say[:most]), RULES[rule], [PROMPT], params, gamma=4
+        target,  # type: ignore[arg-type]
+        Told(lambda text, most: say[:most]),
+        RULES[rule],
+        [PROMPT],
+        params,
+        gamma=4,
     )[0]
     assert done.tokens == [1] * least + [STOP]
     assert done.finish_reason == "stop"
@@ -195,7 +207,7 @@ def test_rows_that_go_on_do_not_notice_those_that_stop(drafted):
         SamplingParams(temperature=0, stop_ids=(STOP,), max_new_tokens=n) for n in (30, 30, 9, 30)
     ]
     done = generate(
-        Scripted(10, script),
+        Scripted(10, script),  # type: ignore[arg-type]
         Told(tell),
         RULES["rejection"],
         [[row, 9] for row in range(4)],

@@ -70,6 +70,7 @@ def test_the_reported_q_is_the_distribution_that_the_tokens_were_drawn_from(draf
         outcomes = []
         for row, count in enumerate(draft.lengths.tolist()):
             tokens = tuple(draft.tokens[row, :count].tolist())
+            assert draft.q is not None
             reported[root[row]][tokens] = float(draft.q[row, range(count), tokens].prod())
             outcomes.append(tokens)
         return outcomes
@@ -119,6 +120,7 @@ def test_q_is_that_of_the_text_whatever_became_of_the_drafts_before(device, life
                 wanted = own_distribution(
                     MODELS[device], text.tokens[row] + drafted[:i], text.prompts[row], params
                 )
+                assert draft.q is not None
                 torch.testing.assert_close(draft.q[row, i], wanted, rtol=0, atol=1e-10)
         kept = torch.tensor(
             [min(cycle[row][1], count) for row, count in zip(alive, budget.tolist(), strict=True)]
@@ -147,6 +149,7 @@ def test_a_row_that_fell_far_behind_catches_up_beside_one_that_did_not():
             tokens.append(7)
     for row in range(2):
         wanted = own_distribution(model, before[row], text.prompts[row], SamplingParams())
+        assert draft.q is not None
         torch.testing.assert_close(draft.q[row, 0], wanted, rtol=0, atol=1e-10)
 
 
@@ -155,7 +158,8 @@ def test_a_row_that_fell_far_behind_catches_up_beside_one_that_did_not():
 )
 def test_a_target_that_drafts_for_itself_is_always_accepted(schedule, seed):
     """Also right after a cycle that was cut at 0, 1 or 2 tokens, or that had no draft."""
-    target, turn = MODELS["cpu"], []
+    target = MODELS["cpu"]
+    turn: list[int] = []
 
     class Sometimes(ModelDrafter):
         def propose(self, text, budget, chance):
@@ -195,7 +199,7 @@ def test_a_draft_with_another_vocabulary_is_refused():
 
 def test_where_the_drafts_own_context_ends_the_target_goes_on_alone():
     target, draft = MODELS["cpu"], tiny(seed=1, context=12)
-    lengths = {0: [], 1: []}
+    lengths: dict[int, list[int]] = {0: [], 1: []}
 
     def watch(cycle):
         for row, number in enumerate(cycle.rows):

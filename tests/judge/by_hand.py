@@ -1,6 +1,6 @@
 """Kernels made by hand, and the small cases they are tried on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from specref.judge.cases import Tables
@@ -43,7 +43,7 @@ def empty(*distributions: tuple[float, ...]) -> Group:
     )
 
 
-def pair(p: tuple[float, ...], q: tuple[float, ...], after: list[tuple[float, ...]]) -> Group:
+def pair(p: tuple[float, ...], q: tuple[float, ...], after: Sequence[tuple[float, ...]]) -> Group:
     """One draft token."""
     return Group(
         "pair",

@@ -32,7 +32,7 @@ def distribution(weights: cases.CaseRow) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def near(table: Tensor, expected: list) -> bool:  # type: ignore[type-arg]
+def near(table: Tensor, expected: list) -> bool:
     return torch.allclose(table, torch.tensor(expected, dtype=torch.float64), atol=1e-15)
 
 

@@ -5,7 +5,9 @@ Sampled checks stop at the first conviction. A right engine fails here with a pr
 run.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +126,8 @@ def test_penalties_may_count_the_prompt(monkeypatch):
 class Spoiled(Looped):
     """Right completions, spoiled by `spoil`."""
 
+    spoil: Callable[..., Any]
+
     def generate(self, prompts, params, *, speculative):
         return self.spoil(
             super().generate(prompts, params, speculative=speculative), prompts, params
@@ -157,7 +161,10 @@ SPOILS = {
         replace(one, metrics=Metrics(1, -1, 0)) for one in done
     ],
     "has as metrics.accepted float64 and no whole numbers: return a count": (
-        lambda done, prompts, params: [replace(one, metrics=Metrics(None, 1, 0.5)) for one in done]
+        lambda done, prompts, params: [
+            replace(one, metrics=Metrics(None, 1, 0.5))  # type: ignore[arg-type]
+            for one in done
+        ]
     ),
     "has as logprobs a NoneType: return a list of floats": lambda done, prompts, params: [
         replace(one, logprobs=None) for one in done
@@ -205,9 +212,9 @@ def test_arrays_and_tensors_are_taken_for_lists(kind):
                     tokens=kind(one.tokens),
                     logprobs=kind(one.logprobs),
                     metrics=Metrics(
-                        torch.tensor(one.metrics.target_steps),
-                        np.int32(one.metrics.drafted),
-                        torch.tensor([one.metrics.accepted]),
+                        torch.tensor(one.metrics.target_steps),  # type: ignore[arg-type]
+                        np.int32(one.metrics.drafted),  # type: ignore[arg-type]
+                        torch.tensor([one.metrics.accepted]),  # type: ignore[arg-type]
                     ),
                 )
                 for one in done

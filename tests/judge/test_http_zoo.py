@@ -4,6 +4,7 @@ unusual, by none.
 
 import time
 from collections.abc import Callable
+from io import BufferedReader
 
 import pytest
 from specref.judge.contract import Server
@@ -112,6 +113,7 @@ def test_a_body_that_is_no_json(does: Callable[[Handler], None], verdict: str, s
     class Unusual(Handler):
         def do_POST(self) -> None:  # noqa: N802
             length = int(self.headers["Content-Length"])
+            assert isinstance(self.rfile, BufferedReader)
             if self.rfile.peek(length)[:length].endswith(b"}"):
                 super().do_POST()
             else:

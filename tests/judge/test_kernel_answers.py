@@ -3,6 +3,7 @@ how.
 """
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ class Series:
 
     def __init__(self, changes: int = -1, kind: str = "tensor"):
         self.changes, self.calls, self.out = changes, [], torch.zeros(2, 3, dtype=torch.int64)  # type: ignore[var-annotated]
-        self.answer = {
+        self.answer: Any = {
             "tensor": self.out,
             "array": self.out.numpy(),
             "rows": [*self.out],

@@ -122,9 +122,9 @@ def test_uniforms_that_are_written_into_are_named(name: str) -> None:
     group = pair((0.5, 0.5), (0.5, 0.5), [(0.5, 0.5)] * 2)
     with pytest.raises(MisbehavedError, match=f"verify_with changes its input {name}"):
         kernel_boxes.ask(
-            Writes(lambda p, draft, u: draft.expand(-1, 2)),
+            Writes(lambda p, draft, u: draft.expand(-1, 2)),  # type: ignore[arg-type]
             Session("x", "kernel"),
-            group,  # type: ignore[arg-type]
+            group,
             torch.tensor([0]),
             middle(group),
         )
@@ -134,17 +134,17 @@ def test_tokens_of_a_larger_vocabulary_come_back_as_the_tables_number_them() -> 
     group = Group("wide", empty(FOUR).tables, ids=torch.tensor([7, 2, 9, 0]), size=10)
     answers = torch.tensor([[9], [0], [5], [7]])
     assert kernel_boxes.ask(
-        Given(lambda p, draft, u: answers),
+        Given(lambda p, draft, u: answers),  # type: ignore[arg-type]
         Session("x", "kernel"),
-        group,  # type: ignore[arg-type]
+        group,
         torch.zeros(4, dtype=torch.int64),
         middle(group, 4),
     ).tolist() == [[2], [3], [4], [0]]
     with pytest.raises(MisbehavedError, match=r"verify_with emits token 10, outside 0\.\.9"):
         kernel_boxes.ask(
-            Given(lambda p, draft, u: answers + 1),
+            Given(lambda p, draft, u: answers + 1),  # type: ignore[arg-type]
             Session("x", "kernel"),
-            group,  # type: ignore[arg-type]
+            group,
             torch.zeros(4, dtype=torch.int64),
             middle(group, 4),
         )

@@ -3,7 +3,9 @@ ends and what it says.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from specref.judge.session import Session
 from specref.judge.suite import checks, kernel_distribution
 from specref.judge.suite.kernel_distribution import (
     DistributionTest,
+    Window,
     detectable,
     distribution,
     distribution_tests,
@@ -26,6 +29,7 @@ from specref.judge.suite.kernel_distribution import (
 )
 from specref.judge.suite.kernel_group import Group, Slice
 from specref.judge.suite.kernel_stream import SampleStream
+from specref.judge.verdict import Verdict
 from specref.stats import power
 from specref.stats.sequential import OneSample
 from torch import Tensor
@@ -232,7 +236,7 @@ def test_a_single_wrong_row_fails_where_no_other_check_would_tell_and_only_there
             group.stray = stray
             *_, said = distribution(
                 found(Rejection(), session, group), session, ["a"], windows, **given
-            )  # type: ignore[arg-type]
+            )
             assert said.verdict == ("FAIL" if stray and given else "PASS")
     assert (said.method, said.what, said.n) == ("deterministic", stray, group.drawn)
 
@@ -249,16 +253,17 @@ def test_the_case_that_is_hardest_to_see_has_to_reach_the_goal() -> None:
 
 def test_the_group_that_has_seen_least_is_drawn_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two cases of two tokens and one of sixteen, as many draws see least among sixteen."""
-    session, seen = Session("x", "kernel", mde=0.05), []  # type: ignore[var-annotated]
+    session, seen = Session("x", "kernel", mde=0.05), []
     few, many = two("few"), Group("many", cases.chosen(("close of 16",)))
     draws = found(Rejection(), session, few, many)
     tests: list[DistributionTest] = []
     made = distribution_tests
-    monkeypatch.setattr(
-        kernel_distribution,
-        "distribution_tests",
-        lambda *given: tests.extend(made(*given)) or tests,
-    )
+
+    def making(*given: Any) -> list[DistributionTest]:
+        tests.extend(made(*given))
+        return tests
+
+    monkeypatch.setattr(kernel_distribution, "distribution_tests", making)
     reach = SampleStream.reach
 
     def noted(self: SampleStream, name: str, number: int) -> Slice:
@@ -325,11 +330,12 @@ def test_a_pass_tells_the_least_power_the_oddest_case_and_counts_every_draw_once
 
 def test_a_failure_counts_only_what_the_test_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(
-        kernel_distribution,
-        "cause",
-        lambda group, case, counts: str(seen.append((case, counts.tolist()))),
-    )
+
+    def looking(group: Group, case: int, counts: Tensor) -> str:
+        seen.append((case, counts.tolist()))
+        return "a cause"
+
+    monkeypatch.setattr(kernel_distribution, "cause", looking)
     group = filled(
         two(),
         torch.tensor([100, 0, 0, 900]),
@@ -409,11 +415,12 @@ def test_which_groups_and_places_a_check_looks_at(
     monkeypatch: pytest.MonkeyPatch, check: str, names: tuple[str, ...], look: Callable
 ) -> None:
     asked = []
-    monkeypatch.setattr(
-        kernel_distribution,
-        "distribution",
-        lambda found, session, names, look: asked.append((names, look)) or iter(()),
-    )
+
+    def asking(found: Any, session: Session, names: Any, look: Any) -> Iterator[Verdict]:
+        asked.append((names, look))
+        return iter(())
+
+    monkeypatch.setattr(kernel_distribution, "distribution", asking)
     list(getattr(kernel_distribution, check)(None, Session("x", "kernel")))
     assert asked == [(names, look)]
     assert first(groups()["chains"]) == [(0, 1)]
@@ -447,6 +454,10 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_distributions_by_c
     }
 
 
+def told_places(chosen: list[Window], group: Group) -> list[Window]:
+    return chosen
+
+
 def test_a_distribution_that_is_off_is_told_with_its_place_its_numbers_and_its_pictures() -> None:
     session = Session("x", "kernel")
     group = groups()["chains"]
@@ -459,7 +470,7 @@ def test_a_distribution_that_is_off_is_told_with_its_place_its_numbers_and_its_p
             type("D", (), {"groups": {"chains": group}})(),
             ["chains"],
             session,
-            lambda g, w=window: [w],
+            partial(told_places, [window]),
         )
         counts = torch.zeros_like(test.test.p)
         counts[-1] = 500

@@ -20,10 +20,12 @@ def exact_checks(
 ) -> list:
     """What kernel.exact-law says over these groups alone."""
     session.kept["kernel.draws"] = SampleStream(
-        kernel, session, {group.name: group for group in groups}
-    )  # type: ignore[arg-type]
+        kernel,  # type: ignore[arg-type]
+        session,
+        {group.name: group for group in groups},
+    )
     monkeypatch.setattr(kernel_exact, "GROUPS", tuple(group.name for group in groups))
-    return list(kernel_exact.exact_distribution(kernel, session))  # type: ignore[arg-type]
+    return list(kernel_exact.exact_distribution(kernel, session))
 
 
 def sure(p: tuple[float, float], shift: float) -> Given:
@@ -152,14 +154,14 @@ def test_every_coin_and_the_last_draw_are_asked_at_0_and_at_the_largest_uniform_
 
     kernel, session = Given(answer), Session("x", "kernel")
     session.kept["kernel.draws"] = SampleStream(
-        kernel,
+        kernel,  # type: ignore[arg-type]
         session,
-        {  # type: ignore[arg-type]
+        {
             name: pair((0.5, 0.5), (0.25, 0.75) if name == "pairs" else (0, 1), [(0.5, 0.5)] * 2)
             for name in kernel_exact.GROUPS
         },
     )
-    said = list(kernel_exact.edges(kernel, session))  # type: ignore[arg-type]
+    said = list(kernel_exact.edges(kernel, session))
     assert [v.verdict for v in said] == ["PASS"] * (2 + len(kernel_exact.GROUPS))
     assert said[-1].n == sum(len(call) for call in kernel.coins)
     small, large = {0.0, 0.5, 1 - 2**-24}, {0.0, 0.5, 1 - 2**-24, 1 - 2**-53}
@@ -198,9 +200,11 @@ def test_a_token_of_probability_0_at_one_end_of_one_uniform_is_a_failure(
 
     kernel, session = Given(answer), Session("x", "kernel")
     session.kept["kernel.draws"] = SampleStream(
-        kernel, session, dict.fromkeys(kernel_exact.GROUPS, group)
-    )  # type: ignore[arg-type]
-    *before, said = kernel_exact.edges(kernel, session)  # type: ignore[arg-type]
+        kernel,  # type: ignore[arg-type]
+        session,
+        dict.fromkeys(kernel_exact.GROUPS, group),
+    )
+    *before, said = kernel_exact.edges(kernel, session)
     assert [v.verdict for v in before] == ["PASS", "PASS"]
     assert said.verdict == "FAIL"
     assert said.what == f"emits [0, 2], which has probability 0, at the {told}"

@@ -207,7 +207,11 @@ def test_whole_answers_are_counted_as_they_are() -> None:
     group = taken(
         Group("g", tables()), [0, 9 + 4, 0, 1], [[0, 0, 1], [1, 1, 2], [0, 0, 1], [0, 1, 0]]
     )
-    expected = {(0, (0, 0, 1)): 2, (1, (1, 1, 2)): 1, (0, (0, 1, 0)): 1}
+    expected: dict[tuple[int, tuple[int, ...]], int] = {
+        (0, (0, 0, 1)): 2,
+        (1, (1, 1, 2)): 1,
+        (0, (0, 1, 0)): 1,
+    }
     for case, text in itertools.product(range(CASES), TEXTS):
         assert float(group.fresh.counts[case, number(text)]) == expected.get((case, text), 0)
     assert group.fresh.accepted.tolist() == [[0, 0, 3], [0, 0, 1]]

@@ -277,7 +277,10 @@ def watched(kernel: object) -> dict[str, Group]:
         *kernel_distribution.EQUAL,
         *kernel_distribution.CERTAIN,
     )
-    table = {"some": ((7, 3), (2, 8)), "zero": ((1, 0), (1, 1))}
+    table: dict[str, tuple[cases.CaseRow, cases.CaseRow]] = {
+        "some": ((7, 3), (2, 8)),
+        "zero": ((1, 0), (1, 1)),
+    }
     return {name: Group(name, cases.turned(1, 2, table), call=16) for name in names}
 
 

@@ -4,6 +4,7 @@ under which distribution.
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -175,6 +176,8 @@ def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, 
     )
     assert right + 0.2 < same <= 1
     if told == "neighbours":
+        assert said.interval is not None
+        assert said.tv is not None
         assert said.interval[0] <= said.tv <= said.interval[1]
         assert said.alpha == pytest.approx(1e-6 / 8)
 
@@ -222,7 +225,7 @@ def test_coins_are_copies_where_the_last_draws_are_not() -> None:
 
     session = Session("x", "kernel", mde=0.1)
     session.check = "kernel.independence"
-    (said,) = kernel_rows.independence(Judged(own), session)  # type: ignore[arg-type]
+    (said,) = kernel_rows.independence(Judged(own), session)
     assert (said.verdict, said.case) == ("FAIL", "certain (V = 2, K = 4)")
     assert "a row and the one 1000 behind it" in said.what
     assert "probability 1.000 instead of 0.625" in said.what
@@ -404,7 +407,7 @@ def test_a_pass_tells_the_distance_of_the_oddest_test() -> None:
 def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
     session.check = "kernel.seeds"
-    next(kernel_rows.seeds(kernel, session))  # type: ignore[arg-type]
+    next(kernel_rows.seeds(kernel, session))
     kinds = [
         kind
         for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[166:])
@@ -420,7 +423,7 @@ def test_a_token_that_never_comes_is_a_failure_and_no_crash() -> None:
 
     session = Session("x", "kernel", mde=0.1)
     session.check = "kernel.independence"
-    *_, said = kernel_rows.independence(Last(own), session)  # type: ignore[arg-type]
+    *_, said = kernel_rows.independence(Last(own), session)
     assert (said.verdict, said.method) == ("FAIL", "e-process")
 
 
@@ -428,9 +431,12 @@ def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = []
-    monkeypatch.setattr(
-        kernel_rows, "OneSample", lambda *given: made.append(given) or OneSample(*given)
-    )
+
+    def making(*given: Any) -> OneSample:
+        made.append(given)
+        return OneSample(*given)
+
+    monkeypatch.setattr(kernel_rows, "OneSample", making)
     verdicts("independence", own, mde=0.3)
     assert len(made) == 8
     for distribution, alpha, toward, plan in made:
@@ -496,9 +502,11 @@ class OneWrong(Mixed):
 def test_a_distribution_that_is_off_in_small_batches_alone_is_told_with_their_size(
     size: int, what: str
 ) -> None:
-    *_, said = kernel_rows.small_batches(OneWrong(size), Session("x", "kernel", mde=0.05))  # type: ignore[arg-type]
+    *_, said = kernel_rows.small_batches(OneWrong(size), Session("x", "kernel", mde=0.05))
     assert (said.verdict, said.what, said.case) == ("FAIL", what, "opposed (V = 2, K = 1)")
     assert said.alpha == pytest.approx(1e-6 / 3)
+    assert said.interval is not None
+    assert said.tv is not None
     assert said.interval[0] <= said.tv <= said.interval[1]
     sizes = next(sizes for name, sizes in kernel_rows.SMALL.items() if name in what)
     assert said.tv == pytest.approx(0.3 * size / sum(sizes), abs=0.1)
@@ -510,7 +518,7 @@ def test_an_answer_that_leaves_its_draft_in_a_small_batch_is_a_failure_at_once()
             out = super().verify(p, q, draft, seed)
             return torch.cat((1 - draft, draft), 1) if len(p) == 8 else out
 
-    first, *more = kernel_rows.small_batches(Astray(0), Session("x", "kernel", mde=0.05))  # type: ignore[arg-type]
+    first, *more = kernel_rows.small_batches(Astray(0), Session("x", "kernel", mde=0.05))
     assert not more
     assert (first.verdict, first.method, first.case) == (
         "FAIL",
@@ -541,9 +549,9 @@ def test_small_batches_end_where_their_own_goal_is_reached_or_the_one_asked_for(
 ) -> None:
     monkeypatch.setattr(session_of_a_run, "SLOW_GOAL", 0.2)
     kernel = OneWrong(0)
-    said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+    said = list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=mde)))
     assert {v.verdict for v in said} == {"PASS"}
-    assert [v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
+    assert [v.mde is not None and v.mde <= end for v in said] == [False] * (len(said) - 1) + [True]
     assert said[-1].n == sum(rows for rows, _ in kernel.asked)
     assert said[-1].what == "batches of 1 row, batches of 2 to 8 rows, batches of 16 to 100 rows"
     assert {rows for rows, _ in kernel.asked} == {
@@ -560,7 +568,7 @@ def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
     one of one.
     """
     kernel = OneWrong(0)
-    list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=0.1)))  # type: ignore[arg-type]
+    list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=0.1)))
     drawn = {
         name: sum(rows for rows, _ in kernel.asked if rows in sizes)
         for name, sizes in kernel_rows.SMALL.items()
@@ -582,7 +590,7 @@ def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
 def test_small_batches_have_every_small_size_and_powers_of_two_with_their_neighbours() -> None:
     """All of them before anything is said."""
     kernel = Draw(own)
-    next(kernel_rows.small_batches(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+    next(kernel_rows.small_batches(kernel, Session("x", "kernel")))
     assert {rows for rows, *_ in kernel.calls} == {1, 2, 3, 4, 5, 8, 16, 31, 32, 33, 64, 100}
 
 
@@ -618,7 +626,7 @@ def test_both_checks_of_independence_look_at_the_same_calls() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
     first, second = (
         list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds)
-    )  # type: ignore[arg-type]
+    )
     drawn = len(kernel.calls) - 2 * (1 + 83)  # the others look for copies
     assert first.n == ROWS * drawn
     assert second.n == first.n - drawn // 2
@@ -633,14 +641,14 @@ def test_what_is_no_answer_in_a_small_batch_is_named() -> None:
     with pytest.raises(
         MisbehavedError, match=r"verify returns the shape \[1, 1\]: return \[1, 2\]"
     ):
-        list(kernel_rows.small_batches(Short(), Session("x", "kernel")))  # type: ignore[arg-type]
+        list(kernel_rows.small_batches(Short(), Session("x", "kernel")))
     with pytest.raises(MisbehavedError, match="emits no token"):
         answer(torch.tensor([[-1, -1]]), 1, 2, 2)
 
 
 def near(monkeypatch: pytest.MonkeyPatch, kernel: object, rows: int) -> list:
     monkeypatch.setattr(kernel_rows, "NEAR", rows)
-    return list(kernel_rows.near_equal(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+    return list(kernel_rows.near_equal(kernel, Session("x", "kernel")))
 
 
 def test_enough_nearly_equal_rows_are_drawn_to_see_a_rejection(
@@ -660,9 +668,11 @@ def test_nearly_equal_distributions_that_break_a_kernel_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Odd(Mixed):
+        told: Tensor
+
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
             out = super().verify(p, q, draft, seed)
-            out[p[:, 0, 1] == 0] = self.told  # type: ignore[has-type]
+            out[p[:, 0, 1] == 0] = self.told
             return out
 
     for told, what in (
@@ -670,7 +680,7 @@ def test_nearly_equal_distributions_that_break_a_kernel_are_told(
         (torch.tensor([1, 0]), "probability 0"),
     ):
         kernel = Odd(0)
-        kernel.told = told  # type: ignore[attr-defined]
+        kernel.told = told
         (said,) = near(monkeypatch, kernel, 20_000)
         assert said.verdict == "FAIL"
         assert what in said.what

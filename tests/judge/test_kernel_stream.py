@@ -28,10 +28,10 @@ def found(**calls: int) -> tuple[SampleStream, Echo]:
     kernel = Echo()
     return (
         SampleStream(
-            kernel,
+            kernel,  # type: ignore[arg-type]
             Session("x", "kernel"),
             {
-                name: Group(name, cases.turned(2, 2, cases.TWOS), call=call)  # type: ignore[arg-type]
+                name: Group(name, cases.turned(2, 2, cases.TWOS), call=call)
                 for name, call in calls.items()
             },
         ),

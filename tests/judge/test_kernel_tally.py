@@ -9,6 +9,7 @@ import torch
 from specref.judge.suite import kernel_tally
 from specref.judge.suite.kernel_tally import distinct, spread
 from specref.stats.sequential import OneSample
+from torch import Tensor
 
 
 @pytest.mark.parametrize("most", [0, kernel_tally.MANY])
@@ -38,7 +39,12 @@ def test_few_kinds_are_numbered_and_many_are_sorted(
 ) -> None:
     counted = []
     count = torch.bincount
-    monkeypatch.setattr(torch, "bincount", lambda code: counted.append(len(code)) or count(code))
+
+    def counting(code: Tensor) -> Tensor:
+        counted.append(len(code))
+        return count(code)
+
+    monkeypatch.setattr(torch, "bincount", counting)
     distinct(torch.tensor([0]), torch.tensor([[1, 0]]), kinds, 2)  # four kinds of each token
     assert bool(counted) is numbered
 

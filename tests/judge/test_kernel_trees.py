@@ -3,6 +3,8 @@ answers follow them, all worked out node by node."""
 
 import itertools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from specref.judge.suite import kernel_rows, kernel_tree
 from specref.judge.suite.kernel_diagnose import distributions
 from specref.judge.suite.kernel_stream import SampleStream
 from specref.judge.suite.kernel_tree import TreeGroup, groups
+from specref.judge.tree_subjects import TreeStep
+from specref.judge.verdict import Verdict
 from specref.judge.zoo.trees import TREE_BUGS
 from torch import Tensor
 
@@ -40,7 +44,10 @@ def small(guess: str, parents: tuple[int, ...] = (-1, -1, 0, 0, 1)) -> TreeGroup
     """A tree two deep: two guesses, two below the first and one below the second; three tokens, two
     cases.
     """
-    table = {"one": ((6, 3, 1), (1, 3, 6)), "two": ((5, 3, 2), (2, 7, 1))}
+    table: dict[str, tuple[cases.CaseRow, cases.CaseRow]] = {
+        "one": ((6, 3, 1), (1, 3, 6)),
+        "two": ((5, 3, 2), (2, 7, 1)),
+    }
     return TreeGroup("small", cases.turned(2, 3, table), parents, guess)
 
 
@@ -157,7 +164,7 @@ class Follows:
         self.asked.append((len(p), shape, seed, q is not None))
         if self.wrong in ("p", "tokens", "parents"):
             {"p": p, "tokens": tokens, "parents": parents}[self.wrong].view(-1)[:1].add_(1)
-        depth = []
+        depth: list[int] = []
         for parent in shape:
             depth.append(1 if parent < 0 else depth[parent] + 1)
         out = torch.full((len(p), max(depth) + 1), -1)
@@ -179,7 +186,7 @@ def asked(kernel: object, name: str = "") -> tuple[Session, list]:
     for group in made.values():
         group.call = 64
     session.kept["kernel.trees"] = SampleStream(kernel, session, made)  # type: ignore[arg-type]
-    return session, list(kernel_tree.tree_path(kernel, session))  # type: ignore[arg-type]
+    return session, list(kernel_tree.tree_path(kernel, session))
 
 
 @pytest.mark.parametrize("name", ["p", "tokens", "parents"])
@@ -257,11 +264,12 @@ def test_all_trees_are_held_against_the_targets_distribution(
     monkeypatch: pytest.MonkeyPatch, check: str, look: str
 ) -> None:
     given = []
-    monkeypatch.setattr(
-        kernel_tree,
-        "distribution",
-        lambda found, session, names, look: given.append((names, look)) or iter(()),
-    )
+
+    def asking(found: Any, session: Session, names: Any, look: Any) -> Iterator[Verdict]:
+        given.append((names, look))
+        return iter(())
+
+    monkeypatch.setattr(kernel_tree, "distribution", asking)
     list(getattr(kernel_tree, check)(Tree(), Session("x", "kernel")))
     assert given == [(tuple(SHAPES), getattr(kernel_tree, look))]
 
@@ -281,7 +289,9 @@ def test_planted_bugs_are_known_over_whole_trees_guessed_as_the_judge_guesses() 
     # a guess of its own: what is drawn is not what the judge draws
     assert "siblings-q-with-replacement" not in found
     assert {*found} == {
-        bug.name for bug in TREE_BUGS if bug.subject.guess in kernel_tree.GUESSES.values()
+        bug.name
+        for bug in TREE_BUGS
+        if isinstance(bug.subject, TreeStep) and bug.subject.guess in kernel_tree.GUESSES.values()
     }
 
 
@@ -289,8 +299,13 @@ def test_trees_of_one_distribution_are_compared_with_each_other_and_asked_in_sma
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[tuple] = []
+
+    def noted(*what: Any) -> Iterator[Verdict]:
+        given.append(what)
+        return iter(())
+
     for name in ("apart", "small", "near"):
-        monkeypatch.setattr(kernel_tree, name, lambda *what: given.append(what) or iter(()))
+        monkeypatch.setattr(kernel_tree, name, noted)
     for check in ("tree_independence", "tree_seeds", "tree_small_batches", "tree_near_equal"):
         list(getattr(kernel_tree, check)(Tree(), Session("x", "kernel")))
     (rows, _, *first), (calls, _, *second), (*_, batches), (*_, close) = given

@@ -27,7 +27,7 @@ def large(monkeypatch: pytest.MonkeyPatch, kernel: object, mde: float | None = 0
     monkeypatch.setattr(
         kernel_wide, "far_apart", lambda last: torch.tensor([last, 0, 1, 2, 3, 4, 5, 6])
     )
-    return list(kernel_wide.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))  # type: ignore[arg-type]
+    return list(kernel_wide.large_vocabulary(kernel, Session("x", "kernel", mde=mde)))
 
 
 class Wide(Mixed):
@@ -139,9 +139,9 @@ def test_in_a_dense_vocabulary_every_id_is_likely_and_neighbours_stand_for_other
 ) -> None:
     monkeypatch.setattr(session, "SLOW_GOAL", 0.3)
     kernel = Dense()
-    said = list(kernel_wide.dense_vocabulary(kernel, Session("x", "kernel")))  # type: ignore[arg-type]
+    said = list(kernel_wide.dense_vocabulary(kernel, Session("x", "kernel")))
     assert {v.verdict for v in said} == {"PASS"}
-    assert [v.mde <= 0.3 for v in said] == [False] * (len(said) - 1) + [True]
+    assert [v.mde is not None and v.mde <= 0.3 for v in said] == [False] * (len(said) - 1) + [True]
     # of eight tokens with 1/36 to 8/36 each has a 320th part
     assert all(
         least == pytest.approx(1 / 36 / 320, rel=1e-5)
@@ -150,13 +150,14 @@ def test_in_a_dense_vocabulary_every_id_is_likely_and_neighbours_stand_for_other
     )
     assert all(order == [*range(8)] for *_, order in kernel.seen)
     assert said[-1].case == "reversed of 8 (V = 2560, K = 1, a token stands for 320 ids)"
-    coarse = list(kernel_wide.dense_vocabulary(Dense(), Session("x", "kernel", mde=0.5)))  # type: ignore[arg-type]
+    coarse = list(kernel_wide.dense_vocabulary(Dense(), Session("x", "kernel", mde=0.5)))
+    assert coarse[-1].mde is not None
     assert 0.3 < coarse[-1].mde <= 0.5
     assert kernel_wide.DENSE == 8 * 320
 
 
 def test_the_likeliest_thousand_alone_are_not_the_distribution_of_a_dense_vocabulary() -> None:
-    *_, said = kernel_wide.dense_vocabulary(Dense(1000), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
+    *_, said = kernel_wide.dense_vocabulary(Dense(1000), Session("x", "kernel", mde=0.1))
     assert said.verdict == "FAIL"
     assert said.what.startswith("the first token: ")
 
@@ -167,7 +168,7 @@ def test_a_tile_that_gets_more_than_its_part_shows_in_a_dense_vocabulary() -> No
             first, second, last = p.split((1024, 1024, 512), 2)
             return super().verify(torch.cat((first, 2 * second, last), 2), q, draft, seed)
 
-    *_, said = kernel_wide.dense_vocabulary(Tile(), Session("x", "kernel", mde=0.1))  # type: ignore[arg-type]
+    *_, said = kernel_wide.dense_vocabulary(Tile(), Session("x", "kernel", mde=0.1))
     assert said.verdict == "FAIL"
     places = next(iter(kernel_wide.dense().values())).ids
     assert places is not None
@@ -247,7 +248,7 @@ def test_a_distribution_that_is_off_in_one_size_alone_is_told_with_it(name: str)
                 out[:, 0] = p[:, 0].argmax(-1)
             return out
 
-    *_, said = kernel_wide.other_sizes(One(0), Session("x", "kernel", mde=0.3))  # type: ignore[arg-type]
+    *_, said = kernel_wide.other_sizes(One(0), Session("x", "kernel", mde=0.3))
     assert (said.verdict, said.case) == ("FAIL", group.label(0))
 
 

@@ -299,7 +299,7 @@ def test_a_wrong_text_is_returned_and_not_counted_and_an_empty_one_skips_nothing
 def sampled(rows, texts=None):
     """Texts of 6 tokens drawn from the target itself, without an engine."""
     made, generator = toys.toy("small"), torch.Generator().manual_seed(5)
-    out = [[] for _ in rows]
+    out: list[list[int]] = [[] for _ in rows]
     for _ in range(6):
         going = [i for i, text in enumerate(out) if not text or text[-1] != made.eos]
         whole = [[*rows[i][0], *out[i]] for i in going]

@@ -109,7 +109,8 @@ def test_global_coins_of_a_check_do_not_depend_on_the_others() -> None:
     """
 
     def drawn(order: str) -> dict[str, list[float]]:
-        worlds, session, found = TorchStates(), Session("", "kernel"), {}
+        worlds, session = TorchStates(), Session("", "kernel")
+        found: dict[str, list[float]] = {}
         for check in order:
             worlds.turn_to(check, session.seed_for(check))
             found.setdefault(check, []).append(float(torch.rand(())))

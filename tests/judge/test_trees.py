@@ -100,6 +100,8 @@ def broken_compaction(self, path, accepted):
     self.lengths += accepted + 1
 
 
+ALONE = BUGS["siblings-independent"].subject
+assert isinstance(ALONE, TreeStep)
 BROKEN = {
     "the accepted path stays where it was": (
         cache.Cache,
@@ -125,7 +127,7 @@ BROKEN = {
     "a tree without its residual": (
         tree_subjects,
         "tree",
-        BUGS["siblings-independent"].subject.rule,
+        ALONE.rule,
         "loop.joint",
         MedusaDrawn,
     ),

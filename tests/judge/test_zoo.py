@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from specref.judge.exact import CHECKS, checks, compare, exact_check
 from specref.judge.subjects import RuleStep
+from specref.judge.zoo import level_of
 from specref.judge.zoo.run import BUGS, CONTROLS, acquit, convict
 from specref.verify.rejection import rejection
 
@@ -43,7 +44,7 @@ def test_every_check_convicts_a_bug() -> None:
 
 def test_bugs_name_checks_of_their_level() -> None:
     for bug in BUGS.values():
-        assert CHECKS[bug.caught_by].level == bug.subject.level, bug.name
+        assert CHECKS[bug.caught_by].level == level_of(bug.subject), bug.name
 
 
 def test_the_kinds_asked_for_are_there() -> None:
@@ -53,7 +54,7 @@ def test_the_kinds_asked_for_are_there() -> None:
 
 
 def test_every_level_has_controls() -> None:
-    assert {control.subject.level for control in CONTROLS.values()} == {
+    assert {level_of(control.subject) for control in CONTROLS.values()} == {
         item.level for item in CHECKS.values()
     }
 

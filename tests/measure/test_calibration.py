@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from specref.chance import Chance
+from specref.chance import Chance, Streams
 from specref.data import Draft, SamplingParams
 from specref.draft.base import Drafter, Text
 from specref.measure.speed.calibration import Calibration, ClockedDrafter, calibrate_method
@@ -49,7 +49,7 @@ def test_calibration_of_a_chain_that_is_right_and_runs_out():
         return [*WORDS[written : written + 2], 0][:budget]
 
     seen = calibrate_method(
-        target,
+        target,  # type: ignore[arg-type]
         DraftingMethod("told", Told(tell), RULES["rejection"], 3),
         [[0], [0]],
         SamplingParams(max_new_tokens=8),
@@ -81,7 +81,7 @@ class Forked(Drafter):
 
 def test_in_a_tree_a_leaf_ends_the_draft():
     seen = calibrate_method(
-        Scripted(11, parrot(11, WORDS, 1)),
+        Scripted(11, parrot(11, WORDS, 1)),  # type: ignore[arg-type]
         DraftingMethod("forked", Forked(), RULES["tree"], 2),
         [[0]],
         SamplingParams(max_new_tokens=6),
@@ -115,7 +115,7 @@ class Slow(Drafter):
 def test_the_clock_counts_the_drafters_time_and_nothing_else():
     target = tiny(vocabulary=11)
     seen = calibrate_method(
-        target,
+        target,  # type: ignore[arg-type]
         DraftingMethod("slow", Slow(), RULES["rejection"], 2),
         [[1, 2]],
         SamplingParams(max_new_tokens=5),
@@ -143,7 +143,12 @@ def test_the_account_parts_a_cycle_in_drafting_forward_and_the_rest():
         return RULES["rejection"](*args)
 
     method = DraftingMethod("slow", Slow(), rule, 2)
-    seen = calibrate_method(target, method, [[0], [1, 2]], SamplingParams(max_new_tokens=4))
+    seen = calibrate_method(
+        target,  # type: ignore[arg-type]
+        method,
+        [[0], [1, 2]],
+        SamplingParams(max_new_tokens=4),
+    )
     account = seen.account(plain=0.01)
     assert len(seen.widths) == 8
     for part, steps in (("draft", 1.5), ("forward", 1), ("rest", 2)):
@@ -157,5 +162,5 @@ def test_a_clock_changes_nothing():
     assert clocked.nodes(5) == inner.nodes(5) != 5
     text = Text([[0]], [1], [SamplingParams()], 11)
     assert torch.equal(
-        clocked.propose(text, torch.tensor([4]), None).tokens, torch.tensor([[0, 1, 0]])
+        clocked.propose(text, torch.tensor([4]), Streams([0])).tokens, torch.tensor([[0, 1, 0]])
     )

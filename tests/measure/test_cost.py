@@ -54,7 +54,7 @@ def test_tokens_by_place_are_those_of_the_rule() -> None:
     mean = sum(
         weight * len(emitted)
         for (emitted, _), weight in outcomes(world, RULES["rejection"])[0].items()
-    )  # type: ignore[misc]
+    )
     assert mean == pytest.approx(expected_tokens([1.0, 0.5], 2), abs=1e-12)
 
 

@@ -26,7 +26,15 @@ class Fixed:
 
 def count(written: list[list[int]], q: list[float]) -> list[int]:
     target, draft = Fixed([0.5, 0.25, 0.25, 0.0]), Fixed(q)
-    case = SampledCase(target, draft, NoDrafter(), RULES["rejection"], [], SamplingParams(), 1)
+    case = SampledCase(
+        target,  # type: ignore[arg-type]
+        draft,  # type: ignore[arg-type]
+        NoDrafter(),
+        RULES["rejection"],
+        [],
+        SamplingParams(),
+        1,
+    )
     prompts = [[0] * (1 + 2 * row) for row in range(len(written))]
     return _count_ranks(case, prompts, written, torch.Generator().manual_seed(0)).int().tolist()
 

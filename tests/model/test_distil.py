@@ -25,7 +25,12 @@ def module(layers: int = 1) -> MTPModule:
 def test_a_teacher_says_what_its_target_says_and_reads_each_row_once(monkeypatch):
     read = []
     states = TARGET.states
-    monkeypatch.setattr(TARGET, "states", lambda rows: read.append(len(rows)) or states(rows))
+
+    def reading(rows):
+        read.append(len(rows))
+        return states(rows)
+
+    monkeypatch.setattr(TARGET, "states", reading)
     teacher = Teacher(TARGET)
     for rows in (TEXT[:2], TEXT[[1, 2, 0]], TEXT):
         said = teacher(rows)
@@ -103,7 +108,9 @@ def test_a_module_that_got_wider_says_what_it_said():
     hidden, embedded = TARGET.states(TEXT), TARGET.embedding(TEXT)
     said = [each(hidden[:, :-1], each.brought(embedded[:, 1:])) for each in (wide, made)]
     torch.testing.assert_close(*said)
-    assert wide.blocks[0].mlp.down_proj.weight.shape[1] == 40
+    weight = wide.get_parameter("blocks.0.mlp.down_proj.weight")
+    assert weight.shape[1] == 40
     mtp_loss(wide, TARGET)(TEXT).backward()
-    added = wide.blocks[0].mlp.down_proj.weight.grad[:, made.config.intermediate_size :]
+    assert weight.grad is not None
+    added = weight.grad[:, made.config.intermediate_size :]
     assert bool(added.any()), "and can learn more"

@@ -7,6 +7,7 @@ spell in more than one way.
 """
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from specref.model.checkpoint import load, read_config, save
 
 from tests.stub import DEVICES, tiny
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "one key/value head each": {"num_attention_heads": 4, "num_key_value_heads": 4},
     "two queries share": {"num_attention_heads": 4, "num_key_value_heads": 2},
     "four queries share": {"num_attention_heads": 4, "num_key_value_heads": 1},

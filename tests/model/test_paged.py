@@ -98,7 +98,7 @@ class Life(RuleBasedStateMachine):
         # 0 is the pending token
         parents = [data.draw(st.integers(0, i)) for i in range(len(nodes))]
         node = data.draw(st.integers(0, len(nodes)))
-        path = []
+        path: list[int] = []
         while node:
             path.insert(0, node - 1)
             node = parents[node - 1]
@@ -246,7 +246,7 @@ def test_blocks_that_no_kernel_can_read_are_refused():
     """Only where a kernel is compiled: a processor reads any."""
     pool = Pool(SHAPE, 2, 4)
     assert FlexCache(pool, 2).lengths.tolist() == [0, 0]
-    pool.keys = SimpleNamespace(is_cuda=True)
+    pool.keys = SimpleNamespace(is_cuda=True)  # type: ignore[assignment]
     with pytest.raises(
         SpecrefError, match="blocks of 4 tokens: give blocks of 16 or a multiple, or gather"
     ):

@@ -180,7 +180,8 @@ def test_frozen_weights_stay_and_a_run_that_has_them_can_be_resumed(tmp_path):
     for folder, kill in (("whole", None), ("killed", 4), ("killed", None)):
         learner = model()
         learner.embedding.weight.requires_grad_(False)
-        before, loss, calls = learner.embedding.weight.clone(), train.next_token_loss(learner), []
+        before, loss = learner.embedding.weight.clone(), train.next_token_loss(learner)
+        calls: list[int] = []
 
         def dying(rows, loss=loss, calls=calls, kill=kill):
             calls.append(rows)

@@ -34,7 +34,7 @@ def trees(draw):
 
 def path_to(parents: list[int], node: int) -> list[int]:
     """Nodes from the root to `node`, by walking up."""
-    path = []
+    path: list[int] = []
     while node >= 0:
         path.insert(0, node)
         node = parents[node]

@@ -11,6 +11,7 @@ from specref.draft.base import Drafter
 from specref.draft.none import NoDrafter
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.engine_thread import EngineThread
+from specref.serve.sequence import Event
 from specref.verify import RULES
 
 from tests.serve.players import MODEL, players
@@ -170,10 +171,14 @@ def test_a_bug_in_a_step_reaches_whoever_waits_and_the_desk_goes_on():
     drafter = Bug()
     desk = EngineThread(engine(drafter))
     event = desk.submit([1], PARAMS).events.get(timeout=10)
+    assert isinstance(event, Event)
     assert event.error == "the server failed (ZeroDivisionError: a bug)"
     drafter.broken = False
     ticket = desk.submit([1], PARAMS)
-    while not (event := ticket.events.get(timeout=10)).ended:
-        pass
+    ended = False
+    while not ended:
+        event = ticket.events.get(timeout=10)
+        assert isinstance(event, Event)
+        ended = event.ended
     assert len(event.so_far.tokens) == 4
     desk.close()

@@ -86,6 +86,8 @@ def drafter():
 class Watched(DepthPolicy):
     """Remembers what it chose."""
 
+    seen: set[int]
+
     def depths(self, tracks, most):
         chosen = super().depths(tracks, most)
         self.seen.update(chosen.values())

@@ -168,6 +168,7 @@ def test_logprobs_are_those_of_the_distribution_that_the_tokens_were_drawn_from(
         [[1, 2, 3]], params
     )[0]
     text = [1, 2, 3]
+    assert done.logprobs is not None
     for token, logprob in zip(done.tokens, done.logprobs, strict=True):
         distribution = probs(
             own_logits(MODEL, text)[None, None], [params], history([text], [3], 7)

@@ -5,6 +5,7 @@ wrote.
 import gc
 import json
 import sys
+from typing import Any
 
 import torch.distributed as dist
 from specref.data import SamplingParams
@@ -45,8 +46,9 @@ def serve(target, name: str, seeded: bool, shared: bool) -> list[list[int]]:
 
 def main() -> None:
     halved = split(model(), init_device_mesh("cpu", (dist.get_world_size(),)))
+    query: Any = halved.get_parameter("blocks.0.self_attn.q_proj.weight")
     said = {
-        "heads": halved.blocks[0].self_attn.q_proj.weight.to_local().shape[0],
+        "heads": query.to_local().shape[0],
         **{name: serve(halved, name, True, True) for name in ("model", "medusa")},
         "unseeded": serve(halved, "model", False, True),
         "apart": serve(halved, "nothing", False, False),

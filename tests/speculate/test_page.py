@@ -7,8 +7,11 @@ is put to it in judge/test_own_engines.py.
 
 import ast
 import sys
+from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import specref.speculate
@@ -52,6 +55,23 @@ def tables(world: World, root: int) -> tuple[Model, Model]:
     return (lambda text: look_up(world.p, text)), (lambda text: look_up(world.q, text))
 
 
+def page_distribution(target: Model, draft: Model, gamma: int) -> dict[tuple[int, ...], float]:
+    """What one cycle of the page emits, exactly."""
+
+    def program(forking: Forking) -> Hashable:
+        return tuple(speculate(target, draft, [], gamma, answers(forking)))
+
+    return cast(dict[tuple[int, ...], float], distribution(program))
+
+
+def converted(model: Model, dtype: torch.dtype) -> Model:
+    return lambda text: model(text).to(dtype)
+
+
+def one_uniform(stream: Stream) -> float:
+    return stream.take(1).item()
+
+
 def written(target: Model, draft: Model, prompt: list[int], count: int, gamma: int, chance) -> list:
     """`count` tokens after the prompt; no cycle may write more than are still wanted."""
     text = list(prompt)
@@ -89,11 +109,7 @@ def test_the_exact_distribution_is_the_targets(world: World) -> None:
     """
     for root, length in enumerate(world.lengths):
         target, draft = tables(world, root)
-        emitted = distribution(
-            lambda forking, t=target, d=draft, n=length: tuple(
-                speculate(t, d, [], n, answers(forking))
-            )
-        )
+        emitted = page_distribution(target, draft, length)
         found = continued(world, root, emitted, length + 1)
         assert total_variation(found, target_distribution(world, root, length + 1)) < EXACT
 
@@ -114,11 +130,11 @@ def test_no_impossible_token_at_the_ends_of_the_uniforms(
         target, draft = tables(world, root)
         given = iter(uniforms)
         new = speculate(
-            lambda text, t=target: t(text).to(dtype),
-            lambda text, d=draft: d(text).to(dtype),
+            converted(target, dtype),
+            converted(draft, dtype),
             [],
             length,
-            sampler(lambda source=given: next(source)),
+            sampler(given.__next__),
         )
         for i, token in enumerate(new):
             assert target(new[:i])[token] > 0
@@ -148,7 +164,7 @@ def test_it_writes_what_the_real_loop_writes_coin_for_coin(drafter, temperature,
     rejected = 0
     for seed in range(6):
         stream = Stream(seed)
-        chance = sampler(lambda source=stream: source.take(1).item())
+        chance = sampler(partial(one_uniform, stream))
         prompt = [seed, 3, 1]
         page = written(
             model(TARGET, temperature), model(drafter, temperature), prompt, 24, gamma, chance

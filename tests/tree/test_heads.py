@@ -125,7 +125,10 @@ def test_a_draft_is_given_up_with_the_token_at_which_it_is_probably_lost():
     ends = set()
     for draft in drafts:
         for row, length in enumerate(draft.lengths.tolist()):
-            chosen = draft.q[row].gather(1, draft.index[row])[:, 0] if length else torch.ones(0)
+            chosen = torch.ones(0)
+            if length:
+                assert draft.q is not None
+                chosen = draft.q[row].gather(1, draft.index[row])[:, 0]
             alive = ((1 + chosen) / 2).cumprod(0)
             assert all(value >= 0.3 for value in alive[: max(0, length - 1)])
             ends.add(bool(length) and bool(alive[length - 1] < 0.3))
@@ -203,6 +206,7 @@ def test_medusa_drafts_from_the_state_that_gave_the_pending_token(draws):
                 best = logits.topk(2).indices  # [K,2]
                 if draws:
                     want = logits[0].softmax(-1)
+                    assert draft.q is not None
                     assert torch.allclose(draft.q[row, 0], want, atol=1e-10)
                 elif int(draft.lengths[row]) == 4:
                     assert draft.tokens[row].tolist() == best.flatten().tolist()
@@ -245,6 +249,7 @@ def test_drawn_siblings_differ_and_their_q_leaves_out_the_earlier_ones():
     for row in (0, 1):
         first = draft.tokens[row, :3].tolist()
         assert len(set(first)) == 3
+        assert draft.q is not None
         assert [float(draft.q[row, i, first[j]]) > 0 for i in range(3) for j in range(3)] == [
             j >= i for i in range(3) for j in range(3)
         ]

@@ -19,7 +19,7 @@ EXACT = 1e-12
 
 
 def emitted(distribution):
-    result = {}
+    result: dict[tuple[int, ...], float] = {}
     for (run, _), weight in distribution.items():
         result[run] = result.get(run, 0.0) + weight
     return result
@@ -67,7 +67,7 @@ def test_typical_acceptance_is_lossy_and_its_distance_is_known_exactly():
     pool = [([0.6, 0.3, 0.1], [0.1, 0.8, 0.1])]
     world = World(3, 3, [3, 3], False, [pool, pool])
     distribution = outcomes(world, [-1, -1], CERTAIN, LossyTypical(epsilon=0.2, delta=10.0))[0]
-    first = {}
+    first: dict[tuple[int, ...], float] = {}
     for (run, _), weight in distribution.items():
         first[run[:1]] = first.get(run[:1], 0.0) + weight
     # Its best guess, token 1, has p = .3 > .2 and is always taken: the first token's distribution
@@ -87,8 +87,16 @@ def test_typical_acceptance_takes_the_deepest_path_and_judges_each_node_after_it
 
 
 class _First:
+    """Draws the likeliest token; nobody may ask for more."""
+
     def draw(self, distribution, asked=None):
         return distribution.argmax(-1)
+
+    def accept(self, probability, asked=None):
+        raise NotImplementedError
+
+    def rows(self, index):
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("rule", ["rejection", "block", "greedy", "matching"])

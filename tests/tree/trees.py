@@ -4,6 +4,7 @@ chosen, node by node.
 
 from collections.abc import Callable, Hashable
 from itertools import pairwise
+from typing import cast
 
 import torch
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from specref.data import Draft, Verdict
 from specref.exact.enumerate import distributions
 from torch import Tensor
 
-from tests.distributions import World, a_pair
+from tests.distributions import Outcome, World, a_pair
 
 WITH, WITHOUT, CERTAIN = "with replacement", "without replacement", "with certainty"
 
@@ -46,7 +47,7 @@ def tree_worlds(draw: st.DrawFn, size: int = 3) -> World:
 
 def outcomes(
     world: World, parents: list[int], how: str, rule: Callable[[Draft, Tensor, Chance], Verdict]
-) -> list[dict[Hashable, float]]:
+) -> list[dict[Outcome, float]]:
     """For every case, the exact distribution of (emitted tokens, accepted count).
 
     Case 1 is ragged: it lacks the last node, and what stands there is nonsense on purpose.
@@ -56,7 +57,9 @@ def outcomes(
     def program(chance: Chance, root: Tensor) -> list[Hashable]:
         lengths = torch.tensor([count, count - 1])[root]
         place = [torch.zeros_like(root)]  # table row of the context, then of every node
-        p, q, tokens = [world.p[root, place[0]]], [], []
+        p = [world.p[root, place[0]]]
+        q: list[Tensor] = []
+        tokens: list[Tensor] = []
         for node, parent in enumerate(parents):
             here = node < lengths
             distribution = world.q[root, place[parent + 1]]
@@ -98,4 +101,4 @@ def outcomes(
             for emitted, accepted in zip(verdict.emitted(draft), verdict.accepted, strict=True)
         ]
 
-    return distributions(program, 2)
+    return cast(list[dict[Outcome, float]], distributions(program, 2))

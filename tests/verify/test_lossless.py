@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from specref.exact.enumerate import total_variation
 from specref.verify import RULES
 
-from tests.distributions import World, continued, outcomes, target_distribution, worlds
+from tests.distributions import Outcome, World, continued, outcomes, target_distribution, worlds
 
 LOSSLESS = ["rejection", "block", "matching", "tree"]
 EXACT = 1e-12
 
 
-def accepted_distribution(distribution: dict[Hashable, float], count: int) -> list[float]:
+def accepted_distribution(distribution: dict[Outcome, float], count: int) -> list[float]:
     """P(accepted >= i) for i = 0..count."""
     return [
         sum(weight for (_, accepted), weight in distribution.items() if accepted >= i)
