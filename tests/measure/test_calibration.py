@@ -115,7 +115,7 @@ class Slow(Drafter):
 def test_the_clock_counts_the_drafters_time_and_nothing_else():
     target = tiny(vocabulary=11)
     seen = calibrate_method(
-        target,  # type: ignore[arg-type]
+        target,
         DraftingMethod("slow", Slow(), RULES["rejection"], 2),
         [[1, 2]],
         SamplingParams(max_new_tokens=5),

@@ -33,16 +33,16 @@ def parameters(draw: st.DrawFn) -> SamplingParams:
 
     number = st.integers(1, 39)
     return SamplingParams(
-        temperature=sometimes(1.0, st.sampled_from([0.25, 0.5, 0.7, 1.3, 2.0])),  # type: ignore[arg-type]
-        top_k=sometimes(0, st.integers(1, 10)),  # type: ignore[arg-type]
-        top_p=sometimes(1.0, number.map(lambda x: x / 40)),  # type: ignore[arg-type]
-        min_p=sometimes(0.0, number.map(lambda x: x / 40)),  # type: ignore[arg-type]
-        repetition_penalty=sometimes(1.0, st.sampled_from([0.5, 1.2, 3.0])),  # type: ignore[arg-type]
+        temperature=sometimes(1.0, st.sampled_from([0.25, 0.5, 0.7, 1.3, 2.0])),
+        top_k=sometimes(0, st.integers(1, 10)),
+        top_p=sometimes(1.0, number.map(lambda x: x / 40)),
+        min_p=sometimes(0.0, number.map(lambda x: x / 40)),
+        repetition_penalty=sometimes(1.0, st.sampled_from([0.5, 1.2, 3.0])),
         logit_bias=sometimes(
             {},
             st.dictionaries(
                 st.integers(0, 7),
-                st.sampled_from([-100.0, -1.5, 2.0]),  # type: ignore[arg-type]
+                st.sampled_from([-100.0, -1.5, 2.0]),
                 max_size=3,
             ),
         ),
