@@ -69,7 +69,7 @@ def draw() -> str:
         ]
         for length, weight in enumerate(distribution):
             line = y + 10 + length * ROW
-            words = "none" if length == 0 else "all" if length == GAMMA else str(length)
+            words = {0: "none", GAMMA: "all"}.get(length, str(length))
             shapes += [
                 svg.text(LEFT - 8, line + 11, words, "small", "end"),
                 svg.box(LEFT, line + 1, BARS * weight / top, ROW - 4, "shared", 2),

@@ -35,7 +35,8 @@ def kinds(text: str) -> str:
     """Each letter as v (vowel), c (consonant) or a space: Markov's alphabet, small enough to
     enumerate.
     """
-    return "".join("v" if c in "aeiou" else " " if c == " " else "c" for c in text)
+    vowels = dict.fromkeys("aeiou", "v") | {" ": " "}
+    return "".join(vowels.get(c, "c") for c in text)
 
 
 def table(text: str, alphabet: str, order: int) -> dict[str, Tensor]:

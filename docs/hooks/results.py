@@ -398,13 +398,9 @@ def edit(was: str, becomes: str, around: int = 16) -> str:
     first, behind = max(start - around, 0), max(same - around, 0)
 
     def short(line: str) -> str:
-        return (
-            "`"
-            + "…" * (first > 0)
-            + line[first : len(line) - behind].strip()
-            + "…" * (behind > 0)
-            + "`"
-        )
+        before = "…" if first else ""
+        after = "…" if behind else ""
+        return f"`{before}{line[first : len(line) - behind].strip()}{after}`"
 
     return f"{short(was)} → {short(becomes)}"
 
