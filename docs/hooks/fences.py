@@ -55,19 +55,20 @@ def commands(markdown: str) -> list[list[str]]:
 
 
 def impossible(markdown: str, makefile: Path) -> list[str]:
-    """Commands that a reader could not give: a make target that is not there, or arguments that
-    specref refuses.
+    """Commands that a reader could not give: a make target or variable that is not there, or
+    arguments that specref refuses.
     """
     from specref.cli import make_parser
 
-    targets = set(re.findall(r"^(\w+):", makefile.read_text(), re.M))
+    known = set(re.findall(r"^([\w-]+):", makefile.read_text(), re.M))
+    known |= {f"{name}=" for name in re.findall(r"^(\w+) \?=", makefile.read_text(), re.M)}
     wrong = []
     for command, *words in commands(markdown):
         if command == "make":
             wrong += [
                 f"make {word}: the Makefile has no such target"
                 for word in words
-                if word not in targets
+                if "".join(word.partition("=")[:2]) not in known
             ]
         elif command == "specref":
             said = io.StringIO()
