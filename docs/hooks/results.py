@@ -658,6 +658,7 @@ def engine_matrix(level: str) -> Callable[[Result], str]:
         "UNVERIFIED": "unseen",
         "UNSUPPORTED": "–",
         "LOSSY-BY-DESIGN": "lossy",
+        "NOT-SPECULATION": "not speculation",
     }
 
     def table_of(result: Result) -> str:

@@ -202,8 +202,8 @@ FULL = report(
 )
 
 
-def test_coins_that_do_not_follow_their_seed_come_first_and_a_cause_is_said_once() -> None:
-    """No distribution is tested where two seeds are one: what its tests say then is no news."""
+def test_the_headline_is_what_a_failure_means_and_a_cause_is_said_once() -> None:
+    """An owner whose distribution is off by .4 must not be sent to look for seeds."""
     seeds = verdict("FAIL", "engine.seeds", what="the seeds 1 and 257 write the same")
     distribution = verdict(
         "FAIL",
@@ -212,8 +212,9 @@ def test_coins_that_do_not_follow_their_seed_come_first_and_a_cause_is_said_once
         what="first tokens: too hot (ranks by p)",
         cause="first tokens: too hot",
     )
-    made = report(distribution, seeds)
-    assert words.sentence(made) == "FAIL: engine.seeds: the seeds 1 and 257 write the same"
+    made = report(seeds, distribution)
+    made.concerns = {"engine.seeds": "determinism", "engine.joint": "distribution"}
+    assert words.sentence(made) == "FAIL: first tokens: too hot"
     text = io.StringIO()
     show(made, Console(file=text, width=120))
     assert "likely cause" not in text.getvalue()

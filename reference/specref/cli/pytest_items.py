@@ -101,7 +101,7 @@ class CheckItem(pytest.Item):
         if verdict not in report.failed:
             if verdict.verdict == "UNSUPPORTED":
                 pytest.skip(said)
-            if verdict.verdict == "FAIL":
+            if verdict.verdict in ("FAIL", "NOT-SPECULATION"):
                 pytest.xfail(said)
             if verdict.verdict in ("PASS", "LOSSY-BY-DESIGN"):
                 self.add_report_section("call", "verdict", said)
@@ -110,6 +110,8 @@ class CheckItem(pytest.Item):
             ("", said),
             ("question: ", self.question),
             ("case: ", verdict.case),
+            ("smallest scenario: ", verdict.scenario),
+            ("without speculation: ", words.control(verdict)),
             ("likely cause: ", verdict.cause),
             ("TV: ", words.tv_words(verdict) if verdict.tv is not None else ""),
             ("again: ", verdict.repro),

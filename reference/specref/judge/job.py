@@ -23,6 +23,8 @@ class Job:
     known_failing: tuple[str, ...] = ()
     baseline: str | None = None
     call_timeout: float | None = None
+    accept_inconclusive: bool = False
+    plain_too: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("budget", self.budget), ("call timeout", self.call_timeout)):
@@ -46,9 +48,8 @@ class Job:
             ("--baseline", self.baseline),
             ("--call-timeout", self.call_timeout),
         )
-        return tuple(
-            word for name, value in said if value is not None for word in (name, str(value))
-        )
+        words = [word for name, value in said if value is not None for word in (name, str(value))]
+        return (*words, "--plain-too") if self.plain_too else tuple(words)
 
     def reproduction(self, level: str, check: str) -> str:
         """The command that says the same again."""

@@ -41,6 +41,7 @@ class Runner:
         self.report = Report(
             job.engine, job.level or "", job.seed, known_failing=frozenset(job.known_failing)
         )
+        self.report.accept_inconclusive = job.accept_inconclusive
         self.process: Process | None = None
         self.check = ""  # the one that runs
         self.call, self.since = "", time.monotonic()  # what the engine was asked last, and when
@@ -117,6 +118,7 @@ class Runner:
         )
         self.report.enough, self.report.slow = loaded["enough"], loaded["slow"]
         self.report.questions = {item["id"]: item["question"] for item in loaded["checks"]}
+        self.report.concerns = {item["id"]: item["concern"] for item in loaded["checks"]}
 
     def _judge(self, todo: list[str], budget: float, attempt: int) -> None:
         assert self.process is not None

@@ -56,6 +56,7 @@ class Session:
     testing: bool = False  # whether a statistical check goes on, whose draws another one may watch
     raised: str = ""  # the call of the engine that the last error came out of
     worlds: TorchStates = field(default_factory=TorchStates)
+    plain_too: bool = False  # what fails without speculation too is a FAIL
 
     def __post_init__(self) -> None:
         self.began = self.told = time.monotonic()  # told: when the watch was told last

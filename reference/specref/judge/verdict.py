@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any, Literal, get_args
 
-Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED", "UNVERIFIED", "LOSSY-BY-DESIGN"]
+Outcome = Literal[
+    "PASS",
+    "FAIL",
+    "INCONCLUSIVE",
+    "UNSUPPORTED",
+    "UNVERIFIED",
+    "LOSSY-BY-DESIGN",
+    "NOT-SPECULATION",
+]
 _Method = Literal["exact", "e-process", "two-sample e-process", "deterministic", "none"]
 
 
@@ -24,12 +32,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """The smallest fault of one class that a run would have convicted with power .999."""
+
+    fault: str  # the class, in words
+    tv: float  # mean TV of such a fault, over the places where it acts
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What one check says.
 
     PASS, FAIL; INCONCLUSIVE: too few draws for the effect that matters; UNSUPPORTED: the engine
     lacks what is asked for; UNVERIFIED: speculation was never seen to run; LOSSY-BY-DESIGN: off, as
-    its adapter says it would be.
+    its adapter says it would be; NOT-SPECULATION: wrong, and just as wrong without speculation.
     """
 
     verdict: Outcome
@@ -43,6 +59,10 @@ class Verdict:
     interval: tuple[float, float] | None = None  # 95 %, for the TV
     pictures: tuple[Picture, ...] = ()
     cause: str = ""  # the kind of bug in the zoo that looks like this
+    scenario: str = ""  # the smallest scenario that fails, in words
+    # whether the scenario fails without speculation too; None: not asked
+    without_speculation: bool | None = None
+    reach: tuple[Reach, ...] = ()  # what it would have found, by class of fault
     id: str = ""
     seed: int = 0
     repro: str = ""
@@ -65,10 +85,12 @@ class Verdict:
             for one in values["pictures"]
         )
         interval = values["interval"]
+        reach = tuple(Reach(one["fault"], one["tv"]) for one in values["reach"])
         return Verdict(
             **values
             | {
                 "pictures": pictures,
+                "reach": reach,
                 "interval": None if interval is None else tuple(interval),
             }
         )
@@ -94,6 +116,8 @@ class Report:
     seconds: float = 0.0
     enough: float | None = None  # the TV that every statistical check has to see, but
     slow: dict[str, float] = field(default_factory=dict)  # those that are slow to draw for
+    concerns: dict[str, str] = field(default_factory=dict)  # of each check (suite.CONCERNS)
+    accept_inconclusive: bool = False  # exit 0 where nothing failed and something ran
 
     @property
     def complete(self) -> bool:
@@ -131,6 +155,8 @@ class Report:
         """0 passed; 1 failed; 3 crashed or not loaded; 4 too little tested to say."""
         if self.crashed:
             return 3
+        if self.accept_inconclusive and self.verdict == "INCONCLUSIVE" and self.count("PASS"):
+            return 0
         return {"FAIL": 1, "INCONCLUSIVE": 4}.get(self.verdict, 0)
 
     def count(self, outcome: Outcome) -> int:
@@ -179,6 +205,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
         "UNVERIFIED": 2,
         "UNSUPPORTED": 3,
         "LOSSY-BY-DESIGN": 4,
-        "PASS": 5,
+        "NOT-SPECULATION": 5,
+        "PASS": 6,
     }
     return min(verdicts, key=lambda v: (rank[v.verdict], -(v.mde or 0)), default=None)

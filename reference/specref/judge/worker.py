@@ -86,7 +86,12 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
         enough=wanted.enough,
         slow=slow,
         checks=[
-            {"id": item.id, "since": item.since, "question": item.question}
+            {
+                "id": item.id,
+                "since": item.since,
+                "question": item.question,
+                "concern": item.concern,
+            }
             for item in known.values()
             if not job.only or item.id in job.only
         ],
@@ -101,6 +106,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
         job.options,
         asked["shares"],
         worlds=worlds,
+        plain_too=job.plain_too,
     )
     session.watch = lambda call: teller.tell("call", check=session.check, call=call)
     teller.tell("call", check="", call="starting the engine")

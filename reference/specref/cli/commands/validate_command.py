@@ -73,6 +73,16 @@ def _add(parser: argparse.ArgumentParser) -> None:
         " run",
     )
     parser.add_argument(
+        "--accept-inconclusive",
+        action="store_true",
+        help="exit 0 where nothing failed, although too little was tested to say more",
+    )
+    parser.add_argument(
+        "--plain-too",
+        action="store_true",
+        help="fail for what is wrong without speculation too; by default it is only reported",
+    )
+    parser.add_argument(
         "--call-timeout",
         type=float,
         metavar="SECONDS",
@@ -118,6 +128,8 @@ def _run(args: argparse.Namespace) -> int:
         known_failing(args.known_failing),
         args.baseline,
         args.call_timeout,
+        args.accept_inconclusive,
+        args.plain_too,
     )
     report = run_judge(job)
     write_result(args.json, "validate", report.as_dict())

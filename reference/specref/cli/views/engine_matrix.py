@@ -16,6 +16,7 @@ _SHORT = {
     "UNVERIFIED": "UNVERIFIED",
     "UNSUPPORTED": "-",
     "LOSSY-BY-DESIGN": "lossy",
+    "NOT-SPECULATION": "not speculation",
 }
 _LEGEND = (
     "INCONCLUSIVE: no failure, but the budget was too small to say so. UNVERIFIED: speculation was"

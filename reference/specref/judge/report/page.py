@@ -18,6 +18,7 @@ def page(report: Report) -> str:
     outcome, _, rest = said.partition(": ")
     failed = {verdict.id for verdict in report.failed}
     told = words.failures(report)
+    failed |= {verdict.id for verdict in words.elsewhere(report)}
     drawn = [v for v in words.ordered(report) if v.id not in failed and v.pictures]
     parts = [
         (
@@ -27,6 +28,10 @@ def page(report: Report) -> str:
         ),
         f"<p>{escape(words.counts(report))}.</p>" if report.expected else "",
         _section("What failed", "".join(_check(report, v) for v in told)),
+        _section(
+            "What is wrong without speculation too",
+            "".join(_check(report, v) for v in words.elsewhere(report)),
+        ),
         _section("All checks", _table(report) if report.checks else ""),
         _section("Distributions, observed and expected", "".join(_check(report, v) for v in drawn)),
         _section(
@@ -58,6 +63,8 @@ def _check(report: Report, verdict: Verdict) -> str:
     facts = [
         ("What", verdict.what),
         ("Case", verdict.case),
+        ("Smallest scenario", verdict.scenario),
+        ("Without speculation", words.control(verdict)),
         ("Likely cause", verdict.cause),
         ("TV", words.tv_words(verdict) if verdict.tv is not None else ""),
         ("Evidence", _evidence(verdict)),

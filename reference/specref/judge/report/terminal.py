@@ -17,6 +17,7 @@ COLOUR = {
     "UNVERIFIED": "yellow",
     "UNSUPPORTED": "dim",
     "LOSSY-BY-DESIGN": "magenta",
+    "NOT-SPECULATION": "yellow",
     "CRASHED": "bold red",
 }
 _WIDE = 110  # columns from which a table has room for words
@@ -29,7 +30,7 @@ def show(report: Report, console: Console) -> None:
     said = words.sentence(report)
     outcome, _, rest = said.partition(": ")
     console.print(f"[{COLOUR[outcome]}]{outcome}[/]: {escape(rest)}", highlight=False)
-    for verdict in words.failures(report)[:_TOLD]:
+    for verdict in [*words.failures(report)[:_TOLD], *words.elsewhere(report)[:_TOLD]]:
         console.print()
         _failure(report, verdict, console)
     if len(report.failed) > _TOLD:
@@ -70,13 +71,15 @@ def show(report: Report, console: Console) -> None:
 def _failure(report: Report, verdict: Verdict, console: Console) -> None:
     """One failure: what, where, why, and how to see it again."""
     console.print(
-        f"[bold red]{words.known(report, verdict)}[/] [bold]{verdict.id}[/]  "
+        f"[{COLOUR[verdict.verdict]}]{words.known(report, verdict)}[/] [bold]{verdict.id}[/]  "
         f"[dim]{escape(report.questions.get(verdict.id, ''))}[/]",
         highlight=False,
     )
     parts = [
         ("what", verdict.what),
         ("case", verdict.case),
+        ("smallest scenario", verdict.scenario),
+        ("without speculation", words.control(verdict)),
         ("likely cause", "" if verdict.cause in verdict.what else verdict.cause),  # said once
         ("TV", words.tv_words(verdict) if verdict.tv is not None else ""),
     ]

@@ -2,20 +2,25 @@
 
 import math
 
+from ..suite import CONCERNS
 from ..verdict import Outcome, Report, Verdict
 
 _ORDER: tuple[Outcome, ...] = (
     "FAIL",
     "INCONCLUSIVE",
     "UNVERIFIED",
+    "NOT-SPECULATION",
     "LOSSY-BY-DESIGN",
     "PASS",
     "UNSUPPORTED",
 )
 _NAMED = 3  # checks that a sentence names
-_SAID = {"FAIL": "failed", "LOSSY-BY-DESIGN": "lossy by design"}
+_SAID = {
+    "FAIL": "failed",
+    "LOSSY-BY-DESIGN": "lossy by design",
+    "NOT-SPECULATION": "wrong without speculation too",
+}
 _METHOD = {"e-process": "sequential", "two-sample e-process": "two samples", "none": "-"}
-_COINS = ("kernel.determinism", "engine.seeds", "http.seeds")
 LEGEND = (
     "TV: total variation, the distance from the target's distribution, 0 to 1. MDE: the smallest TV"
     " that the check would have found, with power .999. n: draws, or inputs tried."
@@ -33,12 +38,31 @@ def sentence(report: Report) -> str:
 
 
 def failures(report: Report) -> list[Verdict]:
-    """What failed, the most telling first: coins that do not follow their seed, which no test of a
-    distribution can do without; then a likely cause, then a large distance."""
-    return sorted(
-        report.failed,
-        key=lambda v: (v.verdict == "PASS", v.id not in _COINS, not v.cause, -(v.tv or 0)),
-    )
+    """What failed, the gravest first: by what it means (CONCERNS), then a likely cause, then a
+    large distance."""
+
+    def gravity(verdict: Verdict) -> tuple[bool, int, bool, float]:
+        concern = report.concerns.get(verdict.id, "protocol")
+        return (
+            verdict.verdict == "PASS",
+            CONCERNS.index(concern),
+            not verdict.cause,
+            -(verdict.tv or 0),
+        )
+
+    return sorted(report.failed, key=gravity)
+
+
+def elsewhere(report: Report) -> list[Verdict]:
+    """What is wrong without speculation too, and so is not speculation's doing."""
+    return [verdict for verdict in report.checks if verdict.verdict == "NOT-SPECULATION"]
+
+
+def control(verdict: Verdict) -> str:
+    """What the same scenario says without speculation."""
+    if verdict.without_speculation is None:
+        return ""
+    return "fails there too" if verdict.without_speculation else "passes there"
 
 
 def _failure(report: Report) -> str:

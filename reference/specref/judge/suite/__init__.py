@@ -17,6 +17,15 @@ from ..verdict import Verdict
 
 Run = Callable[[Any, Session], Iterator[Verdict]]
 LEVELS = ("kernel", "scheduler", "engine", "http")
+# What a failure means, the gravest first: of several the first is the headline.
+CONCERNS = (
+    "impossible tokens",
+    "distribution",
+    "determinism",
+    "protocol",
+    "acceptance",
+    "accounting",
+)
 _MODULES: dict[str, tuple[str, ...]] = {
     "kernel": (
         "kernel",
@@ -59,6 +68,7 @@ class Check:
     needs: frozenset[str]  # capabilities, or methods of a kernel
     # one draw costs as much as a hundred elsewhere: it is asked for less (session.SLOW_GOAL)
     slow: bool = False
+    concern: str = "protocol"  # of CONCERNS
 
     @property
     def level(self) -> str:
@@ -76,6 +86,7 @@ def check(
     statistical: bool = False,
     needs: tuple[str, ...] = (),
     slow: bool = False,
+    concern: str = "",
 ) -> Callable[[Run], Run]:
     """Register a check under its permanent id; the first paragraph of its docstring is its
     question.
@@ -84,6 +95,9 @@ def check(
     def register(run: Run) -> Run:
         if name in CHECKS:
             raise KeyError(f"two checks are called {name}")
+        meant = concern or ("distribution" if distribution else "protocol")
+        if meant not in CONCERNS:
+            raise KeyError(f"{name}: {meant!r} is no concern: give one of {', '.join(CONCERNS)}")
         question, _, about = inspect.cleandoc(run.__doc__ or "").partition("\n\n")
         question = " ".join(question.split())
         CHECKS[name] = Check(
@@ -96,6 +110,7 @@ def check(
             statistical,
             frozenset(needs),
             slow,
+            meant,
         )
         return run
 

@@ -58,7 +58,7 @@ def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
         yield Verdict("PASS", what=f"{tried} shapes", n=tried)
 
 
-@check("kernel.determinism", needs=("verify",))
+@check("kernel.determinism", needs=("verify",), concern="determinism")
 def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does the same seed give the same answer, whatever torch's global generator holds, and another
     seed another one?

@@ -106,7 +106,7 @@ _ENDS = {
 }
 
 
-@check("kernel.edges", needs=("verify_with",))
+@check("kernel.edges", needs=("verify_with",), concern="impossible tokens")
 def edges(kernel: InjectableKernel, session: Session) -> Iterator[Verdict]:
     """Does no token of probability zero come out at u = 0 and at the largest u below 1, in every
     coin and the last draw?

@@ -148,7 +148,7 @@ def _rates(group: Group, read: int) -> str:
     )
 
 
-@check("kernel.support", needs=("verify",))
+@check("kernel.support", needs=("verify",), concern="impossible tokens")
 def support(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does no token come out to which the target gives probability zero?
 

@@ -44,7 +44,7 @@ def scheduler_shape(scheduler: Scheduler, session: Session) -> Iterator[Verdict]
     yield Verdict("PASS", what=f"{tried} batches", n=tried)
 
 
-@check("scheduler.determinism", since="0.2", needs=("admit",))
+@check("scheduler.determinism", since="0.2", needs=("admit",), concern="determinism")
 def scheduler_determinism(scheduler: Scheduler, session: Session) -> Iterator[Verdict]:
     """Do the same past and the same seed give the same lengths?
 
