@@ -51,9 +51,8 @@ ROOMS = [
 ]
 
 # Files that may define a name again: a user renames a template, every exercise has its `attempt`
-# and its `grade`, and each of the judge's checks and planted bugs is registered under an id of its
-# own.
-REPEATING = ("judge/templates/", "judge/suite/", "judge/zoo/", "exercises/")
+# and its `grade`, and each of the judge's checks is registered under an id of its own.
+REPEATING = ("judge/templates/", "judge/suite/", "exercises/")
 
 # The contract's words, which adapters outside this project import, and the core's.
 SHARED_NAMES = {

@@ -146,7 +146,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_written_out_names_are_what_they_name() -> None:
     """So that help can be shown without importing what they name."""
     assert tuple(RULES) == RULE_NAMES
-    assert tally.LEVELS == ZOO_LEVELS
+    assert tally.LEVELS_AND_EXACT == ZOO_LEVELS
 
 
 def test_no_file_shadows_python_s_own() -> None:

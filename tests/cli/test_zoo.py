@@ -117,7 +117,7 @@ def test_every_statistical_check_meets_many_seeds(monkeypatch: pytest.MonkeyPatc
         met.update(only)
         return judged.Trial(known, level, None, 0.0)
 
-    known = tally.known("kernel")[1]["sampler match"]
+    known = tally.bugs_and_controls("kernel")[1]["sampler match"]
     monkeypatch.setattr(tally, "trial", trial)
     tally.try_control("kernel", "sampler match", 100, None, lambda text: None)
     assert met.keys() == {item.id for item in checks("kernel") if item.statistical}

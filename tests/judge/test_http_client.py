@@ -13,7 +13,7 @@ from specref.judge.load import Adapter, NotLoadedError, opened
 from specref.judge.server_pair import ServerPair
 from specref.judge.session import MisbehavedError, Session
 from specref.judge.suite.http_asks import reached
-from specref.judge.zoo.toy_server import Loopback, Service, Target, Toy
+from specref.judge.zoo.toy_server import Loopback, Service, Target, ToyServer
 
 
 class Raw:
@@ -185,7 +185,7 @@ def test_requests_say_what_was_asked_and_switch_off_what_was_not() -> None:
 
 
 def test_prompts_are_what_the_server_writes_and_all_of_them_are_understood() -> None:
-    toy = Toy()
+    toy = ToyServer()
     toy.start()
     try:
         server_pair = reached(toy, Session("toy", "http"))
@@ -222,7 +222,7 @@ def test_a_server_that_ignores_a_parameter_does_not_offer_it() -> None:
                 {k: v for k, v in body.items() if k not in ("seed", "top_k", "logit_bias")}, dialect
             )
 
-    toy = Toy(Deaf, Deaf)
+    toy = ToyServer(Deaf, Deaf)
     toy.start()
     try:
         server_pair = ServerPair(toy, Session("toy", "http"))
@@ -253,7 +253,7 @@ def test_a_beginning_that_the_vocabulary_lacks_is_passed_over() -> None:
                 made["choices"][0] |= {"text": "", "token_ids": []}
             return made
 
-    toy = Toy(Upper, Upper)
+    toy = ToyServer(Upper, Upper)
     toy.start()
     try:
         server_pair = ServerPair(toy, Session("toy", "http"))
@@ -271,7 +271,7 @@ def test_servers_that_write_nothing_are_not_judged_on_nothing() -> None:
             made["choices"][0] |= {"text": "", "token_ids": []}
             return made
 
-    toy = Toy(Silent, Silent)
+    toy = ToyServer(Silent, Silent)
     toy.start()
     try:
         with pytest.raises(MisbehavedError, match="give the adapter `prompts`"):

@@ -14,9 +14,9 @@ from specref.judge.session import Session
 from specref.judge.suite import checks
 from specref.judge.verdict import Verdict
 from specref.judge.zoo.adapters import adapter
-from specref.judge.zoo.http_bugs import HTTP_BUGS, HTTP_CONTROLS, distance
+from specref.judge.zoo.http_bugs import HTTP_BUGS, HTTP_CONTROLS, http_distance
 from specref.judge.zoo.judged import trial
-from specref.judge.zoo.toy_server import Handler, Loopback, Service
+from specref.judge.zoo.toy_server import Loopback, Service, ToyHandler
 
 BUGS = {bug.name: bug for bug in HTTP_BUGS}
 CONTROLS = {control.name: control for control in HTTP_CONTROLS}
@@ -79,11 +79,11 @@ def test_every_check_but_those_of_the_address_and_of_speculation_convicts_a_bug(
     assert {item.id for item in checks("http")} - named == {"http.reachable", "http.speculation"}
 
 
-def closes(handler: Handler) -> None:
+def closes(handler: ToyHandler) -> None:
     handler.close_connection = True
 
 
-def texts(handler: Handler) -> None:
+def texts(handler: ToyHandler) -> None:
     handler.send(200, handler.server.service.answer({"prompt": [1], "max_tokens": 4}, "openai"))
 
 
@@ -107,10 +107,12 @@ def texts(handler: Handler) -> None:
         (texts, "FAIL", "is answered with a text"),
     ],
 )
-def test_a_body_that_is_no_json(does: Callable[[Handler], None], verdict: str, said: str) -> None:
+def test_a_body_that_is_no_json(
+    does: Callable[[ToyHandler], None], verdict: str, said: str
+) -> None:
     """A crash, silence and a text are failures; an unusual status is told, and sinks no verdict."""
 
-    class Unusual(Handler):
+    class Unusual(ToyHandler):
         def do_POST(self) -> None:  # noqa: N802
             length = int(self.headers["Content-Length"])
             assert isinstance(self.rfile, BufferedReader)
@@ -134,13 +136,13 @@ def test_a_body_that_is_no_json(does: Callable[[Handler], None], verdict: str, s
 def test_the_distributions_of_the_planted_bugs_are_off_and_those_of_the_controls_are_exact() -> (
     None
 ):
-    assert (distance(BUGS["http-argmax-draft"].subject) or 0) > 0.05
-    assert distance(CONTROLS["http lookup"].subject) == 0
+    assert (http_distance(BUGS["http-argmax-draft"].subject) or 0) > 0.05
+    assert http_distance(CONTROLS["http lookup"].subject) == 0
 
 
 def test_a_bug_of_length_is_no_question_of_a_distribution() -> None:
     """Its worlds could not be counted in hours. Where a stop comes late there is a distribution,
     and it is right.
     """
-    assert distance(BUGS["http-whole-blocks"].subject) is None
-    assert distance(BUGS["http-no-stop"].subject) == 0
+    assert http_distance(BUGS["http-whole-blocks"].subject) is None
+    assert http_distance(BUGS["http-no-stop"].subject) == 0

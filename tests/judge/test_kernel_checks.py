@@ -15,7 +15,7 @@ from specref.judge.suite.kernel_distribution import groups
 from specref.judge.suite.kernel_group import Group
 from specref.judge.suite.kernel_tree import groups as trees
 from specref.judge.verdict import Verdict
-from specref.judge.zoo.judged import bugs, controls, distance, trial
+from specref.judge.zoo.judged import bug_distance, bugs, controls, trial
 from specref.judge.zoo.kernels import Coins, StaleDraftDistribution
 from torch import Tensor
 
@@ -128,9 +128,9 @@ def test_windows_of_one_stream_that_overlap_between_rows_are_noticed() -> None:
 def test_the_exact_distance_of_a_planted_kernel() -> None:
     """One coin for both tokens of a row is off by what enumeration over that coin says; shared rows
     show in no row, and one coin in 2^24 in no distribution that float32 knows."""
-    assert distance("coins-shared-by-rows", "kernel") is None
-    assert distance("one-coin-a-row", "kernel") == pytest.approx(0.195, abs=1e-3)
-    assert distance("kernel-inclusive-coin", "kernel") is None
+    assert bug_distance("coins-shared-by-rows", "kernel") is None
+    assert bug_distance("one-coin-a-row", "kernel") == pytest.approx(0.195, abs=1e-3)
+    assert bug_distance("kernel-inclusive-coin", "kernel") is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from specref.judge.tree_subjects import (
 )
 from specref.judge.zoo.run import BUGS, convict
 from specref.judge.zoo.tree_loops import MTP, MedusaDrawn
-from specref.judge.zoo.tree_parts import breadth_first, chain, depth_first
+from specref.judge.zoo.tree_parts import as_chain, breadth_first, depth_first
 from specref.model import cache
 from specref.verify.tree import tree
 
@@ -34,7 +34,7 @@ def test_orders_keep_the_tree_and_its_siblings_order():
     assert breadth_first((-1, 0, -1, 2)) == (-1, -1, 0, 1)
     assert depth_first((-1, -1, 0, 1, 0)) == (-1, 0, 0, -1, 3)
     assert breadth_first((-1, -1, -1)) == depth_first((-1, -1, -1)) == (-1, -1, -1)
-    assert chain((-1, -1, 0)) == (-1, 0, 1)
+    assert as_chain((-1, -1, 0)) == (-1, 0, 1)
 
 
 def test_what_is_untried_is_a_distribution_without_the_earlier_siblings():

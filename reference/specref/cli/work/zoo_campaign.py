@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ...errors import SpecrefError
-from ...judge.zoo.tally import Caught, Tried, everywhere, known, restored, run_zoo, summary
+from ...judge.zoo.tally import (
+    Caught,
+    Tried,
+    bugs_and_controls,
+    everywhere,
+    from_result_file,
+    run_zoo,
+    summary,
+)
 from ..progress import is_interactive
 from ..results import source_commit, write_result
 
@@ -84,7 +92,7 @@ class ZooCampaign:
         """Take what an earlier result has of what is wanted, with as many seeds."""
         try:
             told = json.loads(file.read_text())
-            earlier = restored(told)
+            earlier = from_result_file(told)
         except (OSError, ValueError, KeyError, TypeError):
             raise SpecrefError(
                 f"{file} is no result of the zoo: give a file that --json wrote"
@@ -107,7 +115,7 @@ def choose_places(levels: list[str] | None, only: list[str] | None) -> list[Plac
     if levels:
         places = []
         for level in levels:
-            bugs, controls = known(level)
+            bugs, controls = bugs_and_controls(level)
             places += [(level, name) for name in (*bugs, *controls)]
     if not only:
         return places

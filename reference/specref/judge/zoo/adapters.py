@@ -17,7 +17,7 @@ from ..contract import Kernel
 from ..subjects import RuleStep, drawn
 from ..tree_subjects import TreeStep, anew, best, without
 from .http_bugs import BASELINES
-from .toy_server import Service, Target, Toy
+from .toy_server import Service, Target, ToyServer
 
 
 class Stepped(RuleKernel):
@@ -30,7 +30,7 @@ class Stepped(RuleKernel):
         return self.rule(draft, p, chance)
 
 
-class Injected(InjectableRule):
+class SteppedInjectable(InjectableRule):
     """A rule that asks for all coins at once and then for one draw."""
 
     def __init__(self, rule: Rule):
@@ -58,7 +58,7 @@ def adapter(subject: Any) -> Any:
         return (
             None
             if subject.propose is not drawn
-            else (Stepped if asks_in_turn else Injected)(subject.rule)
+            else (Stepped if asks_in_turn else SteppedInjectable)(subject.rule)
         )
     if isinstance(subject, TreeStep):
         ours = subject.guess in (anew, without, best) and subject.order is TreeStep().order
@@ -66,5 +66,5 @@ def adapter(subject: Any) -> Any:
     if isinstance(subject, type) and issubclass(subject, Kernel):
         return subject()
     if isinstance(subject, type) and issubclass(subject, Service):
-        return Toy(subject, BASELINES.get(subject, Target))
+        return ToyServer(subject, BASELINES.get(subject, Target))
     return None

@@ -142,7 +142,7 @@ class OneAnswerForEqual(Looped):
         ]
 
 
-def distance(subject: Subject) -> float | None:
+def engine_distance(subject: Subject) -> float | None:
     """The exact TV of a loop's emitted distribution, over the cases of the exact checks; None where
     it shows in no distribution of one row.
     """

@@ -43,7 +43,7 @@ class DraftWithoutParameters(Loop):
         return PlainDraft(self.draft)
 
 
-class Noisy(OwnDistribution):
+class NoisyEngine(OwnDistribution):
     """Scores as float32 kernels of another size would give them."""
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -61,7 +61,7 @@ class ShortDrafts(Looped):
     name, gamma = "reference: drafts of 1", 1
 
 
-class Resting(Looped):
+class RestingEngine(Looped):
     """Proposes nothing in every second cycle."""
 
     name, rests = "reference: resting", True
@@ -205,10 +205,10 @@ _LOOPS: Sequence[tuple[str, str, type[Loop] | type[Looped]]] = (
         "q is the distribution drawn from, whatever the target's is",
         DraftWithoutParameters,
     ),
-    ("engine with noise", "float32 sums in another order", Noisy),
+    ("engine with noise", "float32 sums in another order", NoisyEngine),
     ("engine with long drafts", "drafts of 8", LongDrafts),
     ("engine with short drafts", "drafts of 1", ShortDrafts),
-    ("resting engine", "an empty draft is a draft", Resting),
+    ("resting engine", "an empty draft is a draft", RestingEngine),
     ("resting engine with trees", "other branches are no waste", RestingTrees),
     ("engine that mixes drafts", "any draft will do, where it is said", MixesDrafts),
     ("engine whose temperature comes last", "a convention, llama.cpp's", FiltersFirst),

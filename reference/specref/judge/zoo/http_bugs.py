@@ -9,18 +9,18 @@ from . import http_pairs as pairs
 from . import http_parts as parts
 from . import http_quirks as quirks
 from .toy_server import Service
-from .toy_text import LETTERS, Coins, CompletionRequest, Plain, Speculator, exact, scores
+from .toy_text import LETTERS, Plain, Speculator, ToyCoins, ToyRequest, exact, toy_logits
 
-_BEST = max(range(len(LETTERS)), key=scores("target", (0, 7)).__getitem__)
+_BEST = max(range(len(LETTERS)), key=toy_logits("target", (0, 7)).__getitem__)
 # Where a bug of the distribution shows: prompt, length, parameters. Its TV is the largest over
 # these.
 _SHOWN = (
-    [CompletionRequest((0, 7), 3)]
-    + [CompletionRequest((0, 7), 2, temperature) for temperature in (0.0, 0.6, 1.5)]
+    [ToyRequest((0, 7), 3)]
+    + [ToyRequest((0, 7), 2, temperature) for temperature in (0.0, 0.6, 1.5)]
     + [
-        CompletionRequest((0, 7), 2, top_k=2),
-        CompletionRequest((0, 7), 2, top_p=0.6),
-        CompletionRequest((0, 7), 2, bias=((_BEST, -100.0),)),
+        ToyRequest((0, 7), 2, top_k=2),
+        ToyRequest((0, 7), 2, top_p=0.6),
+        ToyRequest((0, 7), 2, bias=((_BEST, -100.0),)),
     ]
 )
 
@@ -32,12 +32,12 @@ def _writes(
     return type(text.__name__, (Service,), {"text": text, "dialects": dialects, "ids": ids})
 
 
-def distance(subject: Any) -> float | None:
+def http_distance(subject: Any) -> float | None:
     """The exact TV of the first tokens' distribution from the target's, the largest over _SHOWN;
     None: writes as it should, or more tokens than it was asked for, which is no question of a
     distribution, and of more worlds than can be counted."""
 
-    def distribution(text: Speculator, wish: CompletionRequest) -> dict[Hashable, float]:
+    def distribution(text: Speculator, wish: ToyRequest) -> dict[Hashable, float]:
         return exact(partial(_written, text, wish))
 
     if subject.text is Speculator or subject.text.room is not Speculator.room:
@@ -53,7 +53,7 @@ def distance(subject: Any) -> float | None:
     return tv if tv > 1e-12 else 0.0  # rounding
 
 
-def _written(text: Speculator, wish: CompletionRequest, coins: Coins) -> Hashable:
+def _written(text: Speculator, wish: ToyRequest, coins: ToyCoins) -> Hashable:
     return tuple(text.write(wish, coins).tokens)
 
 
@@ -70,7 +70,7 @@ def _bug(
     return Bug(f"http-{name}", number, source, kind, symptom, f"http.{caught_by}", subject)
 
 
-_ALONE = type("Alone", (Service,), {"text": parts.ArgmaxDraft})
+_ALONE = type("Alone", (Service,), {"text": parts.HttpArgmaxDraft})
 HTTP_BUGS = (
     _bug(
         "residual-from-p",
@@ -79,7 +79,7 @@ HTTP_BUGS = (
         "residual",
         "after a rejection draws from p",
         "law",
-        parts.FromTarget,
+        parts.HttpFromTarget,
     ),
     _bug(
         "other-q",
@@ -88,7 +88,7 @@ HTTP_BUGS = (
         "verify",
         "reports q before the draft's own filter",
         "law",
-        parts.OtherQ,
+        parts.HttpOtherQ,
     ),
     _bug(
         "argmax-draft",
@@ -97,7 +97,7 @@ HTTP_BUGS = (
         "verify",
         "proposes the argmax and reports the softmax",
         "law",
-        parts.ArgmaxDraft,
+        parts.HttpArgmaxDraft,
     ),
     _bug(
         "short-coin",
@@ -106,7 +106,7 @@ HTTP_BUGS = (
         "verify",
         "coins that stay below .9 accept too often",
         "law",
-        parts.ShortCoin,
+        parts.HttpShortCoin,
     ),
     _bug(
         "bonus-from-q",
@@ -115,7 +115,7 @@ HTTP_BUGS = (
         "bonus",
         "the bonus token is the draft's",
         "law",
-        parts.BonusFromDraft,
+        parts.HttpBonusFromDraft,
     ),
     _bug(
         "ratio-when-greedy",
@@ -124,7 +124,7 @@ HTTP_BUGS = (
         "verify",
         "temperature 0 draws its drafts",
         "greedy",
-        parts.RatioWhenGreedy,
+        parts.HttpRatioWhenGreedy,
     ),
     _bug(
         "row-before",
@@ -133,7 +133,7 @@ HTTP_BUGS = (
         "verify",
         "draft tokens are judged by the row before",
         "greedy",
-        parts.RowBefore,
+        parts.HttpRowBefore,
     ),
     _bug(
         "rows-at-one",
@@ -142,7 +142,7 @@ HTTP_BUGS = (
         "params",
         "draft rows are judged at temperature 1",
         "temperature",
-        parts.RowAtOne,
+        parts.HttpRowAtOne,
     ),
     _bug(
         "rows-unfiltered",
@@ -151,7 +151,7 @@ HTTP_BUGS = (
         "params",
         "draft rows know no top-k and top-p",
         "parameters",
-        parts.RowUnfiltered,
+        parts.HttpRowUnfiltered,
     ),
     _bug(
         "rows-unbiased",
@@ -160,7 +160,7 @@ HTTP_BUGS = (
         "params",
         "draft rows know no bias",
         "parameters",
-        parts.RowUnbiased,
+        parts.HttpRowUnbiased,
     ),
     _bug(
         "shared-stream",
@@ -169,7 +169,7 @@ HTTP_BUGS = (
         "RNG",
         "unseeded requests share a stream by fours",
         "unseeded",
-        parts.SharedStream,
+        parts.HttpSharedStream,
     ),
     _bug(
         "same-coins",
@@ -178,7 +178,7 @@ HTTP_BUGS = (
         "RNG",
         "no seed means seed 0",
         "unseeded",
-        parts.SameCoins,
+        parts.HttpSameCoins,
     ),
     _bug(
         "seed-ignored",
@@ -187,9 +187,11 @@ HTTP_BUGS = (
         "RNG",
         "a seed changes nothing",
         "seeds",
-        parts.SeedIgnored,
+        parts.HttpSeedIgnored,
     ),
-    _bug("seed-cut", 23, "constructed", "RNG", "seeds are cut to 8 bits", "seeds", quirks.SeedCut),
+    _bug(
+        "seed-cut", 23, "constructed", "RNG", "seeds are cut to 8 bits", "seeds", quirks.HttpSeedCut
+    ),
     _bug(
         "seed-0-is-none",
         23,
@@ -197,9 +199,9 @@ HTTP_BUGS = (
         "RNG",
         "seed 0 brings nothing back",
         "seeds",
-        quirks.SeedZero,
+        quirks.HttpSeedZero,
     ),
-    _bug("one-seed", 23, "vLLM #6038", "RNG", "every seed is the same", "seeds", parts.OneSeed),
+    _bug("one-seed", 23, "vLLM #6038", "RNG", "every seed is the same", "seeds", parts.HttpOneSeed),
     _bug(
         "seed-by-place",
         23,
@@ -207,7 +209,7 @@ HTTP_BUGS = (
         "RNG",
         "a seed means another stream in a batch",
         "concurrency",
-        parts.SeedByPlace,
+        parts.HttpSeedByPlace,
     ),
     _bug(
         "mix-up",
@@ -216,7 +218,7 @@ HTTP_BUGS = (
         "batching",
         "a request gets another's text",
         "concurrency",
-        parts.MixUp,
+        parts.HttpMixUp,
     ),
     _bug(
         "first-row-for-all",
@@ -225,7 +227,7 @@ HTTP_BUGS = (
         "batching",
         "one temperature for a batch",
         "concurrency",
-        parts.FirstRowForAll,
+        parts.HttpFirstRowForAll,
     ),
     _bug(
         "bans-for-all",
@@ -234,7 +236,7 @@ HTTP_BUGS = (
         "batching",
         "a token that one request bans is banned for others",
         "concurrency",
-        parts.BansForAll,
+        parts.HttpBansForAll,
     ),
     _bug(
         "hot-company",
@@ -243,7 +245,7 @@ HTTP_BUGS = (
         "batching",
         "unseeded rows take each other's temperature",
         "concurrent-law",
-        parts.HotCompany,
+        parts.HttpHotCompany,
     ),
     _bug(
         "argmax-draft-alone",
@@ -261,7 +263,7 @@ HTTP_BUGS = (
         "batching",
         "HTTP 500 with 9 requests in flight",
         "concurrency",
-        parts.Overloaded,
+        parts.HttpOverloaded,
     ),
     _bug(
         "keeps-slots",
@@ -270,7 +272,7 @@ HTTP_BUGS = (
         "batching",
         "slots of clients that went away stay taken",
         "disconnect",
-        parts.KeepsSlots,
+        parts.HttpKeepsSlots,
     ),
     _bug(
         "stop-at-block-end",
@@ -279,7 +281,7 @@ HTTP_BUGS = (
         "stop",
         "only a block's end is looked at",
         "stop",
-        parts.StopAtBlockEnd,
+        parts.HttpStopAtBlockEnd,
     ),
     _bug(
         "stop-in-one-block",
@@ -288,9 +290,11 @@ HTTP_BUGS = (
         "stop",
         "stops across blocks are not seen",
         "stop",
-        parts.StopInOneBlock,
+        parts.HttpStopInOneBlock,
     ),
-    _bug("no-stop", 40, "koboldcpp #1276", "stop", "stops change nothing", "stop", parts.NoStop),
+    _bug(
+        "no-stop", 40, "koboldcpp #1276", "stop", "stops change nothing", "stop", parts.HttpNoStop
+    ),
     _bug(
         "stop-says-length",
         40,
@@ -298,7 +302,7 @@ HTTP_BUGS = (
         "stop",
         "the finish reason of a stop is length",
         "stop",
-        parts.SaysLength,
+        parts.HttpSaysLength,
     ),
     _bug(
         "whole-blocks",
@@ -307,7 +311,7 @@ HTTP_BUGS = (
         "length",
         "the last block is not cut",
         "max-tokens",
-        parts.WholeBlocks,
+        parts.HttpWholeBlocks,
     ),
     _bug(
         "one-an-event",
@@ -316,7 +320,7 @@ HTTP_BUGS = (
         "stop",
         "an event of a stream has one token of several",
         "stream",
-        parts.OneAnEvent,
+        parts.HttpOneAnEvent,
     ),
     _bug(
         "counts-blocks",
@@ -325,7 +329,7 @@ HTTP_BUGS = (
         "metrics",
         "usage counts steps",
         "counts",
-        parts.CountsBlocks,
+        parts.HttpCountsBlocks,
     ),
     _bug(
         "counts-bonus",
@@ -334,7 +338,7 @@ HTTP_BUGS = (
         "metrics",
         "the bonus token counts as accepted",
         "counts",
-        parts.CountsBonus,
+        parts.HttpCountsBonus,
     ),
     _bug(
         "logprob-zero",
@@ -343,7 +347,7 @@ HTTP_BUGS = (
         "metrics",
         "every logprob is 0",
         "logprobs",
-        parts.NoLogprob,
+        parts.HttpNoLogprob,
     ),
     _bug(
         "logprob-before",
@@ -352,7 +356,7 @@ HTTP_BUGS = (
         "metrics",
         "logprobs come from the row before",
         "logprobs",
-        parts.LogprobBefore,
+        parts.HttpLogprobBefore,
     ),
     _bug(
         "cut-json",
@@ -361,7 +365,7 @@ HTTP_BUGS = (
         "transport",
         "one answer in 20 is half an object",
         "concurrency",
-        parts.CutJson,
+        parts.HttpCutJson,
     ),
     _bug(
         "hangs-up",
@@ -370,7 +374,7 @@ HTTP_BUGS = (
         "transport",
         "one answer in 20 breaks off",
         "concurrency",
-        parts.HangsUp,
+        parts.HttpHangsUp,
     ),
     _bug(
         "sleeps",
@@ -379,7 +383,7 @@ HTTP_BUGS = (
         "transport",
         "one request in 60 is never answered",
         "concurrency",
-        parts.Sleeps,
+        parts.HttpSleeps,
     ),
     _bug(
         "stream-keeps-stop",
@@ -388,7 +392,7 @@ HTTP_BUGS = (
         "stop",
         "streamed, the beginning of a stop stays",
         "stream",
-        pairs.StreamKeepsStop,
+        pairs.HttpStreamKeepsStop,
     ),
     _bug(
         "first-of-stops",
@@ -397,7 +401,7 @@ HTTP_BUGS = (
         "stop",
         "of several stops one is seen",
         "stop",
-        pairs.FirstOfStops,
+        pairs.HttpFirstOfStops,
     ),
     _bug(
         "counts-past-stop",
@@ -406,7 +410,7 @@ HTTP_BUGS = (
         "metrics",
         "usage counts what came behind a stop",
         "counts",
-        pairs.CountsPastStop,
+        pairs.HttpCountsPastStop,
     ),
     _bug(
         "one-id-an-event",
@@ -415,7 +419,7 @@ HTTP_BUGS = (
         "metrics",
         "an event of a stream has one id of several",
         "stream",
-        pairs.OneIdAnEvent,
+        pairs.HttpOneIdAnEvent,
     ),
     _bug(
         "stream-without-reason",
@@ -424,7 +428,7 @@ HTTP_BUGS = (
         "length",
         "a stream does not say why it ends",
         "stream",
-        pairs.StreamWithoutReason,
+        pairs.HttpStreamWithoutReason,
     ),
     _bug(
         "logprobs-of-draft",
@@ -433,7 +437,7 @@ HTTP_BUGS = (
         "metrics",
         "logprobs of sampled texts are the draft's",
         "logprobs",
-        pairs.LogprobsOfDraft,
+        pairs.HttpLogprobsOfDraft,
     ),
     _bug(
         "top-k-beside-top-p",
@@ -442,7 +446,7 @@ HTTP_BUGS = (
         "params",
         "top-p turns top-k off",
         "parameters",
-        pairs.TopKBesideTopP,
+        pairs.HttpTopKBesideTopP,
     ),
     _bug(
         "seed-through-float",
@@ -451,7 +455,7 @@ HTTP_BUGS = (
         "RNG",
         "large seeds bring back each other's texts",
         "seeds",
-        pairs.SeedThroughFloat,
+        pairs.HttpSeedThroughFloat,
     ),
     _bug(
         "bad-request-500",
@@ -460,15 +464,15 @@ HTTP_BUGS = (
         "API",
         "a bad request is called the server's fault",
         "errors",
-        parts.ServerError,
+        parts.HttpServerError,
     ),
 )
 _LLAMA = _writes(Speculator, ("llama",))
 _TEXT_ONLY = _writes(Speculator, ids=False)
-_OWN_LETTERS = type("TargetOwnLetters", (quirks.OwnLettersOnly,), {"text": Plain})
+_OWN_LETTERS = type("TargetOwnLetters", (quirks.HttpOwnLettersOnly,), {"text": Plain})
 BASELINES: dict[type[Service], type[Service] | None] = {  # where it is not Target
     _ALONE: None,
-    quirks.OwnLettersOnly: _OWN_LETTERS,
+    quirks.HttpOwnLettersOnly: _OWN_LETTERS,
     _LLAMA: _writes(Plain, ("llama",)),
     _TEXT_ONLY: _writes(Plain, ids=False),
 }
@@ -477,18 +481,26 @@ HTTP_CONTROLS = (
     Control(
         "http sampler match",
         "draws from p and accepts if the draft is that",
-        _writes(parts.Matching),
+        _writes(parts.HttpMatching),
     ),
-    Control("http lookup", "drafts proposed with certainty: q is one-hot", _writes(parts.Lookup)),
-    Control("http rounding", "float noise of 1e-6 between rows", _writes(parts.Rounded)),
+    Control(
+        "http lookup", "drafts proposed with certainty: q is one-hot", _writes(parts.HttpLookup)
+    ),
+    Control("http rounding", "float noise of 1e-6 between rows", _writes(parts.HttpRounded)),
     Control("http llama.cpp", "the other dialect", _LLAMA),
     Control("http text only", "no token ids: compared by characters", _TEXT_ONLY),
-    Control("http ids in logprobs", "token ids come back among the logprobs alone", parts.OldIds),
+    Control(
+        "http ids in logprobs", "token ids come back among the logprobs alone", parts.HttpOldIds
+    ),
     Control(
         "http closing", "one connection a request", type("Closing", (Service,), {"keeps": False})
     ),
     Control("http slow", "every answer takes 2 ms", type("Slow", (Service,), {"pause": 0.002})),
-    Control("http without logprobs", "what is not reported is not wrong", quirks.WithoutLogprobs),
-    Control("http own letters", "stops outside its vocabulary are refused", quirks.OwnLettersOnly),
-    Control("http metered", "drafts are counted at /metrics alone", parts.Metered),
+    Control(
+        "http without logprobs", "what is not reported is not wrong", quirks.HttpWithoutLogprobs
+    ),
+    Control(
+        "http own letters", "stops outside its vocabulary are refused", quirks.HttpOwnLettersOnly
+    ),
+    Control("http metered", "drafts are counted at /metrics alone", parts.HttpMetered),
 )

@@ -7,37 +7,35 @@ from dataclasses import replace
 from typing import Any
 
 from .toy_server import Service
-from .toy_text import CompletionRequest, Written, distribution
+from .toy_text import ToyAnswer, ToyRequest, toy_distribution
 
 
-class StreamKeepsStop(Service):
+class HttpStreamKeepsStop(Service):
     """Streamed, the letters of a stop that were sent before it was whole stay."""
 
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         if body.get("stream") and out.finish == "stop":
             made["choices"][0]["text"] = out.text[:-1]
         return made
 
 
-class FirstOfStops(Service):
+class HttpFirstOfStops(Service):
     """Of several stops the first is looked for."""
 
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
         return replace(wish, stop=wish.stop[:1])
 
 
-class CountsPastStop(Service):
+class HttpCountsPastStop(Service):
     """Usage counts the whole block in which a stop fell."""
 
-    def counted(self, out: Written) -> int:
+    def counted(self, out: ToyAnswer) -> int:
         return len(out.tokens) + 2 * (out.finish == "stop")
 
 
-class OneIdAnEvent(Service):
+class HttpOneIdAnEvent(Service):
     """An event has the text of all its tokens and the id of one."""
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,7 +45,7 @@ class OneIdAnEvent(Service):
         return parts
 
 
-class StreamWithoutReason(Service):
+class HttpStreamWithoutReason(Service):
     """The last event of a stream does not say why the text ends."""
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -56,35 +54,35 @@ class StreamWithoutReason(Service):
         return parts
 
 
-class LogprobsOfDraft(Service):
+class HttpLogprobsOfDraft(Service):
     """What is reported of sampled texts is the draft's."""
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         out = super().write(wish, number)
         if wish.temperature and wish.max_tokens > 1:
             texts = [(*wish.prompt, *out.tokens[:i]) for i in range(len(out.tokens))]
             out.logprobs = [
                 [
                     math.log(weight)
-                    for weight in distribution("draft", text[-2:], 1.0, 0, 1.0, 0.0, ())
+                    for weight in toy_distribution("draft", text[-2:], 1.0, 0, 1.0, 0.0, ())
                 ]
                 for text in texts
             ]
         return out
 
 
-class TopKBesideTopP(Service):
+class HttpTopKBesideTopP(Service):
     """Beside top_p, top_k is dropped."""
 
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
         return replace(wish, top_k=0) if wish.top_p < 1 else wish
 
 
-class SeedThroughFloat(Service):
+class HttpSeedThroughFloat(Service):
     """Seeds pass through float32."""
 
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
         return replace(
             wish,

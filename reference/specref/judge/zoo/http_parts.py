@@ -7,53 +7,53 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from .toy_server import Service, best
+from .toy_server import Service, likeliest_ids
 from .toy_text import (
-    Coins,
-    CompletionRequest,
-    Distribution,
     Speculator,
-    Written,
-    distribution,
+    ToyAnswer,
+    ToyCoins,
+    ToyDistribution,
+    ToyRequest,
     normal,
+    toy_distribution,
 )
 
 
-class FromTarget(Speculator):
-    def residual(self, p: Distribution, q: Distribution, wish: CompletionRequest) -> Distribution:
+class HttpFromTarget(Speculator):
+    def residual(self, p: ToyDistribution, q: ToyDistribution, wish: ToyRequest) -> ToyDistribution:
         return p
 
 
-class BonusFromDraft(Speculator):
-    def bonus(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
+class HttpBonusFromDraft(Speculator):
+    def bonus(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         return self.q(text, wish)
 
 
-class OtherQ(Speculator):
+class HttpOtherQ(Speculator):
     def propose(
-        self, text: tuple[int, ...], wish: CompletionRequest, coins: Coins
-    ) -> tuple[int, Distribution]:
+        self, text: tuple[int, ...], wish: ToyRequest, coins: ToyCoins
+    ) -> tuple[int, ToyDistribution]:
         q = self.q(text, wish)
         # reported before its own sharpening
         return coins.draw(normal([weight**1.5 for weight in q])), q
 
 
-class ArgmaxDraft(Speculator):
+class HttpArgmaxDraft(Speculator):
     def propose(
-        self, text: tuple[int, ...], wish: CompletionRequest, coins: Coins
-    ) -> tuple[int, Distribution]:
+        self, text: tuple[int, ...], wish: ToyRequest, coins: ToyCoins
+    ) -> tuple[int, ToyDistribution]:
         q = self.q(text, wish)
         return q.index(max(q)), q
 
 
-class ShortCoin(Speculator):
-    def accept(self, token: int, p: Distribution, q: Distribution, coins: Coins) -> bool:
+class HttpShortCoin(Speculator):
+    def accept(self, token: int, p: ToyDistribution, q: ToyDistribution, coins: ToyCoins) -> bool:
         return coins.accept(min(1.0, p[token] / 0.9 / q[token]))
 
 
-class RowAtOne(Speculator):
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution(
+class HttpRowAtOne(Speculator):
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution(
             "target",
             text[-2:],
             1.0 if wish.temperature else 0.0,
@@ -64,21 +64,21 @@ class RowAtOne(Speculator):
         )
 
 
-class RowUnfiltered(Speculator):
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution("target", text[-2:], wish.temperature, 0, 1.0, 0.0, wish.bias)
+class HttpRowUnfiltered(Speculator):
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution("target", text[-2:], wish.temperature, 0, 1.0, 0.0, wish.bias)
 
 
-class RowUnbiased(Speculator):
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution(
+class HttpRowUnbiased(Speculator):
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution(
             "target", text[-2:], wish.temperature, wish.top_k, wish.top_p, wish.min_p, ()
         )
 
 
-class RatioWhenGreedy(Speculator):
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution(
+class HttpRatioWhenGreedy(Speculator):
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution(
             "target",
             text[-2:],
             wish.temperature or 1.0,
@@ -89,28 +89,28 @@ class RatioWhenGreedy(Speculator):
         )
 
 
-class RowBefore(Speculator):
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
+class HttpRowBefore(Speculator):
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         return self.p(text[:-1] or text, wish)
 
 
-class StopAtBlockEnd(Speculator):
-    def ends(self, out: Written, wish: CompletionRequest) -> str:
+class HttpStopAtBlockEnd(Speculator):
+    def ends(self, out: ToyAnswer, wish: ToyRequest) -> str:
         return "length" if len(out.tokens) >= wish.max_tokens else ""
 
-    def take(self, out: Written, tokens: list[int], wish: CompletionRequest) -> None:
+    def take(self, out: ToyAnswer, tokens: list[int], wish: ToyRequest) -> None:
         super().take(out, tokens, wish)
         if any(out.text.endswith(stop) for stop in wish.stop):
             out.finish = "stop"
 
 
-class StopInOneBlock(Speculator):
-    def take(self, out: Written, tokens: list[int], wish: CompletionRequest) -> None:
-        block = Written()  # an earlier block's letters are not looked at
+class HttpStopInOneBlock(Speculator):
+    def take(self, out: ToyAnswer, tokens: list[int], wish: ToyRequest) -> None:
+        block = ToyAnswer()  # an earlier block's letters are not looked at
         super().take(
             block,
             tokens,
-            CompletionRequest(
+            ToyRequest(
                 (*wish.prompt, *out.tokens), self.room(wish, len(out.tokens)), stop=wish.stop
             ),
         )
@@ -121,114 +121,114 @@ class StopInOneBlock(Speculator):
         out.finish = block.finish
 
 
-class NoStop(Speculator):
-    def ends(self, out: Written, wish: CompletionRequest) -> str:
+class HttpNoStop(Speculator):
+    def ends(self, out: ToyAnswer, wish: ToyRequest) -> str:
         return "length" if len(out.tokens) >= wish.max_tokens else ""
 
 
-class WholeBlocks(Speculator):
-    def room(self, wish: CompletionRequest, count: int) -> int:
+class HttpWholeBlocks(Speculator):
+    def room(self, wish: ToyRequest, count: int) -> int:
         return self.gamma + 1
 
-    def ends(self, out: Written, wish: CompletionRequest) -> str:
+    def ends(self, out: ToyAnswer, wish: ToyRequest) -> str:
         return "stop" if any(out.text.endswith(stop) for stop in wish.stop) else ""
 
-    def take(self, out: Written, tokens: list[int], wish: CompletionRequest) -> None:
+    def take(self, out: ToyAnswer, tokens: list[int], wish: ToyRequest) -> None:
         super().take(out, tokens, wish)
         if not out.finish and len(out.tokens) >= wish.max_tokens:
             out.finish = "length"
 
 
-class CountsBonus(Speculator):
-    def take(self, out: Written, tokens: list[int], wish: CompletionRequest) -> None:
+class HttpCountsBonus(Speculator):
+    def take(self, out: ToyAnswer, tokens: list[int], wish: ToyRequest) -> None:
         super().take(out, tokens, wish)
         out.accepted += 1
 
 
-class SeedIgnored(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(None)
+class HttpSeedIgnored(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(None)
 
 
-class OneSeed(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(None if wish.seed is None else 0)
+class HttpOneSeed(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(None if wish.seed is None else 0)
 
 
-class SeedByPlace(Service):
+class HttpSeedByPlace(Service):
     pause = 0.002
 
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(None if wish.seed is None else wish.seed + self.flying - 1)
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(None if wish.seed is None else wish.seed + self.flying - 1)
 
 
-class SharedStream(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(number // 4 if wish.seed is None else wish.seed)
+class HttpSharedStream(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(number // 4 if wish.seed is None else wish.seed)
 
 
-class SameCoins(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(wish.seed or 0)
+class HttpSameCoins(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(wish.seed or 0)
 
 
-class MixUp(Service):
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+class HttpMixUp(Service):
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         self.slot = super().write(wish, number)
         if self.flying > 1:
             time.sleep(0.002)
         return self.slot
 
 
-class FirstRowForAll(Service):
+class HttpFirstRowForAll(Service):
     """One temperature for all that are in flight together."""
 
     pause, temperature = 0.002, 0.0
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         if self.flying == 1:
             self.temperature = wish.temperature
         fields = {**vars(wish), "temperature": self.temperature}
-        return super().write(CompletionRequest(**fields), number)
+        return super().write(ToyRequest(**fields), number)
 
 
-class BansForAll(Service):
+class HttpBansForAll(Service):
     """A ban holds for all that are in flight together."""
 
     pause = 0.002
     bias: tuple[tuple[int, float], ...] = ()
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         self.bias = wish.bias or (self.bias if self.flying > 1 else ())
-        return super().write(CompletionRequest(**{**vars(wish), "bias": self.bias}), number)
+        return super().write(ToyRequest(**{**vars(wish), "bias": self.bias}), number)
 
 
-class HotCompany(Service):
+class HttpHotCompany(Service):
     """An unseeded sampled request takes the temperature of the one that came before it, while both
     are worked on.
     """
 
     pause, temperature = 0.002, 1.0
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         mine, before = wish.temperature, self.temperature
         if mine and wish.seed is None:
             self.temperature = mine
             if self.flying > 1:
-                wish = CompletionRequest(**{**vars(wish), "temperature": before})
+                wish = ToyRequest(**{**vars(wish), "temperature": before})
         return super().write(wish, number)
 
 
-class Overloaded(Service):
+class HttpOverloaded(Service):
     pause = 0.02
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         if self.flying > 8:
             raise RuntimeError("no free slot")
         return super().write(wish, number)
 
 
-class KeepsSlots(Service):
+class HttpKeepsSlots(Service):
     """The slot of a client that went away is never free again."""
 
     between, held = 0.003, 0
@@ -236,58 +236,54 @@ class KeepsSlots(Service):
     def lost(self) -> None:
         self.held += 1
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         if self.held > 3:
             raise RuntimeError("no free slot")
         return super().write(wish, number)
 
 
-class CutJson(Service):
+class HttpCutJson(Service):
     def raw(self, data: bytes) -> tuple[bytes, int]:
         cut = data[:-9] if self.asked % 20 == 19 else data
         return cut, len(cut)
 
 
-class HangsUp(Service):
+class HttpHangsUp(Service):
     def raw(self, data: bytes) -> tuple[bytes, int]:
         return (data[:-9] if self.asked % 20 == 19 else data), len(data)
 
 
-class Sleeps(Service):
+class HttpSleeps(Service):
     patience = 1.0
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         if number % 60 == 59:
             time.sleep(2 * self.patience)
         return super().write(wish, number)
 
 
-class ServerError(Service):
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+class HttpServerError(Service):
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         try:
             return super().wish(body, dialect)
         except Exception as error:
             raise RuntimeError(f"internal error: {error}") from None
 
 
-class SaysLength(Service):
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+class HttpSaysLength(Service):
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         made["choices"][0]["finish_reason"] = "length"
         return made
 
 
-class CountsBlocks(Service):
-    def counted(self, out: Written) -> int:
+class HttpCountsBlocks(Service):
+    def counted(self, out: ToyAnswer) -> int:
         return len(out.blocks)
 
 
-class NoLogprob(Service):
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+class HttpNoLogprob(Service):
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         logprobs = made["choices"][0].get("logprobs")
         if logprobs:
@@ -295,15 +291,13 @@ class NoLogprob(Service):
         return made
 
 
-class LogprobBefore(Service):
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+class HttpLogprobBefore(Service):
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         out.logprobs = out.logprobs[:1] + out.logprobs[:-1]
         return super().told(out, wish, body, dialect)
 
 
-class OneAnEvent(Service):
+class HttpOneAnEvent(Service):
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
         parts = super().pieces(told)
         for part in parts:
@@ -311,11 +305,11 @@ class OneAnEvent(Service):
         return parts
 
 
-class Matching(Speculator):
+class HttpMatching(Speculator):
     """Draws from p, and accepts the draft if it is that."""
 
     def step(
-        self, text: tuple[int, ...], wish: CompletionRequest, room: int, coins: Coins
+        self, text: tuple[int, ...], wish: ToyRequest, room: int, coins: ToyCoins
     ) -> tuple[list[int], int]:
         drafted: list[int] = []
         for _ in range(min(self.gamma, room - 1)):
@@ -328,43 +322,39 @@ class Matching(Speculator):
         return given, len(drafted)
 
 
-class Lookup(Speculator):
+class HttpLookup(Speculator):
     """Proposes with certainty what followed the last letter before."""
 
     def propose(
-        self, text: tuple[int, ...], wish: CompletionRequest, coins: Coins
-    ) -> tuple[int, Distribution]:
+        self, text: tuple[int, ...], wish: ToyRequest, coins: ToyCoins
+    ) -> tuple[int, ToyDistribution]:
         before = [after for letter, after in pairwise(text) if letter == text[-1]]
-        token = before[-1] if before else best(self.q(text, wish), 1)[0]
+        token = before[-1] if before else likeliest_ids(self.q(text, wish), 1)[0]
         return token, [float(i == token) for i in range(len(self.q(text, wish)))]
 
 
-class Rounded(Speculator):
+class HttpRounded(Speculator):
     """Judges by other roundings than it would draw by: errors of 1e-6."""
 
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         return normal(
             [weight * (1 + 1e-6 * (-1) ** i) for i, weight in enumerate(self.p(text, wish))]
         )
 
 
-class Metered(Service):
+class HttpMetered(Service):
     """Its answers say nothing of drafts; /metrics does."""
 
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         del made["metrics"]
         return made
 
 
-class OldIds(Service):
+class HttpOldIds(Service):
     """Ids come back among the logprobs alone."""
 
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         made["choices"][0].pop("token_ids", None)
         return json.loads(json.dumps(made))

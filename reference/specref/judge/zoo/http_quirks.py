@@ -3,34 +3,32 @@
 from typing import Any
 
 from .toy_server import BadRequestError, Service
-from .toy_text import LETTERS, Coins, CompletionRequest, Written
+from .toy_text import LETTERS, ToyAnswer, ToyCoins, ToyRequest
 
 
-class SeedCut(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(None if wish.seed is None else wish.seed & 255)
+class HttpSeedCut(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(None if wish.seed is None else wish.seed & 255)
 
 
-class SeedZero(Service):
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(wish.seed or None)
+class HttpSeedZero(Service):
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(wish.seed or None)
 
 
-class WithoutLogprobs(Service):
+class HttpWithoutLogprobs(Service):
     """The target reports log probabilities; beside a draft there are none."""
 
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
         made["choices"][0]["logprobs"] = None
         return made
 
 
-class OwnLettersOnly(Service):
+class HttpOwnLettersOnly(Service):
     """A stop that its vocabulary cannot write is a bad request."""
 
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
         if any(letter not in LETTERS for stop in wish.stop for letter in stop):
             raise BadRequestError("a stop is text of the vocabulary")

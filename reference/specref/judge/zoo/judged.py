@@ -17,12 +17,10 @@ from ..suite import checks
 from ..verdict import Verdict
 from . import Bug, Control, level_of
 from .adapters import adapter
-from .engine_bugs import ENGINE_BUGS
-from .engine_bugs import distance as engine_distance
+from .engine_bugs import ENGINE_BUGS, engine_distance
 from .engine_controls import ENGINE_CONTROLS
 from .engines import engine
-from .http_bugs import HTTP_BUGS, HTTP_CONTROLS
-from .http_bugs import distance as http_distance
+from .http_bugs import HTTP_BUGS, HTTP_CONTROLS, http_distance
 from .kernel_controls import KERNEL_CONTROLS
 from .kernel_sizes import KERNEL_SIZE_BUGS
 from .kernels import KERNEL_BUGS, Coins
@@ -139,7 +137,7 @@ def trial(
 
 
 @cache
-def distance(name: str, level: str) -> float | None:
+def bug_distance(name: str, level: str) -> float | None:
     """The exact TV of a bug's emitted distribution, over the cases of the exact checks; None where
     it shows in no distribution of them.
     """

@@ -55,7 +55,7 @@ class RowsTurned(Coins):
         )
 
 
-class Noisy(Coins):
+class NoisyKernel(Coins):
     """Distributions that are off by 1e-6, as float32 softmax on another machine is."""
 
     def verify_with(
@@ -147,7 +147,7 @@ KERNEL_CONTROLS = (
     Control("accept_u from the end", "independent coins have no order", CoinsFromTheEnd),
     Control("vocabulary turned round", "a sum may run either way", VocabularyTurned),
     Control("kernel rows turned round", "a batch has no order", RowsTurned),
-    Control("noise of 1e-6", "float32 on another machine", Noisy),
+    Control("noise of 1e-6", "float32 on another machine", NoisyKernel),
     Control("exponential race", "the smallest of exponential times is a draw", Race),
     Control("global generator, seeded", "the seed decides", GlobalSeeded),
     Control("int32", "tokens are integers", Int32),

@@ -49,7 +49,7 @@ class SeedPlusRow(Coins):
         return hashed(seed % 2**31 + torch.arange(batch), width)
 
 
-class SeedIgnored(Coins):
+class KernelSeedIgnored(Coins):
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         return super().uniforms(batch, width, 0)
 
@@ -72,7 +72,7 @@ class StreamGoesOn(Coins):
         return torch.rand(batch, width, dtype=torch.float64, generator=self.generator)
 
 
-class SeedCut(Coins):
+class KernelSeedCut(Coins):
     """The seed goes through a field of 16 bits."""
 
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
@@ -180,7 +180,7 @@ class TileDropped(RunningSum):
         ].clamp(max=whole - 1)
 
 
-class LikeliestThousand(RunningSum):
+class KernelLikeliestThousand(RunningSum):
     """The last token is drawn from the 1,024 likeliest alone."""
 
     def last(self, distribution: Tensor, u: Tensor) -> Tensor:
@@ -339,7 +339,7 @@ KERNEL_BUGS = (
         RANDOM,
         "every step throws the same coins",
         "kernel.seeds",
-        SeedIgnored,
+        KernelSeedIgnored,
     ),
     _bug(
         "kernel-unseeded",
@@ -375,7 +375,7 @@ KERNEL_BUGS = (
         RANDOM,
         "some steps throw the coins of others",
         "kernel.determinism",
-        SeedCut,
+        KernelSeedCut,
     ),
     _bug(
         "coins-of-8-bits",
@@ -465,7 +465,7 @@ KERNEL_BUGS = (
         "numerics",
         "in a large vocabulary text is too likely",
         "kernel.dense-vocabulary",
-        LikeliestThousand,
+        KernelLikeliestThousand,
     ),
     _bug(
         "stale-draft-law",

@@ -17,7 +17,7 @@ _Coin = Callable[[Draft, Tensor], Tensor]
 _Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
+def token_ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
     """min(most, p(x)/q(x)) for every draft token, [B,N]; padding gets a number that nobody asks
     for.
     """
@@ -31,13 +31,13 @@ def _rest(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
     return residual(p, q)
 
 
-def bonus(draft: Draft, p: Tensor) -> Tensor:
+def bonus_row(draft: Draft, p: Tensor) -> Tensor:
     """The distribution after a fully accepted draft, [B,V]."""
     return p[torch.arange(len(p)), draft.lengths]
 
 
 def assembled(
-    coin: _Coin = ratio, rest: _Rest = _rest, bonus: _Coin = bonus, checked: bool = True
+    coin: _Coin = token_ratio, rest: _Rest = _rest, bonus: _Coin = bonus_row, checked: bool = True
 ) -> Rule:
     """`rejection` from its parts; with the parts above it is right."""
 
@@ -56,7 +56,7 @@ def finish(
     accepted: Tensor,
     chance: Chance,
     rest: _Rest = _rest,
-    bonus: _Coin = bonus,
+    bonus: _Coin = bonus_row,
 ) -> Verdict:
     """The last draw of a step that has accepted the first accepted[b] tokens."""
     if not draft.tokens.shape[1]:

@@ -11,8 +11,18 @@ from ...verify.rejection import rejection
 from ...verify.residual import residual
 from ..subjects import RuleStep
 from . import Bug
-from .parts import FirstTail, Inclusive, Overrun, Undrawn, assembled, finish, one_hot, ratio, top
-from .parts import bonus as right_bonus
+from .parts import (
+    FirstTail,
+    Inclusive,
+    Overrun,
+    Undrawn,
+    assembled,
+    finish,
+    one_hot,
+    token_ratio,
+    top,
+)
+from .parts import bonus_row as right_bonus
 
 OURS = "constructed"  # kinds that the rule invites, seen in no project's issues
 
@@ -37,11 +47,11 @@ def _block_plain_residual(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
 
 
 def _first_unverified(draft: Draft, p: Tensor) -> Tensor:
-    return torch.cat((torch.ones_like(p[:, :1, 0]), ratio(draft, p)[:, 1:]), 1)
+    return torch.cat((torch.ones_like(p[:, :1, 0]), token_ratio(draft, p)[:, 1:]), 1)
 
 
 def _shifted(draft: Draft, p: Tensor) -> Tensor:
-    return ratio(draft, torch.cat((p[:, 1:], p[:, -1:]), 1))
+    return token_ratio(draft, torch.cat((p[:, 1:], p[:, -1:]), 1))
 
 
 def _is_argmax(draft: Draft, p: Tensor) -> Tensor:
@@ -74,12 +84,12 @@ def _rule(
 def _all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """Counts heads also behind the first tail."""
     check_judgeable(draft, p)
-    return finish(draft, p, chance.accept(ratio(draft, p), draft.valid).sum(1), chance)
+    return finish(draft, p, chance.accept(token_ratio(draft, p), draft.valid).sum(1), chance)
 
 
 def _joint_ratio(draft: Draft, p: Tensor) -> Tensor:
     """The ratio of the whole prefix, as in block verification, with the residual of one token."""
-    return ratio(draft, p, 1e9).cumprod(1).clamp(max=1)
+    return token_ratio(draft, p, 1e9).cumprod(1).clamp(max=1)
 
 
 def _wrong_q_row(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -176,7 +186,7 @@ RULE_BUGS = (
         "verify",
         "every draft is accepted, the draft model writes the text",
         "rule.acceptance",
-        RuleStep(assembled(coin=lambda draft, p: (ratio(draft, p) > 0).double())),
+        RuleStep(assembled(coin=lambda draft, p: (token_ratio(draft, p) > 0).double())),
     ),
     _rule(
         "first-token-unverified",
@@ -376,7 +386,7 @@ RULE_BUGS = (
         "verify",
         "the draft's unlikely tokens are kept, its likely ones replaced",
         "rule.first-token",
-        RuleStep(assembled(coin=lambda draft, p: 1 / ratio(draft, p, 1e9).clamp(min=1))),
+        RuleStep(assembled(coin=lambda draft, p: 1 / token_ratio(draft, p, 1e9).clamp(min=1))),
     ),
     _rule(
         "ratio-too-lenient",
@@ -385,7 +395,7 @@ RULE_BUGS = (
         "verify",
         "a tenth more is accepted than the distribution allows",
         "rule.first-token",
-        RuleStep(assembled(coin=lambda draft, p: (1.1 * ratio(draft, p, 1e9)).clamp(max=1))),
+        RuleStep(assembled(coin=lambda draft, p: (1.1 * token_ratio(draft, p, 1e9)).clamp(max=1))),
     ),
     _rule(
         "ratio-floored",
@@ -394,7 +404,7 @@ RULE_BUGS = (
         "verify",
         "now and then a token that the target rules out",
         "rule.support",
-        RuleStep(assembled(coin=lambda draft, p: ratio(draft, p).clamp(min=0.01))),
+        RuleStep(assembled(coin=lambda draft, p: token_ratio(draft, p).clamp(min=0.01))),
     ),
     _rule(
         "ratio-of-prefix",

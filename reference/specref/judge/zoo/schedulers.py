@@ -312,10 +312,10 @@ class CrashesWithoutRows(Scheduler):
         return all_slots(draft).clamp(max=int(q.amax(-1).mean(1).max() * 8))
 
 
-LLAMA, ADAPTIVE = "llama.cpp n_min, as read", "TensorRT-LLM #17056, as described"
-OWN, LIVE, ROWS, FORM = 66, 67, 68, 69  # numbers of the kinds
-BIASED = "tokens that the draft likes come out too often"
-DEPENDENT = "texts of one batch are not independent"
+_LLAMA, _ADAPTIVE = "llama.cpp n_min, as read", "TensorRT-LLM #17056, as described"
+_OWN, _LIVE, _ROWS, _FORM = 66, 67, 68, 69  # numbers of the kinds
+_BIASED = "tokens that the draft likes come out too often"
+_DEPENDENT = "texts of one batch are not independent"
 
 
 def _bug(number: int, source: str, subject: type[Scheduler], by: str, symptom: str) -> Bug:
@@ -327,25 +327,25 @@ def _bug(number: int, source: str, subject: type[Scheduler], by: str, symptom: s
 
 
 SCHEDULER_BUGS = (
-    _bug(OWN, OURS, StopsBeforeUnsure, "stopping", BIASED),
-    _bug(OWN, ADAPTIVE, CutsBelowMinimum, "stopping", BIASED),
-    _bug(OWN, LLAMA, ClearsShortDrafts, "stopping", BIASED),
-    _bug(OWN, OURS, AllOrNothing, "stopping", BIASED),
-    _bug(OWN, OURS, DropsEndToken, "stopping", "the end token's probability is off"),
-    _bug(OWN, OURS, DropsRepeats, "stopping", "the probability of a repeat is off"),
-    _bug(OWN, OURS, TrimsLongDrafts, "stopping", BIASED),
-    _bug(OWN, OURS, CutsHighIds, "stopping", "the probabilities of high ids are off"),
-    _bug(OWN, OURS, PeeksAfterRejection, "stopping", BIASED),
-    _bug(LIVE, ADAPTIVE, LiveBudget, "stopping", BIASED),
-    _bug(LIVE, ADAPTIVE, LiveOwnSurvival, "stopping", BIASED),
-    _bug(LIVE, OURS, BudgetToSurestRow, "stopping", BIASED),
-    _bug(ROWS, OURS, RowsCrosswise, "independence", DEPENDENT),
-    _bug(ROWS, OURS, CrosswiseAfterRejection, "cycles", DEPENDENT),
-    _bug(FORM, OURS, ForgetsNothing, "determinism", "a text depends on the batches before it"),
-    _bug(FORM, OURS, GlobalCoins, "determinism", "a seed does not give the same lengths again"),
-    _bug(FORM, OURS, AddsBonus, "shape", "the engine reads behind the draft"),
-    _bug(FORM, OURS, MasksDraft, "shape", "-1 stands in the text"),
-    _bug(FORM, OURS, CrashesWithoutRows, "shape", "crashes when no request is left"),
+    _bug(_OWN, OURS, StopsBeforeUnsure, "stopping", _BIASED),
+    _bug(_OWN, _ADAPTIVE, CutsBelowMinimum, "stopping", _BIASED),
+    _bug(_OWN, _LLAMA, ClearsShortDrafts, "stopping", _BIASED),
+    _bug(_OWN, OURS, AllOrNothing, "stopping", _BIASED),
+    _bug(_OWN, OURS, DropsEndToken, "stopping", "the end token's probability is off"),
+    _bug(_OWN, OURS, DropsRepeats, "stopping", "the probability of a repeat is off"),
+    _bug(_OWN, OURS, TrimsLongDrafts, "stopping", _BIASED),
+    _bug(_OWN, OURS, CutsHighIds, "stopping", "the probabilities of high ids are off"),
+    _bug(_OWN, OURS, PeeksAfterRejection, "stopping", _BIASED),
+    _bug(_LIVE, _ADAPTIVE, LiveBudget, "stopping", _BIASED),
+    _bug(_LIVE, _ADAPTIVE, LiveOwnSurvival, "stopping", _BIASED),
+    _bug(_LIVE, OURS, BudgetToSurestRow, "stopping", _BIASED),
+    _bug(_ROWS, OURS, RowsCrosswise, "independence", _DEPENDENT),
+    _bug(_ROWS, OURS, CrosswiseAfterRejection, "cycles", _DEPENDENT),
+    _bug(_FORM, OURS, ForgetsNothing, "determinism", "a text depends on the batches before it"),
+    _bug(_FORM, OURS, GlobalCoins, "determinism", "a seed does not give the same lengths again"),
+    _bug(_FORM, OURS, AddsBonus, "shape", "the engine reads behind the draft"),
+    _bug(_FORM, OURS, MasksDraft, "shape", "-1 stands in the text"),
+    _bug(_FORM, OURS, CrashesWithoutRows, "shape", "crashes when no request is left"),
 )
 SCHEDULER_CONTROLS = tuple(
     Control(name, why, subject)

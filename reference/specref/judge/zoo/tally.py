@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
+from ..suite import LEVELS
 from ..suite import checks as contract_checks
 from . import Bug, Control
-from .judged import bugs, controls, distance, trial
+from .judged import bug_distance, bugs, controls, trial
 from .run import BUGS, CONTROLS, acquit, convict
 
-LEVELS = ("kernel", "scheduler", "engine", "http", "exact")
+LEVELS_AND_EXACT = (*LEVELS, "exact")
 SLOW = tuple(
     f"kernel.{name}"
     for name in (  # under every tenth seed
@@ -67,7 +68,7 @@ class Tried:
 _Report = Callable[[str], None]
 
 
-def known(level: str) -> tuple[dict[str, Bug], dict[str, Control]]:
+def bugs_and_controls(level: str) -> tuple[dict[str, Bug], dict[str, Control]]:
     return (BUGS, CONTROLS) if level == "exact" else (bugs(level), controls(level))
 
 
@@ -75,13 +76,18 @@ def everywhere() -> list[tuple[str, str]]:
     """Every bug and control once: by the judge through the contract where it is a kernel's, else by
     exact checks.
     """
-    met = [("kernel", name) for names in known("kernel") for name in names]
+    met = [("kernel", name) for names in bugs_and_controls("kernel") for name in names]
     seen = {name for _, name in met}
-    return met + [("exact", name) for names in known("exact") for name in names if name not in seen]
+    return met + [
+        ("exact", name)
+        for names in bugs_and_controls("exact")
+        for name in names
+        if name not in seen
+    ]
 
 
 def catch(level: str, name: str, budget: float | None = None) -> Caught:
-    bug = known(level)[0][name]
+    bug = bugs_and_controls(level)[0][name]
     if level == "exact":
         done = convict(bug)
         finding = done.findings[0] if done.findings else None
@@ -103,7 +109,7 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
         level,
         v.id if v else "",
         tried.seconds,
-        distance(name, level),
+        bug_distance(name, level),
         said,
         v.cause if v else "",
     )
@@ -112,7 +118,7 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
 def try_control(level: str, name: str, seeds: int, budget: float | None, report: _Report) -> Tried:
     """Every check once, until it has seen a TV of .1 or its time is up; then one slice of every
     statistical check under each further seed; of SLOW ones under every tenth."""
-    control = known(level)[1][name]
+    control = bugs_and_controls(level)[1][name]
     if level == "exact":
         done = acquit(control)
         return Tried(
@@ -162,7 +168,7 @@ def run_zoo(
         work = [pool.submit(_fields, level, name, seeds, budget) for level, name in wanted]
         for (level, name), one in zip(wanted, work, strict=True):
             report(name)
-            bugs, controls = known(level)
+            bugs, controls = bugs_and_controls(level)
             fields = one.result()
             yield Caught(bugs[name], **fields) if name in bugs else Tried(controls[name], **fields)
     finally:
@@ -174,7 +180,7 @@ def _one(
 ) -> Caught | Tried:
     return (
         catch(level, name, budget)
-        if name in known(level)[0]
+        if name in bugs_and_controls(level)[0]
         else try_control(level, name, seeds, budget, report)
     )
 
@@ -227,7 +233,7 @@ def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
                 "killed": sum(bool(c.by) for c in part),
                 "seconds": {"median": median(times), "most": max(times)},
             }
-            for level in LEVELS
+            for level in LEVELS_AND_EXACT
             if (part := [c for c in caught if c.level == level])
             for times in [[c.seconds for c in part]]
         ],
@@ -262,17 +268,17 @@ def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
     }
 
 
-def restored(result: Mapping[str, Any]) -> dict[tuple[str, str], Caught | Tried]:
+def from_result_file(result: Mapping[str, Any]) -> dict[tuple[str, str], Caught | Tried]:
     """What a result file tells of bugs and controls that there still are, by level and name."""
     found: dict[tuple[str, str], Caught | Tried] = {}
     for row in result["bug_table"]:
-        if bug := known(row["level"])[0].get(row["name"]):
+        if bug := bugs_and_controls(row["level"])[0].get(row["name"]):
             by = row["caught_by"] if row["caught"] else ""
             found[row["level"], row["name"]] = Caught(
                 bug, row["level"], by, row["seconds"], row["tv"], row["first_finding"], row["cause"]
             )
     for row in result["control_table"]:
-        if control := known(row["level"])[1].get(row["name"]):
+        if control := bugs_and_controls(row["level"])[1].get(row["name"]):
             found[row["level"], row["name"]] = Tried(
                 control, row["level"], row["seeds"], row["seconds"], row["convicted_by"]
             )

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ..contract import Server
-from .toy_text import LETTERS, Coins, CompletionRequest, Plain, Speculator, Written
+from .toy_text import LETTERS, Plain, Speculator, ToyAnswer, ToyCoins, ToyRequest
 
 
 class BadRequestError(Exception):
@@ -51,13 +51,13 @@ class Service:
         self.drafted += out.drafted
         return self.told(out, wish, body, dialect)
 
-    def write(self, wish: CompletionRequest, number: int) -> Written:
+    def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         return self.writer.write(wish, self.coins(wish, number))
 
-    def coins(self, wish: CompletionRequest, number: int) -> Coins:
-        return Coins(wish.seed)
+    def coins(self, wish: ToyRequest, number: int) -> ToyCoins:
+        return ToyCoins(wish.seed)
 
-    def wish(self, body: Any, dialect: str) -> CompletionRequest:
+    def wish(self, body: Any, dialect: str) -> ToyRequest:
         """Read a request; refuse what is none."""
         try:
             prompt = body["prompt"]
@@ -73,7 +73,7 @@ class Service:
                 )
             bias = body.get("logit_bias") or {}
             stop = body.get("stop") or ()
-            wish = CompletionRequest(
+            wish = ToyRequest(
                 ids,
                 body.get("max_tokens" if dialect == "openai" else "n_predict", 16),
                 float(body.get("temperature", 1.0)),
@@ -93,9 +93,7 @@ class Service:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadRequestError(f"{type(error).__name__}: {error}") from None
 
-    def told(
-        self, out: Written, wish: CompletionRequest, body: Any, dialect: str
-    ) -> dict[str, Any]:
+    def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         """The answer's JSON."""
         text = out.text
         if out.finish == "stop":
@@ -114,7 +112,8 @@ class Service:
                         "id": token,
                         "logprob": row[token],
                         "top_logprobs": [
-                            {"id": i, "logprob": row[i]} for i in best(row, body["n_probs"])
+                            {"id": i, "logprob": row[i]}
+                            for i in likeliest_ids(row, body["n_probs"])
                         ],
                     }
                     for token, row in zip(out.tokens, out.logprobs)
@@ -130,7 +129,8 @@ class Service:
                 "tokens": [name(t) for t in out.tokens],
                 "token_logprobs": [row[t] for t, row in zip(out.tokens, out.logprobs)],
                 "top_logprobs": [
-                    {name(i): row[i] for i in best(row, body["logprobs"])} for row in out.logprobs
+                    {name(i): row[i] for i in likeliest_ids(row, body["logprobs"])}
+                    for row in out.logprobs
                 ],
             }
         return {
@@ -151,7 +151,7 @@ class Service:
         """An answer's bytes, and the length that is declared."""
         return data, len(data)
 
-    def counted(self, out: Written) -> int:
+    def counted(self, out: ToyAnswer) -> int:
         return len(out.tokens)
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -175,11 +175,11 @@ class Service:
         return parts
 
 
-def best(row: list[float], count: int) -> list[int]:
+def likeliest_ids(row: list[float], count: int) -> list[int]:
     return sorted(range(len(row)), key=lambda i: -row[i])[:count]
 
 
-class Handler(BaseHTTPRequestHandler):
+class ToyHandler(BaseHTTPRequestHandler):
     """The HTTP around a service."""
 
     protocol_version = "HTTP/1.1"
@@ -248,7 +248,7 @@ class Loopback(ThreadingHTTPServer):
 
     daemon_threads, request_queue_size = True, 128
 
-    def __init__(self, service: Service, handler: type[Handler] = Handler):
+    def __init__(self, service: Service, handler: type[ToyHandler] = ToyHandler):
         super().__init__(("127.0.0.1", 0), handler)
         self.service = service
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -275,7 +275,7 @@ class Target(Service):
     text = Plain
 
 
-class Toy(Server):
+class ToyServer(Server):
     """A service to be judged, with the plain target beside it."""
 
     lossless = True

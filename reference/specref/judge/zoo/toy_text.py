@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 LETTERS = "abcdefgh"  # the vocabulary: id 0 is "a"
-Distribution = list[float]
+ToyDistribution = list[float]
 
 
 @dataclass(frozen=True)
-class CompletionRequest:
+class ToyRequest:
     """What a request asks for."""
 
     prompt: tuple[int, ...]
@@ -33,12 +33,12 @@ class CompletionRequest:
 
 
 @dataclass
-class Written:
+class ToyAnswer:
     """What it gets."""
 
     tokens: list[int] = field(default_factory=list)
     # of all letters, before temperature and filters
-    logprobs: list[Distribution] = field(default_factory=list)
+    logprobs: list[ToyDistribution] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)  # how many tokens each step gave
     finish: str = ""
     drafted: int = 0
@@ -50,7 +50,7 @@ class Written:
 
 
 @cache
-def scores(who: str, context: tuple[int, ...]) -> Distribution:
+def toy_logits(who: str, context: tuple[int, ...]) -> ToyDistribution:
     """Logits after the last two tokens. The draft is the target, half forgotten and half made
     up.
     """
@@ -58,11 +58,11 @@ def scores(who: str, context: tuple[int, ...]) -> Distribution:
         rng = random.Random(f"target {context}")
         return [rng.gauss(0, 1.3) for _ in LETTERS]
     rng = random.Random(f"draft {context}")
-    return [0.4 * score + rng.gauss(0, 1.0) for score in scores("target", context)]
+    return [0.4 * score + rng.gauss(0, 1.0) for score in toy_logits("target", context)]
 
 
 @cache
-def distribution(
+def toy_distribution(
     who: str,
     context: tuple[int, ...],
     temperature: float,
@@ -70,11 +70,11 @@ def distribution(
     top_p: float,
     min_p: float,
     bias: tuple[tuple[int, float], ...],
-) -> Distribution:
+) -> ToyDistribution:
     """The distribution of the next token, in the usual order: bias, temperature, top-k, top-p,
     min-p.
     """
-    logits = list(scores(who, context))
+    logits = list(toy_logits(who, context))
     for token, value in bias:
         logits[token] += value
     if temperature == 0:
@@ -92,12 +92,12 @@ def distribution(
     return normal([w if i in kept and w >= floor else 0.0 for i, w in enumerate(weights)])
 
 
-def normal(weights: Sequence[float]) -> Distribution:
+def normal(weights: Sequence[float]) -> ToyDistribution:
     total = sum(weights)
     return [w / total for w in weights]
 
 
-class Coins:
+class ToyCoins:
     """What a request's chance comes from: a seeded generator."""
 
     def __init__(self, seed: int | None):
@@ -106,7 +106,7 @@ class Coins:
     def accept(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def draw(self, weights: Distribution) -> int:
+    def draw(self, weights: ToyDistribution) -> int:
         u, mass = self.rng.random() * sum(weights), 0.0
         for token, weight in enumerate(weights):
             mass += weight
@@ -115,7 +115,7 @@ class Coins:
         return max(i for i, weight in enumerate(weights) if weight)
 
 
-class Script(Coins):
+class Script(ToyCoins):
     """Answers from a list, then the first possible ones; keeps what else could have been
     answered.
     """
@@ -124,7 +124,7 @@ class Script(Coins):
         self.answers, self.asked, self.mass = answers, 0, 1.0
         self.others: list[list[int]] = []
 
-    def draw(self, weights: Distribution) -> int:
+    def draw(self, weights: ToyDistribution) -> int:
         possible = [i for i, weight in enumerate(weights) if weight > 0]
         if self.asked == len(self.answers):
             self.others += [[*self.answers, i] for i in possible[1:]]
@@ -139,7 +139,7 @@ class Script(Coins):
         return self.draw([1 - coin, coin]) == 1
 
 
-def exact(program: Callable[[Coins], Hashable]) -> dict[Hashable, float]:
+def exact(program: Callable[[ToyCoins], Hashable]) -> dict[Hashable, float]:
     """The distribution of what a program gives, by running it once for every answer that its coins
     can have.
     """
@@ -158,41 +158,41 @@ class Speculator:
 
     gamma = 3
 
-    def p(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution(
+    def p(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution(
             "target", text[-2:], wish.temperature, wish.top_k, wish.top_p, wish.min_p, wish.bias
         )
 
-    def q(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
-        return distribution(
+    def q(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
+        return toy_distribution(
             "draft", text[-2:], wish.temperature, wish.top_k, wish.top_p, wish.min_p, wish.bias
         )
 
     def propose(
-        self, text: tuple[int, ...], wish: CompletionRequest, coins: Coins
-    ) -> tuple[int, Distribution]:
+        self, text: tuple[int, ...], wish: ToyRequest, coins: ToyCoins
+    ) -> tuple[int, ToyDistribution]:
         """A draft token, and the distribution that it was drawn from."""
         q = self.q(text, wish)
         return coins.draw(q), q
 
-    def accept(self, token: int, p: Distribution, q: Distribution, coins: Coins) -> bool:
+    def accept(self, token: int, p: ToyDistribution, q: ToyDistribution, coins: ToyCoins) -> bool:
         return coins.accept(p[token] / q[token])
 
-    def residual(self, p: Distribution, q: Distribution, wish: CompletionRequest) -> Distribution:
+    def residual(self, p: ToyDistribution, q: ToyDistribution, wish: ToyRequest) -> ToyDistribution:
         return [max(a - b, 0.0) for a, b in zip(p, q)]
 
-    def row(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
+    def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         """The target's distribution that a draft token is judged by."""
         return self.p(text, wish)
 
-    def bonus(self, text: tuple[int, ...], wish: CompletionRequest) -> Distribution:
+    def bonus(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         return self.p(text, wish)
 
     def step(
-        self, text: tuple[int, ...], wish: CompletionRequest, room: int, coins: Coins
+        self, text: tuple[int, ...], wish: ToyRequest, room: int, coins: ToyCoins
     ) -> tuple[list[int], int]:
         """The tokens of one step, and how many were drafted. room: tokens that still fit."""
-        drafted: list[tuple[int, Distribution]] = []
+        drafted: list[tuple[int, ToyDistribution]] = []
         for _ in range(min(self.gamma, room - 1)):
             drafted.append(self.propose((*text, *(token for token, _ in drafted)), wish, coins))
         given: list[int] = []
@@ -203,12 +203,12 @@ class Speculator:
             given.append(token)
         return [*given, coins.draw(self.bonus((*text, *given), wish))], len(drafted)
 
-    def room(self, wish: CompletionRequest, count: int) -> int:
+    def room(self, wish: ToyRequest, count: int) -> int:
         """Tokens that still fit."""
         return wish.max_tokens - count
 
-    def write(self, wish: CompletionRequest, coins: Coins) -> Written:
-        out = Written()
+    def write(self, wish: ToyRequest, coins: ToyCoins) -> ToyAnswer:
+        out = ToyAnswer()
         while not out.finish:
             tokens, drafted = self.step(
                 (*wish.prompt, *out.tokens), wish, self.room(wish, len(out.tokens)), coins
@@ -217,7 +217,7 @@ class Speculator:
             out.drafted += drafted
         return out
 
-    def take(self, out: Written, tokens: list[int], wish: CompletionRequest) -> None:
+    def take(self, out: ToyAnswer, tokens: list[int], wish: ToyRequest) -> None:
         """Append until a stop or the length."""
         before = len(out.tokens)
         for token in tokens:
@@ -229,14 +229,15 @@ class Speculator:
         out.blocks.append(len(out.tokens) - before)
         out.accepted += min(len(out.tokens) - before, len(tokens) - 1)
 
-    def ends(self, out: Written, wish: CompletionRequest) -> str:
+    def ends(self, out: ToyAnswer, wish: ToyRequest) -> str:
         if any(out.text.endswith(stop) for stop in wish.stop):
             return "stop"
         return "length" if len(out.tokens) >= wish.max_tokens else ""
 
-    def logprobs(self, text: tuple[int, ...]) -> Distribution:
+    def logprobs(self, text: tuple[int, ...]) -> ToyDistribution:
         return [
-            math.log(weight) for weight in distribution("target", text[-2:], 1.0, 0, 1.0, 0.0, ())
+            math.log(weight)
+            for weight in toy_distribution("target", text[-2:], 1.0, 0, 1.0, 0.0, ())
         ]
 
 

@@ -31,7 +31,7 @@ class TreeCoins(Tree):
         return tree(draft, p, coins)
 
 
-class PairedCalls(OneGenerator):
+class PairedRows(OneGenerator):
     """Two rows that stand beside each other have the same coins."""
 
     def _uniforms(
@@ -46,7 +46,7 @@ class PairedCalls(OneGenerator):
 
 class NeighboursShareCoins(TreeCoins):
     def coins(self, batch: int, seed: int) -> Chance:
-        return PairedCalls(seed)
+        return PairedRows(seed)
 
 
 class SeedThroughAFloat(TreeCoins):

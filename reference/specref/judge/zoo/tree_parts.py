@@ -17,7 +17,7 @@ from ..tree_subjects import Parents
 _Part = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
+def node_ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
     """left(x)/q(x), [B]; padding, where q may be 0, gets a number that nobody asks for."""
     return at(left, x) / at(q, x).clamp(min=1e-300)
 
@@ -38,7 +38,7 @@ def at(distribution: Tensor, x: Tensor) -> Tensor:
 
 
 def assembled_tree(
-    coin: _Part = ratio,
+    coin: _Part = node_ratio,
     rest: _Part = _rest,
     asks: Callable[[Draft, int, Tensor, Tensor], Tensor] = child,
     row: Callable[[int], int] = lambda node: node + 1,
@@ -75,7 +75,7 @@ def assembled_tree(
     return rule
 
 
-def chain(parents: Parents) -> Parents:
+def as_chain(parents: Parents) -> Parents:
     """As many nodes, one below the other."""
     return tuple(range(-1, len(parents) - 1))
 

@@ -12,7 +12,7 @@ from ...verify.typical import LossyTypical
 from ..tree_subjects import TreeStep, anew, best, without
 from . import Bug, Control
 from .rules import OURS
-from .tree_parts import assembled_tree, at, breadth_first, chain, depth_first, ratio
+from .tree_parts import as_chain, assembled_tree, at, breadth_first, depth_first, node_ratio
 
 
 def _unreported(
@@ -91,7 +91,7 @@ TREE_BUGS = (
         "tree.first-token",
         TreeStep(
             assembled_tree(
-                coin=lambda left, q, x, p: ratio(p, q, x, p),
+                coin=lambda left, q, x, p: node_ratio(p, q, x, p),
                 rest=lambda left, q, x, p: residual(p, q),
             )
         ),
@@ -171,10 +171,10 @@ TREE_CONTROLS = (
         "an order is no part of a tree",
         TreeStep(tree, without, breadth_first),
     ),
-    Control("chains as trees", "a chain is a tree", TreeStep(tree, anew, chain)),
+    Control("chains as trees", "a chain is a tree", TreeStep(tree, anew, as_chain)),
     Control(
         "chain rule on chain-shaped trees",
         "a tree without branches is a chain",
-        TreeStep(rejection, anew, chain),
+        TreeStep(rejection, anew, as_chain),
     ),
 )
