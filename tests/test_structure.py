@@ -51,8 +51,15 @@ ROOMS = [
 ]
 
 # Files that may define a name again: a user renames a template, every exercise has its `attempt`
-# and its `grade`, and each of the judge's checks is registered under an id of its own.
-REPEATING = ("judge/templates/", "judge/suite/", "exercises/")
+# and its `grade`, and in these files of the suite a check's function lacks its level's prefix.
+REPEATING = (
+    "judge/templates/",
+    "judge/suite/engine_",
+    "judge/suite/http_distribution.py",
+    "judge/suite/http_logprobs.py",
+    "judge/suite/kernel",
+    "exercises/",
+)
 
 # The contract's words, which adapters outside this project import, and the core's.
 SHARED_NAMES = {

@@ -328,7 +328,7 @@ def test_a_later_coin_of_its_own_passes_and_so_does_one_that_is_shared_farther_a
 def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
     group = Group("two", cases.turned(2, 2, {"opposed": cases.TWOS["opposed"]}))
     given = torch.tensor([[0, -1, -1], [1, -1, -1], [0, 1, -1], [1, 1, 0]]).repeat(20_000, 1)
-    texts = kernel_copies.continued(group, given, torch.Generator().manual_seed(0))
+    texts = kernel_copies.continued_texts(group, given, torch.Generator().manual_seed(0))
     assert bool((texts >= 0).all())
     assert torch.equal(texts[given >= 0], given[given >= 0])
     for row, told in enumerate((1, 1, 2, 3)):

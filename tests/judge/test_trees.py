@@ -9,7 +9,7 @@ from specref.decode import generate
 from specref.draft.medusa import MedusaDrafter
 from specref.draft.none import NoDrafter
 from specref.judge import cases, tree_subjects
-from specref.judge.exact import CHECKS, loop_tree
+from specref.judge.exact import EXACT_CHECKS, loop_tree
 from specref.judge.exact.heads import HEADS, SIZE, counting, knowing
 from specref.judge.exact.tree import outcomes
 from specref.judge.tree_subjects import (
@@ -147,9 +147,9 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_breaking_the_reference_itself_is_seen(name, monkeypatch):
     place, what, wrong, check, subject = BROKEN[name]
-    assert not CHECKS[check](subject)
+    assert not EXACT_CHECKS[check](subject)
     monkeypatch.setattr(place, what, wrong)
-    found = CHECKS[check](subject)
+    found = EXACT_CHECKS[check](subject)
     assert found
     assert not any(finding.crash for finding in found), found
 
@@ -158,7 +158,7 @@ def test_a_head_that_drafts_another_place_is_seen_by_acceptance_alone():
     assert [
         item
         for item in ("heads.differ", "heads.offset", "heads.taught")
-        if CHECKS[item](BUGS["heads-one-off"].subject)
+        if EXACT_CHECKS[item](BUGS["heads-one-off"].subject)
     ] == ["heads.offset"]
 
 
@@ -169,14 +169,16 @@ def test_only_acceptance_shows_that_later_siblings_are_ignored():
 
 
 def test_chain_loops_have_no_tree_to_ask_about():
-    assert not any(CHECKS[name](MTP) for name in CHECKS if name.startswith("loop.tree-"))
+    assert not any(
+        EXACT_CHECKS[name](MTP) for name in EXACT_CHECKS if name.startswith("loop.tree-")
+    )
 
 
 def test_a_tree_rule_that_crashes_is_found_and_not_convicted_by_it():
     def crashes(*_):
         raise RuntimeError("for a reason of its own")
 
-    for item in CHECKS.values():
+    for item in EXACT_CHECKS.values():
         if item.level == "tree":
             findings = item(TreeStep(crashes))
             assert findings

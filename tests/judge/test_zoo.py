@@ -5,7 +5,7 @@ convicts something.
 from collections import Counter
 
 import pytest
-from specref.judge.exact import CHECKS, checks, compare, exact_check
+from specref.judge.exact import EXACT_CHECKS, compare, exact_check, exact_checks
 from specref.judge.subjects import RuleStep
 from specref.judge.zoo import level_of
 from specref.judge.zoo.run import BUGS, CONTROLS, acquit, convict
@@ -39,12 +39,12 @@ def test_control_passes_every_check(name: str) -> None:
 
 def test_every_check_convicts_a_bug() -> None:
     named = Counter(bug.caught_by for bug in BUGS.values())
-    assert not [name for name in CHECKS if not named[name]]
+    assert not [name for name in EXACT_CHECKS if not named[name]]
 
 
 def test_bugs_name_checks_of_their_level() -> None:
     for bug in BUGS.values():
-        assert CHECKS[bug.caught_by].level == level_of(bug.subject), bug.name
+        assert EXACT_CHECKS[bug.caught_by].level == level_of(bug.subject), bug.name
 
 
 def test_the_kinds_asked_for_are_there() -> None:
@@ -55,7 +55,7 @@ def test_the_kinds_asked_for_are_there() -> None:
 
 def test_every_level_has_controls() -> None:
     assert {level_of(control.subject) for control in CONTROLS.values()} == {
-        item.level for item in CHECKS.values()
+        item.level for item in EXACT_CHECKS.values()
     }
 
 
@@ -63,7 +63,7 @@ def test_a_crash_convicts_only_where_it_is_the_symptom() -> None:
     def crashes(*_: object) -> None:
         raise RuntimeError("for a reason of its own")
 
-    for item in checks("rule"):
+    for item in exact_checks("rule"):
         findings = item(RuleStep(crashes))  # type: ignore[arg-type]
         assert findings, item.id
         assert all(finding.crash for finding in findings)
@@ -83,4 +83,4 @@ def test_compare_sees_a_distance_and_ignores_rounding() -> None:
 
 
 def test_the_right_step_is_known_exactly() -> None:
-    assert all(not item(RuleStep(rejection)) for item in checks("rule"))
+    assert all(not item(RuleStep(rejection)) for item in exact_checks("rule"))

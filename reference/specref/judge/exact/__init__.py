@@ -38,7 +38,7 @@ _Run = Callable[[Any], Iterator[ExactFinding]]
 
 
 @dataclass(frozen=True)
-class Check:
+class ExactCheck:
     id: str
     level: str  # of the subjects it can judge: "rule", "greedy", "tree", "loop" or "heads"
     question: str
@@ -56,7 +56,7 @@ class Check:
         return found
 
 
-CHECKS: dict[str, Check] = {}
+EXACT_CHECKS: dict[str, ExactCheck] = {}
 
 
 def exact_check(name: str) -> Callable[[_Run], _Run]:
@@ -65,9 +65,9 @@ def exact_check(name: str) -> Callable[[_Run], _Run]:
     """
 
     def register(run: _Run) -> _Run:
-        if name in CHECKS:
+        if name in EXACT_CHECKS:
             raise KeyError(f"two checks are called {name}")
-        CHECKS[name] = Check(
+        EXACT_CHECKS[name] = ExactCheck(
             name,
             name.split(".")[0],
             " ".join(inspect.cleandoc(run.__doc__ or "").partition("\n\n")[0].split()),
@@ -96,9 +96,9 @@ def compare(
         )
 
 
-def checks(level: str) -> list[Check]:
+def exact_checks(level: str) -> list[ExactCheck]:
     """The checks that judge subjects of one level, in the order in which they run."""
-    return [item for item in CHECKS.values() if item.level == level]
+    return [item for item in EXACT_CHECKS.values() if item.level == level]
 
 
 for _module in _MODULES:

@@ -31,7 +31,7 @@ def outside(tables: Tables, case: int, block: tuple[int, ...]) -> bool:
 
 
 @exact_check("rule.support")
-def exact_support(step: RuleStep) -> Iterator[ExactFinding]:
+def rule_support(step: RuleStep) -> Iterator[ExactFinding]:
     """Does no outcome hold a token of probability zero?"""
     for tables in (*cases.pairs(), cases.chains(2), cases.long_sum()):
         for case, (name, distribution) in enumerate(
@@ -49,7 +49,7 @@ def exact_support(step: RuleStep) -> Iterator[ExactFinding]:
 
 
 @exact_check("rule.edges")
-def edges(step: RuleStep) -> Iterator[ExactFinding]:
+def rule_edges(step: RuleStep) -> Iterator[ExactFinding]:
     """Does no token of probability zero come out at u = 0 and at the largest u below 1, in every
     coin and draw?
     """
@@ -77,7 +77,7 @@ def edges(step: RuleStep) -> Iterator[ExactFinding]:
 
 
 @exact_check("rule.refuses")
-def refuses(step: RuleStep) -> Iterator[ExactFinding]:
+def rule_refuses(step: RuleStep) -> Iterator[ExactFinding]:
     """Is what is no distribution refused with a clear error?"""
     p = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]], dtype=torch.float64)
     good = Draft.chain(torch.tensor([[1]]), p[:, :1])

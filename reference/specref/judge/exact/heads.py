@@ -47,7 +47,7 @@ def knowing(heads: Heads, late: int = 0) -> MedusaHeads:
 
 
 @exact_check("heads.differ")
-def differ(heads: Heads) -> Iterator[ExactFinding]:
+def heads_differ(heads: Heads) -> Iterator[ExactFinding]:
     """Has every head weights of its own? A change to one head's weights must change its guess and
     no other.
     """
@@ -69,7 +69,7 @@ def differ(heads: Heads) -> Iterator[ExactFinding]:
 
 
 @exact_check("heads.offset")
-def offset(heads: Heads) -> Iterator[ExactFinding]:
+def heads_offset(heads: Heads) -> Iterator[ExactFinding]:
     """Is every guess accepted of heads that know the future? Head k's guess must stand at depth
     k.
     """
@@ -88,7 +88,7 @@ def offset(heads: Heads) -> Iterator[ExactFinding]:
 
 
 @exact_check("heads.taught")
-def taught(heads: Heads) -> Iterator[ExactFinding]:
+def heads_taught(heads: Heads) -> Iterator[ExactFinding]:
     """Is the loss 0 for heads that know the future, and for no others?"""
     rows = (torch.arange(4)[:, None] + torch.arange(12)) % SIZE
     for late in (0, -1, 1):

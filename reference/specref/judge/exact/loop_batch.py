@@ -16,7 +16,7 @@ _FALSE_ALARM = 1e-9
 
 
 @exact_check("loop.seeds")
-def seeds(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_seeds(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does a seed give the same text again, alone and in any batch, and another seed another
     text?
     """
@@ -44,7 +44,7 @@ def seeds(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.streams")
-def streams(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_streams(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Are rows without a seed independent? The same prompt many times over must not write the same
     text twice.
     """
@@ -75,7 +75,7 @@ def _probability(prompt: tuple[int, ...], text: tuple[int, ...]) -> float:
 
 
 @exact_check("loop.mixed-batch")
-def mixed_batch(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_mixed_batch(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do greedy and sampled rows keep out of each other's way in one batch?"""
     target, draft, _ = text_models()
     engine = loop(target, draft, GAMMA)
@@ -101,7 +101,7 @@ def mixed_batch(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.vocabulary")
-def vocabulary(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_vocabulary(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is a draft with another vocabulary refused with a clear error?"""
     if not loop.distribution:
         return

@@ -96,7 +96,7 @@ def loop_joint(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.parameters")
-def parameters(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_parameters(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does every sampling parameter hold on drafted, replaced and bonus tokens alike?"""
     yield from _check(
         loop,
@@ -105,13 +105,13 @@ def parameters(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.stop-law")
-def stop_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_stop_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do texts that a stop token or sequence may end have the target's distribution?"""
     yield from _check(loop, ["a stop token", "a stop sequence"])
 
 
 @exact_check("loop.min-tokens")
-def min_tokens(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_min_tokens(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does no stop token come before min_tokens, counted in tokens?"""
     yield from _check(loop, ["a stop token after 2 tokens"])
 

@@ -67,7 +67,7 @@ def loop_greedy(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.draft-is-target")
-def draft_is_target(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_draft_is_target(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is every draft accepted when the draft is the target, cycle after cycle, also after cycles
     without a draft?
     """
@@ -129,7 +129,7 @@ def _stopped() -> list[tuple[str, tuple[int, ...], str]]:
 
 
 @exact_check("loop.stop")
-def stop(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_stop(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does a text end with its stop, at every offset inside an accepted draft and across two?"""
     target, draft, _ = text_models()
     prompts, params = [prompt for _, prompt, _ in _stops()], [s for _, _, s in _stops()]
@@ -138,7 +138,7 @@ def stop(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.length")
-def length(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_length(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do texts end at max_new_tokens and at the context's end, to the token?"""
     target, draft, _ = text_models()
     prompt = LOOP_PROMPTS[0]
@@ -165,7 +165,7 @@ def length(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.metrics")
-def metrics(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_metrics(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Do the counts of target steps, drafted and accepted tokens agree with the text, also when a
     stop cuts it?
     """

@@ -101,7 +101,7 @@ def _off(texts: list[list[int]], p: Tensor) -> Tensor:
 
 
 @exact_check("loop.tree-law")
-def tree_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_tree_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Is every node judged by the distribution after its own path? Distributions are those of a
     forward over the path alone.
     """
@@ -122,7 +122,7 @@ def tree_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.tree-mask")
-def tree_mask(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_tree_mask(loop: type[Loop]) -> Iterator[ExactFinding]:
     """Does a node see its own path alone? Another token in any other node must not change the
     distribution after it.
     """
@@ -152,7 +152,7 @@ def tree_mask(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.tree-cache")
-def _tree_cache(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_tree_cache(loop: type[Loop]) -> Iterator[ExactFinding]:
     """After an accepted path, do later cycles see the text and nothing else?"""
     if not issubclass(loop, TreeLoop):
         return
@@ -166,7 +166,7 @@ def _tree_cache(loop: type[Loop]) -> Iterator[ExactFinding]:
 
 
 @exact_check("loop.tree-greedy")
-def tree_greedy(loop: type[Loop]) -> Iterator[ExactFinding]:
+def loop_tree_greedy(loop: type[Loop]) -> Iterator[ExactFinding]:
     """At temperature 0, is the path accepted that the target itself would write, though it is no
     first guess?
     """

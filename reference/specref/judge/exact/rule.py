@@ -102,7 +102,7 @@ def rule_joint(step: RuleStep) -> Iterator[ExactFinding]:
 
 
 @exact_check("rule.bonus")
-def bonus(step: RuleStep) -> Iterator[ExactFinding]:
+def rule_bonus(step: RuleStep) -> Iterator[ExactFinding]:
     """Does the token after a fully accepted draft have the target's distribution? The draft is the
     target, so it always comes.
     """

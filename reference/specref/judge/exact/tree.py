@@ -148,7 +148,7 @@ def exact_tree_support(step: TreeStep) -> Iterator[ExactFinding]:
 
 
 @exact_check("tree.path")
-def path(step: TreeStep) -> Iterator[ExactFinding]:
+def exact_tree_path(step: TreeStep) -> Iterator[ExactFinding]:
     """Is what is accepted a path: a child of the context, then a child of each node before, and
     none that is missing?
     """

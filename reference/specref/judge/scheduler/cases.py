@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from .calls import AdmissionQuestion, CycleInput, PastCycle, SchedulerHandle
 
-ROWS, SLOTS, VOCABULARIES = (1, 2, 3, 8), (1, 2, 3, 5, 8), (2, 3, 64)
+_ROWS, _SLOTS, _VOCABULARIES = (1, 2, 3, 8), (1, 2, 3, 5, 8), (2, 3, 64)
 WIDE_SHAPE = (2, 3, 2000)  # one shape with a real model's order of vocabulary
 SHARPNESS = (0.0, 2.0, 4.0, 8.0)  # of a distribution: 0 is flat
 UNLIKELY = 0.3  # how often a draft token is any token instead of one drawn from q
@@ -38,7 +38,7 @@ class Change:
 
 def batch_shapes() -> list[tuple[int, int, int]]:
     """(rows, slots, vocabulary), the smallest first."""
-    found = sorted(product(ROWS, SLOTS, VOCABULARIES), key=lambda s: s[0] * s[1] * s[2])
+    found = sorted(product(_ROWS, _SLOTS, _VOCABULARIES), key=lambda s: s[0] * s[1] * s[2])
     return [*found, WIDE_SHAPE]
 
 

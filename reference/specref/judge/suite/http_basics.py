@@ -19,7 +19,7 @@ _WORDS = ("draft", "spec_", "specul", "accept")  # in the names of counters
 
 
 @check("http.reachable")
-def reachable(server: Server, session: Session) -> Iterator[Verdict]:
+def http_reachable(server: Server, session: Session) -> Iterator[Verdict]:
     """Does a server answer at the address, and the baseline at its own?
 
     Finds out which dialect each speaks and whether token ids go in and come out. Without ids, texts
@@ -39,7 +39,7 @@ def reachable(server: Server, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.counts")
-def counts(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_counts(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Do the counts of tokens, drafts and accepted drafts fit the text?
 
     Completion tokens against the ids that came back, also where a stop of one character cuts them;
@@ -109,7 +109,7 @@ def counts(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.speculation")
-def speculation(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_speculation(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Is it seen that the server speculates?
 
     By counts of drafted tokens in its answers, or counters of /metrics that rise. A server without
@@ -164,7 +164,7 @@ def _counters(side: Endpoint) -> dict[str, float]:
 
 
 @asks("http.errors")
-def errors(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_errors(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Is a bad request refused with 4xx, and a good one served after it?
 
     No prompt, a length and a temperature that are words, a token id that no vocabulary has: JSON
@@ -202,7 +202,7 @@ def errors(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.malformed")
-def malformed(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_malformed(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Does a body that is no JSON get an answer other than text, and a good request one after it?
 
     A text, a connection that closes without an answer, silence, and a good request that is not

@@ -63,7 +63,7 @@ def _differing(
 
 
 @asks("http.concurrency")
-def concurrency(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_concurrency(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """With 32 requests in flight, does each get the answer that it gets alone?
 
     Greedy and seeded texts among sampled ones of other lengths and parameters. An answer that is
@@ -134,7 +134,7 @@ def _baseline_parts(server_pair: ServerPair, session: Session, asked: list[Ask])
 
 
 @asks("http.disconnect")
-def disconnect(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_disconnect(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """When clients hang up in the middle, are the others still served?
 
     Eight hang up before the answer, eight after a stream's first event, among requests that stay;

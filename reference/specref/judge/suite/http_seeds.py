@@ -19,7 +19,7 @@ _ALIKE = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
 
 
 @asks("http.seeds")
-def seeds(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_seeds(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Does a seed give the same text again, and another seed another text?
 
     Each of 14 seeds three times, one request at a time; with others in flight, http.concurrency
@@ -80,7 +80,7 @@ def seeds(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.unseeded", offers=("sampling",), statistical=True)
-def unseeded(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_unseeded(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Do equal requests without a seed, in flight together, get texts of their own?
 
     Pairs sent together are as often equal as pairs that have nothing in common: with two different
@@ -125,7 +125,7 @@ def _equal(texts: list[str]) -> torch.Tensor:
 @asks(
     "http.concurrent-law", offers=("sampling",), baseline=True, distribution=True, statistical=True
 )
-def concurrent_distribution(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_concurrent_distribution(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Do sampled texts follow the baseline's distribution when different requests share the batch?
 
     As http.law, without seeds, with prompts, temperatures and lengths mixed in every batch and

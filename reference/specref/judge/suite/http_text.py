@@ -16,7 +16,7 @@ _MOST = 9  # a draft is at most this long
 
 
 @asks("http.greedy", baseline=True, distribution=True)
-def greedy(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_greedy(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Is the text at temperature 0 the baseline's, token for token?
 
     All prompts in flight together: what the server wrote itself, some repeating themselves so that
@@ -76,7 +76,7 @@ def _known(server_pair: ServerPair, length: int, what: str) -> list[tuple[Ask, A
 
 
 @asks("http.max-tokens")
-def max_tokens(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_max_tokens(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Does a text have as many tokens as asked for, 1 to 9, and are they the same tokens?
 
     Greedy texts of every length against the longest one's beginning, and their finish reason; of
@@ -133,7 +133,7 @@ def max_tokens(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.stop", offers=("stop",))
-def stop(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_stop(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Does a text end at its stop string, wherever in a draft that falls?
 
     Every offset of a known text, greedy and seeded, gives a stop of one to three characters, alone
@@ -180,7 +180,7 @@ def stop(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
 
 
 @asks("http.stream")
-def stream(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
+def http_stream(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
     """Is a streamed text the text that comes at once, to its end?
 
     Greedy and seeded, and with a stop where those are known; events of several tokens are put

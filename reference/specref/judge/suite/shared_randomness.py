@@ -70,7 +70,7 @@ def copies(
     )
     # 0: the draft's token
     first, *later = [
-        (continued(group, answers, generator) - torch.tensor(drafted)) % group.V
+        (continued_texts(group, answers, generator) - torch.tensor(drafted)) % group.V
         for answers in (
             ask([ROWS, ROWS, *[_LATER] * (len(steps) - 1)], [0, *steps])
             if calls
@@ -128,7 +128,7 @@ def copies(
     return None
 
 
-def continued(group: Group, answers: Tensor, generator: torch.Generator) -> Tensor:
+def continued_texts(group: Group, answers: Tensor, generator: torch.Generator) -> Tensor:
     """Answers [n,K+1] of one case's rows; what a row does not emit is drawn from the target."""
     texts = answers.clone()
     for place in range(1, group.K + 1):

@@ -10,7 +10,7 @@ from ...adapters.reference import Looped
 from ...data import SamplingParams
 from ...decode import Cycle
 from ..contract import Completion, Metrics
-from ..exact import CHECKS
+from ..exact import EXACT_CHECKS
 from ..subjects import Loop
 from . import Bug, Subject, loop_coins, loop_kinds, loop_pairs, loop_places, loop_sizes
 from .loops import LOOP_BUGS
@@ -155,7 +155,7 @@ def engine_distance(subject: Subject) -> float | None:
     found = [
         finding.tv
         for name in ("loop.joint", "loop.parameters")
-        for finding in CHECKS[name](subject)
+        for finding in EXACT_CHECKS[name](subject)
     ]
     return max(found, default=0.0) or None
 

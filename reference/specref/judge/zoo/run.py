@@ -5,7 +5,7 @@ convicts a control wrongly.
 import time
 from dataclasses import dataclass
 
-from ..exact import CHECKS, ExactFinding, checks
+from ..exact import EXACT_CHECKS, ExactFinding, exact_checks
 from . import Bug, Control, level_of
 from .controls import LOOP_CONTROLS, RULE_CONTROLS
 from .loops import LOOP_BUGS
@@ -75,11 +75,11 @@ def convict(bug: Bug) -> Conviction:
     distributions.
     """
     began = time.monotonic()
-    findings = CHECKS[bug.caught_by](bug.subject)
+    findings = EXACT_CHECKS[bug.caught_by](bug.subject)
     seconds = time.monotonic() - began
     seen = list(findings)
     if level_of(bug.subject) in ("rule", "tree") or not any(finding.tv for finding in findings):
-        for other in checks(level_of(bug.subject)):
+        for other in exact_checks(level_of(bug.subject)):
             if other.id in _DISTRIBUTION and other.id != bug.caught_by:
                 seen += other(bug.subject)
     tv = max((finding.tv for finding in seen), default=0.0)
@@ -97,7 +97,7 @@ class Acquittal:
 def acquit(control: Control) -> Acquittal:
     """Put the control before every check of its level."""
     began = time.monotonic()
-    found = {item.id: item(control.subject) for item in checks(level_of(control.subject))}
+    found = {item.id: item(control.subject) for item in exact_checks(level_of(control.subject))}
     return Acquittal(
         control,
         {name: findings for name, findings in found.items() if findings},
