@@ -1,17 +1,23 @@
 """The frontier of typical acceptance: lossless at distance 0, lossy at a distance that two methods
 agree on.
 
-Protects: the exact TV of the toy, the closed form behind the estimate, the tokens a cycle.
+Protects: the exact TV of the toy, the closed form behind the estimate and its standard error, the
+tokens a cycle, the published distances.
 """
 
-from itertools import pairwise
+import json
+from itertools import pairwise, product
+from math import sqrt
+from pathlib import Path
 
 import pytest
 from specref.data import SamplingParams
 from specref.draft.medusa import MedusaDrafter, best_first
 from specref.draft.none import NoDrafter
 from specref.exact.enumerate import distributions, total_variation
+from specref.measure.acceptance import frontier
 from specref.measure.acceptance.frontier import (
+    THRESHOLDS,
     FrontierPoint,
     FrontierWork,
     exact_first_tokens,
@@ -24,6 +30,7 @@ from specref.verify import RULES, LossyTypical
 
 from tests.stub import generate_with
 
+PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "thresholds.json"
 TARGET, HEADS = tiny_target_with_heads()
 PLACES = random_contexts(6, count=8)
 ALONE = exact_first_tokens(RULES["rejection"], TARGET, NoDrafter(), PLACES)
@@ -115,3 +122,45 @@ def first_token_tv(rule, drafter, place) -> float:
 def test_the_tree_rule_is_reported_without_distance():
     seen = seen_in(RULES["tree"], [[1, 2, 3]], 8)
     assert seen.tv == seen.error == 0
+    assert seen.epsilon == seen.delta == 0
+
+
+@pytest.mark.parametrize(
+    ("distances", "error"),
+    [([0.25], 0.0), ([0.0, 1.0], 0.5), ([0.2, 0.4, 0.6], 0.2 / sqrt(3)), ([0.5] * 5, 0.0)],
+)
+def test_the_error_is_the_standard_error_of_the_mean_over_the_cycles(
+    distances: list[float], error: float, monkeypatch: pytest.MonkeyPatch
+):
+    """Prompts of one token to go are one cycle each; their distances are given."""
+    given = iter(distances)
+    monkeypatch.setattr(frontier, "_first_token_tv", lambda *words: next(given))
+    seen = seen_in(RULES["tree"], [[1, 2, 3]] * len(distances), 1)
+    assert seen.tv == pytest.approx(sum(distances) / len(distances))
+    assert seen.error == pytest.approx(error)
+
+
+def test_the_published_exact_distances_are_what_is_computed_today():
+    """The thresholds, the toy and its contexts stand behind the published figures: whoever changes
+    one has to publish anew. The toy's weights are drawn in float32, and the last bits of their
+    logarithms may differ between processors.
+    """
+    result = json.loads(PUBLISHED.read_text())
+    points = result["points"]
+    assert [(point["epsilon"], point["delta"]) for point in points] == THRESHOLDS
+    contexts = random_contexts(TARGET.config.vocab_size)
+    assert len(contexts) == result["settings"]["toy_contexts"]
+    alone = exact_first_tokens(RULES["rejection"], TARGET, NoDrafter(), contexts)
+    for point in (points[2], points[7], points[14]):
+        rule = LossyTypical(point["epsilon"], point["delta"])
+        exact = exact_tv(rule, TARGET, HEADS, contexts, alone)
+        assert exact == pytest.approx(point["exact"], abs=1e-5)
+
+
+def test_contexts_and_texts_of_unequal_number_are_refused():
+    with pytest.raises(ValueError, match="argument"):
+        exact_tv(RULES["tree"], TARGET, HEADS, PLACES, ALONE[:-1])
+
+
+def test_the_exact_distribution_is_that_of_three_tokens():
+    assert set(ALONE[0]) == set(product(range(6), repeat=3))

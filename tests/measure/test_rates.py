@@ -138,9 +138,85 @@ def test_sample_size_reaches_the_half_width(half_width: float, alpha: float, kno
     assert sample_size(half_width, alpha, design_effect=4.0) == 4 * n
 
 
+def test_half_of_the_tokens_accepted_needs_the_most_and_is_what_is_assumed() -> None:
+    assert sample_size(0.01) == sample_size(0.01, 0.5) == pytest.approx(9604, rel=0.001)
+    assert sample_size(0.01) > max(sample_size(0.01, alpha) for alpha in (0.0, 0.4, 0.6, 1.0))
+
+
+def test_a_level_is_0_95_unless_it_is_given_and_is_told() -> None:
+    accepted, judged = [7, 9, 5, 8], [10, 10, 10, 10]
+    for function in (clopper_pearson, wilson):
+        assert function(70, 100) == function(70, 100, 0.95) != function(70, 100, 0.9)
+    assert rate_by_text(accepted, judged) == rate_by_text(accepted, judged, 0.95)
+    assert rate_by_text(accepted, judged).level == 0.95
+    cycles = [2, 1, 0, 2], [2, 2, 2, 2], [0, 0, 1, 1]
+    assert rates_by_position(*cycles) == rates_by_position(*cycles, 0.95)
+    assert [rate.level for rate in rates_by_position(*cycles, 0.8)] == [0.8, 0.8]
+    assert sample_size(0.05) == sample_size(0.05, level=0.95) > sample_size(0.05, level=0.9)
+
+
+def test_texts_that_do_not_differ_count_every_token() -> None:
+    """No spread between the texts is seen, and every rate is possible: the tokens count as
+    independent, with Student's quantile for twenty texts."""
+    rate = rate_by_text([50] * 20, [100] * 20)
+    student = (stats.norm.isf(0.025) / stats.t.isf(0.025, 19)) ** 2
+    assert rate.independent == pytest.approx(2000 * student)
+
+
+def test_the_effective_size_is_that_of_the_ratio_estimator() -> None:
+    """Texts of 10 and 30 tokens with 4 and 24 accepted: 28 of 40, so 0.7. The residuals are
+    4 - 7 = -3 and 24 - 21 = 3, and the variance 2 / 1 * (9 + 9) / 40^2 = 0.0225: it would be that
+    of 0.21 / 0.0225 independent tokens, before Student's quantile for two texts."""
+    rate = rate_by_text([4, 24], [10, 30])
+    student = (stats.norm.isf(0.025) / stats.t.isf(0.025, 1)) ** 2
+    assert rate.estimate == pytest.approx(0.7)
+    assert rate.judged == 40
+    assert rate.independent == pytest.approx(0.21 / 0.0225 * student)
+    low, high = clopper_pearson(0.7 * rate.independent, rate.independent)
+    assert (rate.low, rate.high) == pytest.approx((low, high))
+
+
+def test_texts_without_judged_tokens_are_left_out() -> None:
+    assert rate_by_text([4, 0, 24], [10, 0, 30]) == rate_by_text([4, 24], [10, 30])
+    with pytest.raises(SpecrefError, match="1 texts"):
+        rate_by_text([4, 0], [10, 0])
+
+
+def test_without_trials_every_rate_is_possible() -> None:
+    assert clopper_pearson(0, 0) == (0, 1)
+
+
+def test_wilson_at_the_ends() -> None:
+    """0 of n: the interval ends at z^2 / (n + z^2), and n of n is its mirror."""
+    z = stats.norm.isf(0.025)
+    assert wilson(0, 10) == pytest.approx((0, z**2 / (10 + z**2)))
+    assert wilson(10, 10) == pytest.approx((10 / (10 + z**2), 1))
+
+
+def test_cycles_without_drafts_have_no_places() -> None:
+    assert rates_by_position([0, 0], [0, 0], [1, 2]) == []
+    assert rates_by_position([], [], []) == []
+
+
+def test_a_place_that_one_text_alone_reached_ends_the_list() -> None:
+    """Place 1 is judged in both texts; place 2 in the first one only."""
+    rates = rates_by_position([2, 2, 0, 0], [3, 3, 3, 3], [0, 0, 1, 1])
+    assert [(rate.judged, rate.estimate) for rate in rates] == [(4, 0.5)]
+
+
 @pytest.mark.parametrize(
     "call",
     [
+        lambda: sample_size(0.5),
+        lambda: sample_size(0.1, -0.1),
+        lambda: clopper_pearson(-1, 2),
+        lambda: clopper_pearson(1, 2, 0.0),
+        lambda: wilson(-1, 3),
+        lambda: wilson(3, 2),
+        lambda: rate_by_text([-1, 1], [2, 2]),
+        lambda: rate_by_text([[1]], [[2]]),  # type: ignore[list-item]
+        lambda: rates_by_position([1, 1], [1, 1], [0]),
+        lambda: rates_by_position([-1], [1], [0]),
         lambda: rate_by_text([1, 2], [1, 1]),
         lambda: rate_by_text([1], [2]),
         lambda: rate_by_text([1, 1], [2]),

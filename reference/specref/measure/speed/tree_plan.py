@@ -16,7 +16,7 @@ from .candidate_tree import (
 )
 from .step_costs import TimedModels, in_plain_steps, step_costs
 
-_NODE_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+_NODE_COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 _FULL_TREES = ((2, 2), (2, 2, 2), (3, 3), (4, 2), (4, 4))  # children of each node, by depth
 _CONTEXT = 192  # tokens before the timed forwards
 
@@ -75,7 +75,7 @@ def _candidates(accuracy: Accuracy) -> list[tuple[str, Sequence[Node]]]:
     depth = len(accuracy)
     shapes: list[tuple[str, Sequence[Node]]] = [("no tree", [])]
     shapes += [(f"chain of {n}", chain(n)) for n in range(1, depth + 1)]
-    shapes += [(f"best tree of {n}", best_tree(accuracy, n)) for n in _NODE_COUNTS if n > 1]
+    shapes += [(f"best tree of {n}", best_tree(accuracy, n)) for n in _NODE_COUNTS]
     for widths in _FULL_TREES:
         if len(widths) <= depth:
             shapes.append(("full tree " + "x".join(map(str, widths)), cartesian(widths)))
