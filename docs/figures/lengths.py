@@ -31,15 +31,7 @@ def counts() -> dict[str, list[float]]:
     def program(chance: Chance, root: Tensor, name: str) -> list[Hashable]:
         q = frequency.expand(len(root), -1)
         tokens = torch.stack([chance.draw(q) for _ in range(GAMMA)], 1)
-        texts = [START + "".join(ALPHABET[token] for token in row) for row in tokens.tolist()]
-        # A context that never occurs is never reached, since p was zero on the way; any
-        # distribution will do there.
-        p = torch.stack(
-            [
-                torch.stack([target.get(t[i : i + 2], frequency) for i in range(GAMMA + 1)])
-                for t in texts
-            ]
-        )
+        p = torch.stack([after(row, target, frequency) for row in tokens.tolist()])
         verdict = RULES[name](Draft.chain(tokens, q[:, None].expand(-1, GAMMA, -1)), p, chance)
         return list(verdict.accepted.tolist())
 
@@ -52,6 +44,16 @@ def counts() -> dict[str, list[float]]:
         distribution = distributions(one, 1)[0]
         found[name] = [distribution.get(length, 0.0) for length in range(GAMMA + 1)]
     return found
+
+
+def after(tokens: list[int], target: dict[str, Tensor], frequency: Tensor) -> Tensor:
+    """The target's distributions after START and after each drafted token, [GAMMA+1,V].
+
+    target: context of two letters -> [V]. A context that never occurs is never reached, since p was
+    zero on the way; `frequency` [V] stands there, as any distribution could.
+    """
+    text = START + "".join(ALPHABET[token] for token in tokens)
+    return torch.stack([target.get(text[i : i + 2], frequency) for i in range(GAMMA + 1)])
 
 
 def mean(distribution: list[float]) -> float:

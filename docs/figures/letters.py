@@ -42,10 +42,9 @@ def kinds(text: str) -> str:
 def table(text: str, alphabet: str, order: int) -> dict[str, Tensor]:
     """context of `order` symbols -> distribution over the alphabet, [V] float64."""
     contexts = {text[i : i + order] for i in range(len(text) - order)}
-    distributions = {context: distribution_after(text, context) for context in contexts}
-    return {
-        context: torch.tensor(
-            [distribution.get(symbol, 0.0) for symbol in alphabet], dtype=torch.float64
-        )
-        for context, distribution in distributions.items()
-    }
+    found = {}
+    for context in contexts:
+        distribution = distribution_after(text, context)
+        row = [distribution.get(symbol, 0.0) for symbol in alphabet]
+        found[context] = torch.tensor(row, dtype=torch.float64)
+    return found

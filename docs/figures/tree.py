@@ -39,12 +39,11 @@ def cycle() -> dict[str, Any]:
         requests = new_requests(target, [list(PROMPT.encode())], SamplingParams(max_new_tokens=60))
         for cycle in decode_loop(target, drafter, rule, requests, 3, Streams([1])):
             watch(cycle)
-    every = set(FATES)
-    return next(
-        one
-        for one in found
-        if {node["fate"] for node in one["nodes"]} == every and len(one["nodes"]) == len(TREE)
-    )
+    return next(one for one in found if _shows_every_fate(one["nodes"]))
+
+
+def _shows_every_fate(nodes: list[dict[str, Any]]) -> bool:
+    return len(nodes) == len(TREE) and {node["fate"] for node in nodes} == set(FATES)
 
 
 def places(nodes: list[dict[str, Any]]) -> list[tuple[float, float]]:

@@ -33,10 +33,8 @@ TERMS = ROOT / "docs" / "glossary.txt"
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Give the generated pages their places in the navigation."""
     places = generated.navigation(ROOT)
-    config.nav = [
-        {title: places.get(title, target) for title, target in entry.items()}
-        for entry in config.nav or []
-    ]
+    for entry in config.nav or []:
+        entry.update({title: places[title] for title in entry if title in places})
     return config
 
 

@@ -199,10 +199,10 @@ def limits(result: Result) -> str:
 def block(result: Result, part: str = "block", first: str = "type and tokens") -> str:
     """One block of the target, piece by piece, in units of its float32 work on one token."""
     names = list(next(iter(result[part].values())))
-    return rows(
-        [first, *names],
-        [[name, *(f"{row[piece]:.2f}" for piece in names)] for name, row in result[part].items()],
-    )
+    body = []
+    for name, row in result[part].items():
+        body.append([name, *(f"{row[piece]:.2f}" for piece in names)])
+    return rows([first, *names], body)
 
 
 def widths(result: Result) -> str:
@@ -467,21 +467,12 @@ def betting_mde(result: Result) -> str:
 
 def methods(result: Result) -> str:
     """Every way to draft for one target, measured in one run, beside its estimate."""
-    table = rows(
-        [
-            "method",
-            "rule",
-            "speedup",
-            "decoding only",
-            "estimate",
-            "tokens per cycle",
-            "depth",
-            "nodes",
-            "accepted by depth",
-        ],
-        [
+    body, cycles = [], []
+    for name, row in result["methods"].items():
+        title, cycle = name.replace("_", " "), row["cycle"]
+        body.append(
             [
-                name.replace("_", " "),
+                title,
                 row["rule"],
                 f"{row['speedup']:.2f}×",
                 f"{row['speedup_decode_only']:.2f}×",
@@ -491,26 +482,26 @@ def methods(result: Result) -> str:
                 str(row["nodes"]),
                 " ".join(f"{rate:.2f}" for rate in row["acceptance_by_depth"][:5]),
             ]
-            for name, row in result["methods"].items()
-        ],
-        words=2,
-    )
-    spent = rows(
-        [
-            "a cycle, in plain steps",
-            "drafting",
-            "the target's forward",
-            "rule, commit, bookkeeping",
-        ],
-        [
-            [
-                name.replace("_", " "),
-                *(f"{row['cycle'][part]:.2f}" for part in ("draft", "forward", "rest")),
-            ]
-            for name, row in result["methods"].items()
-        ],
-    )
-    return f"{table}\n\n{spent}"
+        )
+        cycles.append([title, *(f"{cycle[part]:.2f}" for part in ("draft", "forward", "rest"))])
+    heads = [
+        "method",
+        "rule",
+        "speedup",
+        "decoding only",
+        "estimate",
+        "tokens per cycle",
+        "depth",
+        "nodes",
+        "accepted by depth",
+    ]
+    parts = [
+        "a cycle, in plain steps",
+        "drafting",
+        "the target's forward",
+        "rule, commit, bookkeeping",
+    ]
+    return f"{rows(heads, body, words=2)}\n\n{rows(parts, cycles)}"
 
 
 def heads(result: Result) -> str:
@@ -589,7 +580,8 @@ def serving(result: Result) -> str:
     body = [
         [
             str(batch["size"]),
-            *(f"{batch[way] / batch['plain']:.2f}×" for way in ("speculative", "adaptive")),
+            f"{batch['speculative'] / batch['plain']:.2f}×",
+            f"{batch['adaptive'] / batch['plain']:.2f}×",
             f"{batch['plain'] / one:.1f}×",
         ]
         for batch in result["batches"]
@@ -632,13 +624,10 @@ def serving_latency(result: Result) -> str:
     """Of each way, in units of plain decoding's time a token with one request."""
     unit = result["batches"][0]["latency"]["plain"]["token_p50"]
     ways, keys = ("plain", "speculative", "adaptive"), ("first_token_p50", "token_p50", "token_p95")
-    body = [
-        [
-            str(batch["size"]),
-            *(f"{batch['latency'][way][key] / unit:.1f}" for key in keys for way in ways),
-        ]
-        for batch in result["batches"]
-    ]
+    body = []
+    for batch in result["batches"]:
+        taken = [batch["latency"][way][key] for key in keys for way in ways]
+        body.append([str(batch["size"]), *(f"{seconds / unit:.1f}" for seconds in taken)])
     heads = [
         "requests at once",
         *(f"{what}, {way}" for what in ("first token", "a token", "a token, p95") for way in ways),
@@ -661,11 +650,16 @@ def engine_matrix(level: str) -> Callable[[Result], str]:
         "NOT-SPECULATION": "not speculation",
     }
 
+    def verdicts(engine: dict[str, Any]) -> dict[str, str]:
+        return {check["id"]: words[check["verdict"]] for check in engine["checks"]}
+
     def table_of(result: Result) -> str:
         found = [one for one in result["engines"] if one["level"] == level and one["checks"]]
-        said = [{check["id"]: words[check["verdict"]] for check in one["checks"]} for one in found]
+        said = [verdicts(one) for one in found]
         names = list(dict.fromkeys(name for one in said for name in one))
-        body = [[f"`{name}`", *(one.get(name, "") for one in said)] for name in names]
+        body = []
+        for name in names:
+            body.append([f"`{name}`", *(one.get(name, "") for one in said)])
         absent = [
             f"Not here: {one['engine']}, {cell(one['absent'])}."
             for one in result["engines"]

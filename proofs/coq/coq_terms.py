@@ -64,10 +64,9 @@ class Asked:
 
     def term(self) -> str:
         answer = weights if self.kind == "model" else optional
-        rows = (
-            f"({', '.join(ids(c) for c in key)}, {answer(value)})"
-            for key, value in self.answers.items()
-        )
+        rows = []
+        for texts, value in self.answers.items():
+            rows.append(f"({', '.join(map(ids, texts))}, {answer(value)})")
         return f"({self.kind} {self.size} {listed(rows)})"
 
 

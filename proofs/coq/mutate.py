@@ -175,10 +175,11 @@ def main(words: list[str]) -> int:
         )
         return 2
     begin = time.perf_counter()
-    chosen = [
-        [edit for edit in group if not words or any(word in edit.name for word in words)]
-        for group in (EDITS, SAME, EQUAL)
-    ]
+
+    def wanted(edit: Edit) -> bool:
+        return not words or any(word in edit.name for word in words)
+
+    chosen = [list(filter(wanted, group)) for group in (EDITS, SAME, EQUAL)]
     if not any(chosen):
         print(
             f"no edit has any of {', '.join(words)} in its name: run without words to see them all"

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from .claims import holds
 from .program import Context, Dist, Draw, E, Model, Prog, Ret, is_law, law
-from .step import total_variation
+from .step import point_mass, total_variation
 
 # f(c)[x] is what a bettor receives after the text c when the token x comes
 Payment: TypeAlias = Callable[[Context], tuple[Fraction, ...]]
@@ -46,13 +46,17 @@ def mixture(shares: Sequence[Fraction], fs: Sequence[Payment], c: Context) -> Fr
     return sum((a * wealth(f, c) for a, f in zip(shares, fs, strict=True)), Fraction(0))
 
 
+def expected_count(p: Model, c: Context, x: int) -> Fraction:
+    """How often the token x is expected in the text c, from the laws before its tokens."""
+    return sum((p(c[:i])[x] for i in range(len(c))), Fraction(0))
+
+
 def table_bet(p: Model, a: Fraction) -> Payment:
     """(a + observed)/(a + expected) of each token, counted in the text so far, made whole."""
 
     def f(c: Context) -> tuple[Fraction, ...]:
         tokens = range(len(p(c)))
-        expected = [sum((p(c[:i])[x] for i in range(len(c))), Fraction(0)) for x in tokens]
-        raised = [(a + c.count(x)) / (a + expected[x]) for x in tokens]
+        raised = [(a + c.count(x)) / (a + expected_count(p, c, x)) for x in tokens]
         return tuple(r / mean(p(c), raised) for r in raised)
 
     return f
@@ -167,15 +171,18 @@ def recurs(prompts: Sequence[Context], written: Sequence[Context]) -> bool:
     return len(set(prefixes)) < len(prefixes)
 
 
+def mean_probability(laws: Sequence[tuple[Fraction, Dist]], x: int) -> Fraction:
+    """The probability of x under a law drawn at random from weighted `laws`."""
+    return sum((weight * d[x] for weight, d in laws), Fraction(0))
+
+
 def S2_mde_needs_a_class(p: Model, laws: RandomModel, prompts: Sequence[Context], n: int) -> None:
     """Draw the law after each prefix at random, with mean p. On average the texts in which no
     prefix recurs have exactly the target's probability, so no set of texts is more likely than
     under p by more than P(a prefix recurs)."""
     for c in contexts(len(p(())), n + max(map(len, prompts)) + 1):
-        average = [
-            sum((weight * d[x] for weight, d in laws(c)), Fraction(0)) for x in range(len(p(c)))
-        ]
-        holds(tuple(average) == p(c), "the random law has another mean than the target's")
+        average = tuple(mean_probability(laws(c), x) for x in range(len(p(c))))
+        holds(average == p(c), "the random law has another mean than the target's")
     mixed = law(random_texts(laws, prompts, n, {}, ()))
     plain = law(texts(p, prompts, n))
     once = {t for t in mixed.keys() | plain.keys() if not recurs(prompts, t)}
@@ -214,7 +221,6 @@ def always_the_same(p: Model) -> RandomModel:
 
     def laws(c: Context) -> Sequence[tuple[Fraction, Dist]]:
         d = p(c)
-        one_hot = [tuple(Fraction(i == x) for i in range(len(d))) for x in range(len(d))]
-        return tuple((d[x], one_hot[x]) for x in range(len(d)) if d[x])
+        return tuple((d[x], point_mass(x, len(d))) for x in range(len(d)) if d[x])
 
     return laws

@@ -29,7 +29,10 @@ def grid(size: int, n: int) -> tuple[Dist, ...]:
         for first in range(left + 1):
             yield from ((first, *rest) for rest in parts(left - first, places - 1))
 
-    return tuple(tuple(Fraction(part, n) for part in law) for law in parts(n, size))
+    def as_law(counts: tuple[int, ...]) -> Dist:
+        return tuple(Fraction(count, n) for count in counts)
+
+    return tuple(map(as_law, parts(n, size)))
 
 
 def table(rows: Sequence[Dist], salt: int = 0) -> Model:
@@ -219,7 +222,7 @@ def criteria() -> Iterator[Case]:
 
 def bets() -> Iterator[Case]:
     """Tables, scores and lags on texts of 4 tokens, alone and mixed."""
-    g = {size: tuple(Fraction(i, size - 1) for i in range(size)) for size in (2, 3)}
+    g = {2: (Fraction(0), Fraction(1)), 3: (Fraction(0), Fraction(1, 2), Fraction(1))}
     rows2, rows3 = grid(2, 4), HARD
     models = [table(rows2, salt) for salt in range(4)] + [table(rows3, salt) for salt in range(2)]
     for p in models:

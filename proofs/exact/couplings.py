@@ -47,5 +47,10 @@ def events(size: int) -> list[tuple[int, ...]]:
     return list(chain.from_iterable(combinations(range(size), k) for k in range(size + 1)))
 
 
+def complement(event: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """The tokens that are not in the event."""
+    return tuple(x for x in range(size) if x not in event)
+
+
 def measure(d: Dist, event: tuple[int, ...]) -> Fraction:
     return sum((d[x] for x in event), Fraction(0))

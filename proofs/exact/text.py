@@ -26,7 +26,11 @@ def harmonic(p: Model, h: Bet, contexts: Iterable[Context]) -> bool:
     """sum_x p(c)(x) h(c x) = h(c): what h promises at c is what it pays on average one token
     later.
     """
-    return all(sum(weight * h((*c, x)) for x, weight in enumerate(p(c))) == h(c) for c in contexts)
+
+    def fair(c: Context) -> bool:
+        return sum(weight * h((*c, x)) for x, weight in enumerate(p(c))) == h(c)
+
+    return all(map(fair, contexts))
 
 
 def begins_with(p: Model, s: Context) -> Bet:
@@ -55,11 +59,11 @@ def sound(p: Model, cycle: Cycle, c: Context) -> bool:
         return False
     after = law(cycle(c))
     depth = max(len(longer) for longer in after)
-    bets = [begins_with(p, c + xs) for xs in product(range(len(p(c))), repeat=depth - len(c))]
-    return all(
-        sum((weight * h(longer) for longer, weight in after.items()), Fraction(0)) == h(c)
-        for h in bets
-    )
+    for xs in product(range(len(p(c))), repeat=depth - len(c)):
+        h = begins_with(p, c + xs)
+        if sum(weight * h(longer) for longer, weight in after.items()) != h(c):
+            return False
+    return True
 
 
 def repeat_cycle(cycle: Cycle, fuel: int, n: int, c: Context) -> Prog[Context]:

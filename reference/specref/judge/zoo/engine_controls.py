@@ -109,14 +109,10 @@ class WithoutStops(Reworded):
     def reworded(self, done: Completion, params: SamplingParams) -> Completion:
         if done.finish_reason != "stop":
             return done
-        kept = min(
-            [
-                len(done.tokens) - len(stop)
-                for stop in (*params.stop_sequences, *((t,) for t in params.stop_ids))
-                if tuple(done.tokens[-len(stop) :]) == stop
-                and ended(done.tokens, params, 10**9) == "stop"
-            ]
-        )
+        assert ended(done.tokens, params, 10**9) == "stop"
+        stops = [*params.stop_sequences, *((token,) for token in params.stop_ids)]
+        longest = max(len(stop) for stop in stops if tuple(done.tokens[-len(stop) :]) == stop)
+        kept = len(done.tokens) - longest
         return replace(done, tokens=done.tokens[:kept], logprobs=(done.logprobs or [])[:kept])
 
 

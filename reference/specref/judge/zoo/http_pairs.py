@@ -61,14 +61,13 @@ class HttpLogprobsOfDraft(Service):
         out = super().write(wish, number)
         if wish.temperature and wish.max_tokens > 1:
             texts = [(*wish.prompt, *out.tokens[:i]) for i in range(len(out.tokens))]
-            out.logprobs = [
-                [
-                    math.log(weight)
-                    for weight in toy_distribution("draft", text[-2:], 1.0, 0, 1.0, 0.0, ())
-                ]
-                for text in texts
-            ]
+            out.logprobs = [self.drafts_logprobs(text) for text in texts]
         return out
+
+    def drafts_logprobs(self, text: tuple[int, ...]) -> list[float]:
+        """The draft's log probabilities of the token after `text`, [V]."""
+        distribution = toy_distribution("draft", text[-2:], 1.0, 0, 1.0, 0.0, ())
+        return [math.log(weight) for weight in distribution]
 
 
 class HttpTopKBesideTopP(Service):

@@ -211,11 +211,10 @@ class MixedDrafts(ModelDrafter):
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         found = [
-            [words[i + 2] for i in range(len(words) - 2) if words[i : i + 2] == words[-2:]][-1:]
-            * min(1, most)
+            self.looked_up(words) if most else None
             for words, most in zip(text.tokens, budget.tolist(), strict=True)
         ]
-        looked = torch.tensor([bool(token) for token in found])
+        looked = torch.tensor([token is not None for token in found])
         asked = super().propose(text, torch.where(looked, 0, budget), chance)
         width = max(1, asked.tokens.shape[1])
         tokens, q = (
@@ -228,9 +227,16 @@ class MixedDrafts(ModelDrafter):
                 asked.q,
             )
         for row, token in enumerate(found):
-            if token:
-                tokens[row, 0], q[row, 0] = token[0], torch.eye(text.vocabulary)[token[0]]
+            if token is not None:
+                tokens[row, 0], q[row, 0] = token, torch.eye(text.vocabulary)[token]
         return Draft.chain(tokens, q, torch.where(looked, 1, asked.lengths))
+
+    def looked_up(self, words: Sequence[int]) -> int | None:
+        """The token that followed the last earlier place of the text's last two tokens."""
+        for i in reversed(range(len(words) - 2)):
+            if words[i : i + 2] == words[-2:]:
+                return words[i + 2]
+        return None
 
     def commit(self, accepted: Tensor) -> None:
         self.cache.trim(torch.minimum(self.cache.lengths, self.base + accepted))

@@ -45,10 +45,11 @@ class ShortStopsAlone(Rewrites):
     """Stops are looked for in a window of four tokens."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
-        return [
-            replace(s, stop_sequences=tuple(stop for stop in s.stop_sequences if len(stop) <= 4))
-            for s in params
-        ]
+        found = []
+        for s in params:
+            short = tuple(stop for stop in s.stop_sequences if len(stop) <= 4)
+            found.append(replace(s, stop_sequences=short))
+        return found
 
 
 class Misreads(Loop):

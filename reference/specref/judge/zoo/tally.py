@@ -86,24 +86,22 @@ def everywhere() -> list[tuple[str, str]]:
     ]
 
 
+def _described(case: str, what: str) -> str:
+    return f"{case}: {what}" if case else what
+
+
 def catch(level: str, name: str, budget: float | None = None) -> Caught:
     bug = bugs_and_controls(level)[0][name]
     if level == "exact":
         done = convict(bug)
         finding = done.findings[0] if done.findings else None
-        said = (
-            ""
-            if finding is None
-            else f"{finding.case}: {finding.what}"
-            if finding.case
-            else finding.what
-        )
+        said = _described(finding.case, finding.what) if finding else ""
         return Caught(
             bug, level, bug.caught_by if done.convicted else "", done.seconds, done.tv, said
         )
     tried = trial(bug, level, budget=budget)
     v = tried.verdict
-    said = "" if v is None else f"{v.case}: {v.what}" if v.case else v.what
+    said = _described(v.case, v.what) if v else ""
     return Caught(
         bug,
         level,
@@ -204,6 +202,32 @@ def bins(caught: Sequence[Caught]) -> list[dict[str, Any]]:
     return rows
 
 
+def by_level(caught: Sequence[Caught]) -> list[dict[str, Any]]:
+    """How many bugs of each level were caught, and how soon; levels without a bug are left out."""
+    rows = []
+    for level in LEVELS_AND_EXACT:
+        part = [c for c in caught if c.level == level]
+        if not part:
+            continue
+        seconds = [c.seconds for c in part]
+        rows.append(
+            {
+                "level": level,
+                "bugs": len(part),
+                "killed": sum(bool(c.by) for c in part),
+                "seconds": {"median": median(seconds), "most": max(seconds)},
+            }
+        )
+    return rows
+
+
+def _p95(seconds: Sequence[float]) -> float | None:
+    """The 95th percentile; None of nothing."""
+    if len(seconds) < 2:
+        return seconds[0] if seconds else None
+    return quantiles(seconds, n=20, method="inclusive")[-1]
+
+
 def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
     """The result file, less what every result file has."""
     seconds = sorted(c.seconds for c in caught)
@@ -215,28 +239,12 @@ def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
         "control_runs": sum(t.seeds for t in tried),
         "seconds": {
             "median": median(seconds) if seconds else None,
-            "p95": (
-                quantiles(seconds, n=20, method="inclusive")[-1]
-                if len(seconds) > 1
-                else seconds[0]
-                if seconds
-                else None
-            ),
+            "p95": _p95(seconds),
             "most": max(seconds, default=None),
         },
         "survivors": [c.bug.name for c in caught if not c.by],
         "by_tv": bins(caught),
-        "by_level": [
-            {
-                "level": level,
-                "bugs": len(part),
-                "killed": sum(bool(c.by) for c in part),
-                "seconds": {"median": median(times), "most": max(times)},
-            }
-            for level in LEVELS_AND_EXACT
-            if (part := [c for c in caught if c.level == level])
-            for times in [[c.seconds for c in part]]
-        ],
+        "by_level": by_level(caught),
         "bug_table": [
             {
                 "name": c.bug.name,

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -99,26 +100,7 @@ class Service:
         if out.finish == "stop":
             text = text[: min(text.find(stop) for stop in wish.stop if stop in text)]
         if dialect == "llama":
-            made: dict[str, Any] = {
-                "content": text,
-                "tokens": out.tokens,
-                "stop_type": "word" if out.finish == "stop" else "limit",
-                "tokens_predicted": len(out.tokens),
-                "timings": {"draft_n": out.drafted, "draft_n_accepted": out.accepted},
-            }
-            if body.get("n_probs"):
-                made["completion_probabilities"] = [
-                    {
-                        "id": token,
-                        "logprob": row[token],
-                        "top_logprobs": [
-                            {"id": i, "logprob": row[i]}
-                            for i in likeliest_ids(row, body["n_probs"])
-                        ],
-                    }
-                    for token, row in zip(out.tokens, out.logprobs)
-                ]
-            return made
+            return self.llama_answer(out, text, body.get("n_probs"))
         choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": out.finish}
         if self.ids and body.get("return_token_ids"):
             choice["token_ids"] = out.tokens
@@ -128,10 +110,7 @@ class Service:
             choice["logprobs"] = {
                 "tokens": [name(t) for t in out.tokens],
                 "token_logprobs": [row[t] for t, row in zip(out.tokens, out.logprobs)],
-                "top_logprobs": [
-                    {name(i): row[i] for i in likeliest_ids(row, body["logprobs"])}
-                    for row in out.logprobs
-                ],
+                "top_logprobs": [top_logprobs(row, body["logprobs"], name) for row in out.logprobs],
             }
         return {
             "object": "text_completion",
@@ -143,6 +122,23 @@ class Service:
                 "target_steps": len(out.blocks),
             },
         }
+
+    def llama_answer(self, out: ToyAnswer, text: str, count: int | None) -> dict[str, Any]:
+        """The answer's JSON in llama.cpp's dialect, with `count` log probabilities a token."""
+        made: dict[str, Any] = {
+            "content": text,
+            "tokens": out.tokens,
+            "stop_type": "word" if out.finish == "stop" else "limit",
+            "tokens_predicted": len(out.tokens),
+            "timings": {"draft_n": out.drafted, "draft_n_accepted": out.accepted},
+        }
+        if not count:
+            return made
+        rows = []
+        for token, row in zip(out.tokens, out.logprobs):
+            likeliest = [{"id": i, "logprob": row[i]} for i in likeliest_ids(row, count)]
+            rows.append({"id": token, "logprob": row[token], "top_logprobs": likeliest})
+        return made | {"completion_probabilities": rows}
 
     def lost(self) -> None:
         """A client went away."""
@@ -177,6 +173,11 @@ class Service:
 
 def likeliest_ids(row: list[float], count: int) -> list[int]:
     return sorted(range(len(row)), key=lambda i: -row[i])[:count]
+
+
+def top_logprobs(row: list[float], count: int, name: Callable[[int], str]) -> dict[str, float]:
+    """Name -> log probability, of the `count` likeliest tokens."""
+    return {name(i): row[i] for i in likeliest_ids(row, count)}
 
 
 class ToyHandler(BaseHTTPRequestHandler):
