@@ -49,10 +49,14 @@ OWN = {
     "kernel.dense-vocabulary": "likeliest-thousand",
     "kernel.sizes": "middle-vocabulary",
     "kernel.tree-sizes": "nodes-of-three-bits",
+    "kernel.mixed-rows": "last-tile-dropped",
+    "kernel.tree-mixed-rows": "cousin-accepted",
+    "kernel.bad-rows": "nan-unnoticed",
 }
+ELSEWHERE = {"kernel.empty-batch"}  # no planted bug of the zoo: tests/judge/test_kernel_mixed.py
 
 
-@pytest.mark.parametrize("check", KERNEL)
+@pytest.mark.parametrize("check", [name for name in KERNEL if name not in ELSEWHERE])
 def test_every_check_fails_on_a_bug_of_its_own(check: str) -> None:
     tried = trial(bugs("kernel")[OWN[check]], "kernel", seed=1, budget=30, only=[check])
     assert tried.verdict is not None, f"{check} lets {OWN[check]} pass"

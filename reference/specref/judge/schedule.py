@@ -11,12 +11,14 @@ from typing import Any
 
 from ..data import SpecrefError
 from .engine_handle import let_go
+from .kernel.pace import measure_pace
 from .load import NotLoadedError, has
 from .memory import keep_memory
-from .session import MisbehavedError, Session
+from .session import MisbehavedError, OutOfTimeError, Session
 from .suite import Check, checks
 from .verdict import Verdict
 
+_NOT_BEGUN = Verdict("INCONCLUSIVE", "none", "not begun when the budget was spent")
 _PARTS = 4  # how many times the mean of the others a check may take
 
 # told ("begun", id, None), ("renewed", id, verdict) after every slice, ("ended", id, verdict)
@@ -37,6 +39,9 @@ def judge(
         one verdict for each check, in their order.
     """
     keep_memory()
+    if session.level == "kernel" and chosen:
+        session.check = chosen[0].id  # a call that never ends is its failure
+        measure_pace(adapter, session)
     # of all, so that a check alone has the same
     session.shares *= sum(item.statistical for item in checks(session.level))
     try:
@@ -57,6 +62,11 @@ def _judged(adapter: Any, session: Session, chosen: Sequence[Check], tell: _Told
             item, run = going[name]
             if not first and session.left <= 0:
                 return [said[item.id] for item in chosen]
+            if first and session.spent and not _missing(item, adapter):
+                del going[name]
+                said[name] = _settled(_NOT_BEGUN, item, adapter, session, 0.0)
+                tell("ended", name, said[name])
+                continue
             session.check = name
             session.worlds.turn_to(name, session.seed_for("global coins", name))
             if first:
@@ -115,9 +125,14 @@ def _enough(item: Check, session: Session) -> float:
     return session.slow_enough if item.slow else session.enough
 
 
+def _missing(item: Check, adapter: Any) -> list[str]:
+    """What the check needs and the engine lacks."""
+    return [need for need in sorted(item.needs) if not has(adapter, need)]
+
+
 def _guarded(item: Check, adapter: Any, session: Session) -> Iterator[Verdict]:
     """The check's own verdicts; whatever the engine raises is a verdict too, and the last."""
-    missing = [need for need in sorted(item.needs) if not has(adapter, need)]
+    missing = _missing(item, adapter)
     if missing:
         yield Verdict("UNSUPPORTED", "none", f"the engine has no {', '.join(missing)}")
         return
@@ -126,6 +141,9 @@ def _guarded(item: Check, adapter: Any, session: Session) -> Iterator[Verdict]:
         for verdict in item.run(adapter, session):
             ran = True
             yield verdict
+    except OutOfTimeError:
+        if not ran:
+            yield Verdict("INCONCLUSIVE", "none", "the budget ended within its first slice")
     except MisbehavedError as error:
         yield Verdict("FAIL", "deterministic", str(error), n=1)
     except NotLoadedError:

@@ -18,7 +18,12 @@ _GOAL = 0.005  # without --mde, tests go on until they would have seen this, or 
 _ENOUGH = {"kernel": 0.02, "scheduler": 0.02, "engine": 0.05, "http": 0.10}
 # the same of checks whose draws cost a hundred times as much as those of their level
 SLOW_GOAL, _SLOW_ENOUGH = 0.02, 0.05
+GRACE = (2.0, 0.1)  # seconds, and a part of the budget: what a run may take beyond its budget
 AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch
+
+
+class OutOfTimeError(Exception):
+    """The budget ended within a slice of work."""
 
 
 class MisbehavedError(Exception):
@@ -57,6 +62,9 @@ class Session:
     raised: str = ""  # the call of the engine that the last error came out of
     worlds: TorchStates = field(default_factory=TorchStates)
     plain_too: bool = False  # what fails without speculation too is a FAIL
+    # rows that a call of a slow kernel may have (kernel/pace.py); None: it is not slow
+    most_rows: int | None = None
+    call_seconds: float = 0.0  # of a call of a slow kernel, however few its rows
 
     def __post_init__(self) -> None:
         self.began = self.told = time.monotonic()  # told: when the watch was told last
@@ -65,6 +73,16 @@ class Session:
     def left(self) -> float:
         """Seconds."""
         return self.budget - (time.monotonic() - self.began)
+
+    @property
+    def spent(self) -> bool:
+        """The budget has ended, and what may come on top of it. A budget of 0 stands for one slice
+        of each check, and does not end."""
+        return self.budget != 0 and self.left < -(GRACE[0] + GRACE[1] * abs(self.budget))
+
+    def fit(self, rows: int) -> int:
+        """As many of these rows as a call may have."""
+        return rows if self.most_rows is None else min(rows, self.most_rows)
 
     @property
     def goal(self) -> float:

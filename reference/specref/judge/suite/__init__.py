@@ -7,6 +7,7 @@ tests that go on for as long as there is time.
 """
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_tree",
         "kernel_rows",
         "kernel_wide",
+        "..kernel.checks",
     ),
     "scheduler": ("scheduler",),
     "engine": (
@@ -119,9 +121,10 @@ def check(
 
 def checks(level: str) -> list[Check]:
     """The checks of one level, in the order in which they begin."""
-    for module in _MODULES[level]:
-        importlib.import_module(f".{module}", __name__)
+    names = [name if name.startswith(".") else f".{name}" for name in _MODULES[level]]
+    for name in names:
+        importlib.import_module(name, __name__)
     # and not that of whoever imported one of them earlier
-    order = [f"{__name__}.{module}" for module in _MODULES[level]]
+    order = [importlib.util.resolve_name(name, __name__) for name in names]
     mine = (item for item in CHECKS.values() if item.level == level)
     return sorted(mine, key=lambda item: order.index(item.run.__module__))

@@ -40,14 +40,15 @@ def shape(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     tokens in the vocabulary; the same is checked at every later call. One token behind the end of
     every row, where all rows differ, is padding that is no -1.
     """
-    for tried, (rows, count, size) in enumerate(_SHAPES, 1):
+    for tried, (wanted, count, size) in enumerate(_SHAPES, 1):
+        rows = session.fit(wanted)
         seed = session.seed_for("shape", (rows, count, size))
         last = (
             called(kernel, session, *inputs(session, rows, count, size), seed)[:, -1]
             .unique()
             .tolist()
         )
-        if rows == 64 and count == 8 and len(last) == 1 and last != [-1]:
+        if wanted == 64 and rows > 7 and count == 8 and len(last) == 1 and last != [-1]:
             yield Verdict(
                 "FAIL",
                 what=f"all {rows} rows end with {last[0]}: behind a row's last token stands -1",
@@ -69,8 +70,10 @@ def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     machines.
     """
 
+    rows = session.fit(64)
+
     def answer(seed: int) -> Tensor:
-        return called(kernel, session, *inputs(session, 64, 3, 8), seed)
+        return called(kernel, session, *inputs(session, rows, 3, 8), seed)
 
     for tried in range(1, 4):
         seed = session.seed_for("determinism", tried)
@@ -103,7 +106,7 @@ def determinism(kernel: Kernel, session: Session) -> Iterator[Verdict]:
                     "FAIL",
                     what=why,
                     n=tried,
-                    case=f"{int((first != other).any(1).sum())} of 64 rows differ",
+                    case=f"{int((first != other).any(1).sum())} of {rows} rows differ",
                 )
                 return
         yield Verdict("PASS", what=f"{tried} calls repeated", n=tried)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..coerce import whole
 from ..contract import Kernel
-from ..session import MisbehavedError, Session
+from ..session import MisbehavedError, OutOfTimeError, Session
 
 
 def called(
@@ -48,14 +48,16 @@ def asked(
     *inputs). shape: tokens of a row's answer, vocabulary. What is done around small calls costs
     more than they do: a series is looked at as one."""
     rows = next(len(t) for t in inputs.values() if t is not None)
-    size = size or rows
+    size = size or max(rows, 1)
     given = [
         [None if t is None else t[begin : begin + size].clone() for t in inputs.values()]
-        for begin in range(0, rows, size)
+        for begin in range(0, max(rows, 1), size)
     ]
     what, said = f"{method}, {size} rows", []
     with session.calling(what):
         for number, some in enumerate(given):
+            if session.spent:
+                raise OutOfTimeError
             said.append(_kept(ask(number, *some)))
             session.going_on(what)
     for name, all_rows, *parts in zip(inputs, inputs.values(), *given, strict=True):

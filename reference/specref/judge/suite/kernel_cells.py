@@ -57,10 +57,11 @@ class Cube:
 
     def ask(self, rows: Tensor, u: Tensor) -> Tensor:
         """[n] the number of the answer's prefix of K + 1 places, 0 for none."""
+        most = self.session.fit(MOST)
         said = torch.cat(
             [
                 ask(self.kernel, self.session, self.group, r, v)
-                for r, v in zip(rows.split(MOST), u.split(MOST))
+                for r, v in zip(rows.split(most), u.split(most))
             ]
         )
         return ((said + 1) * (self.group.V + 1) ** torch.arange(self.group.K, -1, -1)).sum(1)

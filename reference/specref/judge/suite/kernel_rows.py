@@ -50,12 +50,12 @@ _Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
 # Two calls with seeds s and s + 1 answer first tokens a and b, [B] each: what must be independent
 # of what.
 ROWS_APART: tuple[_Pair, ...] = (
-    ("neighbours", lambda a, b: (torch.cat((a[::2], b[::2])), torch.cat((a[1::2], b[1::2])))),
+    ("neighbours", lambda a, b: (torch.cat((a[:-1:2], b[:-1:2])), torch.cat((a[1::2], b[1::2])))),
     (
         "halves of a batch",
         lambda a, b: (
-            torch.cat((a[: ROWS // 2], b[: ROWS // 2])),
-            torch.cat((a[ROWS // 2 :], b[ROWS // 2 :])),
+            torch.cat((a[: len(a) // 2], b[: len(a) // 2])),
+            torch.cat((a[-(len(a) // 2) :], b[-(len(a) // 2) :])),
         ),
     ),
 )
@@ -82,7 +82,8 @@ class PairedCalls:
         """How often each two first tokens come together [V^2], for every kind of pairs."""
         key = group.name, turn, number
         if key not in self.seen:
-            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (ROWS, ROWS), (0, 1)))
+            rows = self.session.fit(ROWS)
+            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (rows, rows), (0, 1)))
             self.seen[key] = {
                 name: torch.bincount(group.V * x + y, minlength=group.V**2)
                 for name, split in (*ROWS_APART, *CALLS_APART)
@@ -271,8 +272,10 @@ def _in_batches(
     """Rows of equal distribution in calls of each of the sizes."""
     generator = session.generator("small batches", group.name, number)
     seed = session.seed_for("small batches", group.name, number) // 2
-    calls = CALLS // len(sizes)
-    for i, size in enumerate(sizes):
+    calls = max(1, CALLS // len(sizes))
+    if session.most_rows is not None:
+        calls = min(calls, max(1, 2 * session.most_rows // sum(sizes)))
+    for i, size in enumerate(map(session.fit, sizes)):
         rows = group.rows(calls * size, generator)
         group.take(rows, group.ask(kernel, session, rows, seed + i * calls, size), generator)
 

@@ -38,11 +38,12 @@ class SampleStream:
         return group.slices[number]
 
     def _draw(self, group: Group) -> None:
-        rows = min(max(min(_FIRST, 4 * group.call), group.drawn), _MOST * group.call // CALL)
+        most = self.session.fit(group.call)
+        rows = min(max(min(_FIRST, 4 * most), group.drawn), _MOST * group.call // CALL, 8 * most)
         number = len(group.slices)
         generator = self.session.generator("draws", group.name, number)
         # two calls at least: what one leaves behind shows in the next
-        size = min(group.call, -(-rows // 2))
+        size = min(most, -(-rows // 2))
         for call, begin in enumerate(range(0, rows, size)):
             n = max(min(size, rows - begin) - (number + call) % 7, 1)  # batches of many sizes
             chosen = group.rows(n, generator)

@@ -60,6 +60,7 @@ def copies(
     """
     p, _, draft = group.inputs(group.draft[0].argmax().view(1))
     chain = group.nodes == group.K  # of a tree only the first token is looked at
+    rows = session.fit(ROWS)
     drafted = [*draft[0, : group.K].tolist(), 0]
     generator, steps = (
         session.generator("copies", group.name, calls),
@@ -72,9 +73,9 @@ def copies(
     first, *later = [
         (continued_texts(group, answers, generator) - torch.tensor(drafted)) % group.V
         for answers in (
-            ask([ROWS, ROWS, *[_LATER] * (len(steps) - 1)], [0, *steps])
+            ask([rows, rows, *[session.fit(_LATER)] * (len(steps) - 1)], [0, *steps])
             if calls
-            else ask([ROWS], [0])
+            else ask([rows], [0])
         )
     ]
     # where all before it are
@@ -122,7 +123,7 @@ def copies(
                     "e-process",
                     f"{what} with probability {alike[far]:.3f} instead of {right:.3f}",
                     group.label(0),
-                    ROWS,
+                    rows,
                     session.alpha(),
                 )
     return None
