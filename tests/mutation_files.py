@@ -59,7 +59,7 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
 
 LOOP = _tests("decode", "bad_input stops_and_lengths requests cache_contents greedy_output")
 EXACT = _tests("decode", "exact_distribution")
-FORWARD = _tests("model", "cache tree")
+FORWARD = _tests("model", "cache tree initial_weights")
 # what people copy: start of a path -> its tests
 CORE: dict[str, Groups] = {
     "chance.py": (["tests/chance"],),
@@ -93,14 +93,17 @@ CORE: dict[str, Groups] = {
     "model/paged.py": (_tests("model", "paged"),),
     "model/pool.py": (_tests("model", "paged"),),
     "model/tokenizer.py": (_tests("model", "text"), _tests("model", "refusals")),
-    "serve/": (_tests("serve", "load same_answers"), _tests("serve", "http")),
-    "serve/calibrate.py": (_tests("serve", "pace load"),),
-    "serve/depth_policy.py": (_tests("serve", "depth_search pace"),),
+    "serve/": tuple(_tests("serve", name) for name in ("engine", "load", "same_answers")),
+    "serve/calibrate.py": (_tests("serve", "calibrate"),),
+    "serve/chunked_prefill.py": (_tests("serve", "chunked_prefill"),),
+    "serve/depth_policy.py": (_tests("serve", "depth_search pace"), _tests("measure", "records")),
     "serve/detokenizer.py": (_tests("serve", "detokenizer"), _tests("serve", "http")),
     "serve/http_server.py": (_tests("serve", "http"),),
-    "serve/parallel.py": (_tests("serve", "parallel"),),
-    "serve/protocol.py": (_tests("serve", "protocol http"),),
-    "serve/scheduler.py": (_tests("serve", "scheduler"), _tests("serve", "load")),
+    "serve/parallel.py": (_tests("serve", "shared_ranks"),),
+    "serve/protocol.py": (_tests("serve", "protocol"), _tests("serve", "http")),
+    "serve/scheduler.py": (_tests("serve", "scheduler"), _tests("measure", "records")),
+    "serve/sequence.py": (_tests("serve", "engine") + _tests("measure", "records"),),
+    "serve/settings.py": (_tests("serve", "engine load") + _tests("measure", "records"),),
     "measure/": (["tests/measure"],),
     "measure/acceptance/frontier.py": (_tests("measure", "frontier records"),),
     "measure/acceptance/heads.py": (_tests("measure", "head_rates"),),

@@ -151,3 +151,8 @@ def test_penalties_without_a_history_are_an_error() -> None:
 def test_impossible_settings_are_refused(name: str, value: object) -> None:
     with pytest.raises(SpecrefError, match=rf"^{name} = .* is not possible: give "):
         SamplingParams(**{name: value})  # type: ignore[arg-type]
+
+
+def test_texts_without_the_length_of_their_prompt_are_refused() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        history([[1], [2]], [1], 5)

@@ -6,12 +6,14 @@ Protects: clients of `specref serve`, and the judge's HTTP level, whose referenc
 
 import http.client
 import json
+import socket
 import threading
 import time
 
 import pytest
-from specref.data import SamplingParams
+from specref.data import SamplingParams, SpecrefError
 from specref.decode import generate
+from specref.draft.none import NoDrafter
 from specref.model.tokenizer import Bytes
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.detokenizer import StreamDetokenizer
@@ -24,14 +26,29 @@ MODEL = tiny(seed=9, vocabulary=256, layers=1, context=400, sharp=0.8)
 RULE, DRAFTER = players(MODEL)["model"]
 
 
+class Fails(NoDrafter):
+    """Cannot go on from the tenth token of a text."""
+
+    def propose(self, text, budget, chance):
+        if any(len(tokens) >= 10 for tokens in text.tokens):
+            raise SpecrefError("the drafter cannot go on: use another")
+        return super().propose(text, budget, chance)
+
+
 @pytest.fixture(scope="module")
 def server():
-    engine = ServingEngine(
-        MODEL,
-        DRAFTER(),
-        rule_of(RULE, 1),
-        ServingSettings(gamma=3, rows=8, blocks=400, block_size=4),
-    )
+    settings = ServingSettings(gamma=3, rows=8, blocks=400, block_size=4)
+    yield from serving(ServingEngine(MODEL, DRAFTER(), rule_of(RULE, 1), settings))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Four blocks of four tokens, and a drafter that fails at the tenth."""
+    settings = ServingSettings(gamma=3, rows=8, blocks=4, block_size=4)
+    yield from serving(ServingEngine(MODEL, Fails(), rule_of(RULE, 1), settings))
+
+
+def serving(engine):
     made = CompletionServer(engine, Bytes())
     thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -176,16 +193,123 @@ def test_what_cannot_be_served_is_refused_in_one_line(server, body, message):
     assert "\n" not in told
 
 
-def test_no_json_no_path_no_length(server):
-    assert post(server, b"{", raw=True)[0] == 400
+def error(data: bytes, code: int) -> str:
+    """The message of an error that says its status and whose it is."""
+    told = json.loads(data)["error"]
+    kind = "server_error" if code >= 500 else "invalid_request_error"
+    assert (told["code"], told["type"]) == (code, kind)
+    return told["message"]
+
+
+def test_one_connection_serves_many_requests_whatever_they_ask_for(server):
+    """What is refused leaves the connection as it was."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", "/nothing")
-    assert connection.getresponse().status == 404
+    models = {"object": "list", "data": [{"id": "target", "object": "model"}]}
+    for _ in range(2):
+        for method, path, body, status, answer in (
+            ("GET", "/health", None, 200, {"status": "ok"}),
+            ("GET", "/v1/models", None, 200, models),
+            ("GET", "/nothing", None, 404, "there is no /nothing"),
+            ("POST", "/v1/models", "{}", 404, "there is no /v1/models"),
+            ("POST", "/v1/completions", "{", 400, "the body is no JSON"),
+            ("POST", "/v1/completions", "{}", 400, "prompt is no list"),
+        ):
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            data = response.read()
+            assert response.status == status, data
+            assert response.headers["Content-Type"] == "application/json"
+            if status == 200:
+                assert json.loads(data) == answer
+            else:
+                assert str(answer) in error(data, status)
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "a", "max_tokens": 1}))
+    assert connection.getresponse().status == 200
     connection.close()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", "/health")
-    assert json.loads(connection.getresponse().read()) == {"status": "ok"}
-    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("", 411), ("Content-Length: x", 411), (f"Content-Length: {2**24 + 1}", 413)],
+)
+def test_a_body_of_unknown_or_too_great_length_is_refused_and_not_read(server, header, status):
+    """The server hangs up: it cannot tell where the next request begins."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+        parts = []
+        while part := client.recv(4096):
+            parts.append(part)
+    head, data = b"".join(parts).split(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert error(data, status) == "send a Content-Length of at most 16777216 bytes"
+
+
+def test_a_body_of_the_greatest_length_is_read(server):
+    body = json.dumps({"prompt": "a", "max_tokens": 1}).encode()
+    assert post(server, body.ljust(2**24), raw=True)[0] == 200
+
+
+def engine_threads() -> int:
+    return sum(thread.name == "engine" for thread in threading.enumerate())
+
+
+def test_a_free_port_is_taken_unless_one_is_named(server):
+    assert server.port > 1023
+    threads = engine_threads()
+    with pytest.raises(SpecrefError, match=f"port {server.port} is not free"):
+        CompletionServer(server.engine_thread.engine, Bytes(), server.port)
+    assert engine_threads() == threads, "the thread that was begun for it has ended"
+
+
+def test_threads_of_clients_do_not_keep_a_process_alive():
+    assert CompletionServer.daemon_threads
+
+
+def test_what_the_engine_refuses_is_the_clients_error(small):
+    """Forty tokens do not fit in its blocks."""
+    for stream in (False, True):
+        status, data = post(small, {"prompt": "abc", "max_tokens": 40, "stream": stream})
+        assert status == 400
+        assert "the cache has 4" in error(data, 400)
+
+
+def test_a_step_that_fails_is_the_servers_error(small):
+    status, data = post(small, {"prompt": "abcdefghij", "max_tokens": 2})
+    assert status == 500
+    assert error(data, 500) == "the drafter cannot go on: use another"
+    assert post(small, {"prompt": "abc", "max_tokens": 2})[0] == 200, "it serves the next"
+
+
+def test_a_step_that_fails_in_a_stream_is_told_in_the_stream(small):
+    """Its head says 200 already. Seven tokens came before."""
+    status, data = post(
+        small, {"prompt": "abc", "max_tokens": 10, "stream": True, "return_token_ids": True}
+    )
+    assert status == 200
+    lines = [line.removeprefix(b"data: ") for line in data.split(b"\n\n") if line]
+    assert len(ids([json.loads(line) for line in lines[:-1]])) == 7
+    assert error(lines[-1], 500) == "the drafter cannot go on: use another"
+
+
+def test_counts_of_a_text_that_a_stop_ends_are_those_of_what_is_shown(server):
+    """Accepted tokens behind the stop are not counted. Without a stop the text is the same, and
+    what a stop at its end shows is all of it."""
+    bias = {str(token): -100 for token in range(256) if not 97 <= token < 123}
+    body = {"prompt": "ab", "max_tokens": 12, "seed": 4, "logit_bias": bias, "temperature": 0.3}
+    free = asked(server, **body)
+    text, cycles = free["choices"][0]["text"], pieces(server, **body)
+    begun = 0
+    for part in cycles:
+        count = len(part["choices"][0]["token_ids"])
+        for shown in range(1, count + 1):
+            stop = text[: begun + shown]
+            told = asked(server, **body, stop=stop)
+            assert told["usage"]["completion_tokens"] == begun + shown
+            accepted, steps = told["metrics"]["accepted"], told["metrics"]["target_steps"]
+            # each cycle's last token is the target's own, unless the text ends before it
+            assert accepted == begun + shown - steps + (shown < count)
+        begun += count
+    assert begun == len(text) == 12
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -40,6 +40,12 @@ def test_a_large_batch_stops_drafting_by_itself():
     assert set(pace.depths(tracks(*[0.7] * 64), 5).values()) == {0}
 
 
+def test_a_draft_that_brings_as_much_as_it_costs_is_left_out():
+    """Certain tokens at the price of plain ones: every depth gives one token a time."""
+    pace = DepthPolicy(lambda rows, tokens: float(tokens))
+    assert pace.depths(tracks(1.0, 1.0), 3) == {0: 0, 1: 0}
+
+
 def test_what_is_accepted_more_often_is_drafted_deeper():
     depths = DepthPolicy(lambda rows, tokens: 10 + tokens).depths(tracks(0.95, 0.6, 0.05), 6)
     assert depths[0] > depths[1] > depths[2] == 0

@@ -45,13 +45,14 @@ class CompletionServer(ThreadingHTTPServer):
         port: int = 0,
         model: str = "target",
     ):
+        # before the port is bound: where that fails, server_close ends the thread
+        self.engine_thread, self.tokenizer, self.model = EngineThread(engine), tokenizer, model
         try:
             super().__init__(("127.0.0.1", port), Handler)
         except OSError as error:
             raise SpecrefError(
                 f"port {port} is not free ({error.strerror}): choose another, or 0 for any"
             ) from None
-        self.engine_thread, self.tokenizer, self.model = EngineThread(engine), tokenizer, model
         self.config = engine.target.config
         self.numbers = itertools.count()
 
