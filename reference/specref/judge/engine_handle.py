@@ -226,7 +226,12 @@ def _close(engine: Engine, session: Session) -> None:
 
 
 def engine_check(
-    name: str, *, distribution: bool = False, statistical: bool = False, needs: tuple[str, ...] = ()
+    name: str,
+    *,
+    since: str = "0.1",
+    distribution: bool = False,
+    statistical: bool = False,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Run], Run]:
     """Register a check of speculation: where none was seen to run in it, a PASS is UNVERIFIED."""
 
@@ -249,7 +254,11 @@ def engine_check(
                 yield verdict
 
         return check(
-            name, distribution=distribution, statistical=statistical, needs=("generate", *needs)
+            name,
+            since=since,
+            distribution=distribution,
+            statistical=statistical,
+            needs=("generate", *needs),
         )(seen)
 
     return register

@@ -117,7 +117,7 @@ def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) ->
 
 def _unseen(item: Check, verdict: Verdict, session: Session, unsure: bool) -> float:
     """A test's MDE; of those that can say something, how many times their goal it is."""
-    mde = 1.0 if verdict.mde is None else verdict.mde
+    mde = 1.0 if verdict.sees is None else verdict.sees
     return mde if unsure else mde / (session.slow_goal if item.slow else session.goal)
 
 
@@ -188,7 +188,7 @@ def _settled(
         and verdict.method != "deterministic"
     ):
         outcome = "LOSSY-BY-DESIGN"
-    if outcome == "PASS" and verdict.mde is not None and verdict.mde > _enough(item, session):
+    if outcome == "PASS" and verdict.sees is not None and verdict.sees > _enough(item, session):
         outcome = "INCONCLUSIVE"
     return replace(
         verdict,

@@ -7,6 +7,7 @@ forwards without a cache.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,11 @@ from ..data import SpecrefError
 from ..model import checkpoint
 from ..model.config import Config
 from ..model.toy import toy_transformer
-from ..model.transformer import Transformer
+from ..model.transformer import Block, Transformer
 
 TOY_CONTEXT = 128
+_LONG_CONTEXT = 256  # of toys for texts beyond 128 tokens
+_SHARPNESS = 2.0, 32.0  # of the phase with a real choice, and of the others
 TOY_TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
 
 
@@ -49,10 +52,14 @@ class Toy:
 
 @cache
 def _decoder(
-    vocabulary: int, peak: float = 1.0, noise: float = 0.0, eos: float = 0.3, seed: int = 1
+    vocabulary: int,
+    peak: float = 1.0,
+    noise: float = 0.0,
+    eos: float = 0.3,
+    context: int = TOY_CONTEXT,
 ) -> Transformer:
     """A random decoder. peak scales its scores, and a negative one turns them round; noise moves
-    its head away from that of the decoder with the same seed; eos scales the score of the end
+    its head away from that of the decoder without noise; eos scales the score of the end
     token, which is the last of the vocabulary."""
     config = Config(
         vocabulary,
@@ -62,15 +69,35 @@ def _decoder(
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_position_embeddings=TOY_CONTEXT,
+        max_position_embeddings=context,
         tie_word_embeddings=False,
         eos_token_id=(vocabulary - 1,),
     )
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(1)
     made = toy_transformer(config, random, attention=3.0, sharpness=peak, noise=noise, skip=0)
     assert made.head is not None
     made.head.weight[-1] *= eos
     return made.double()
+
+
+@cache
+def _recurring(noise: float = 0.0) -> Transformer:
+    """A decoder of 32 tokens in 8 phases of 4, token t in phase t // 4. After a token of one phase
+    comes one of the next. Which of the four is nearly certain, by all that stands before, in every
+    phase but the first, where it is a real choice. So few texts are likely, and prefixes recur."""
+    made = deepcopy(_decoder(32, noise=noise, eos=1.0, context=_LONG_CONTEXT))
+    phase = torch.arange(32) // 4
+    free = (torch.arange(32) >= 8).double()  # [E]: the other 8 channels hold the phase
+    sharp = torch.where(phase == 0, *_SHARPNESS)[:, None]
+    own, before = (torch.nn.functional.one_hot(at % 8, 32).double() for at in (phase, phase - 1))
+    made.embedding.weight.copy_(made.embedding.weight * free + 4 * own)
+    for block in made.blocks:
+        assert isinstance(block, Block)
+        for layer in (block.self_attn.o_proj, block.mlp.down_proj):
+            layer.weight.mul_(free[:, None])
+    assert made.head is not None
+    made.head.weight.copy_(made.head.weight * free * sharp + 64 * before)
+    return made
 
 
 RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
@@ -89,6 +116,12 @@ RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
     # V = 16, texts that end early; and a draft of another vocabulary, too far from the target's to
     # be padding.
     "ending": lambda: (_decoder(16, 3.0, eos=1.3), _decoder(16, 3.0, noise=0.03, eos=1.3)),
+    # Texts beyond 128 tokens; and one whose prefixes recur.
+    "long": lambda: (
+        _decoder(32, 2.0, context=_LONG_CONTEXT),
+        _decoder(32, 2.0, noise=0.1, context=_LONG_CONTEXT),
+    ),
+    "recurring": lambda: (_recurring(), _recurring(noise=0.02)),
     "foreign": lambda: (_decoder(32, 3.0), _decoder(256, 3.0)),
 }
 

@@ -36,7 +36,8 @@ class Reach:
     """The smallest fault of one class that a run would have convicted with power .999."""
 
     fault: str  # the class, in words
-    tv: float  # mean TV of such a fault, over the places where it acts
+    tv: float | None  # mean TV of such a fault where it acts; None: of no size for sure
+    everywhere: bool = False  # acts on every token
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Verdict:
     repro: str = ""
     seconds: float = 0.0
 
+    @property
+    def sees(self) -> float | None:
+        """The TV that --mde is held against: the MDE, or the reach of faults that act on every
+        token."""
+        tvs = [1.0 if one.tv is None else one.tv for one in self.reach if one.everywhere]
+        return self.mde if self.mde is not None else max(tvs, default=None)
+
     def as_dict(self) -> dict[str, Any]:
         """For a result file."""
         return asdict(self)
@@ -85,7 +93,7 @@ class Verdict:
             for one in values["pictures"]
         )
         interval = values["interval"]
-        reach = tuple(Reach(one["fault"], one["tv"]) for one in values["reach"])
+        reach = tuple(Reach(**one) for one in values["reach"])
         return Verdict(
             **values
             | {

@@ -162,13 +162,15 @@ class Expert:
 
 @dataclass(frozen=True)
 class Winner:
-    """The richest expert of a kind, in words. convicts: its wealth alone is enough."""
+    """The richest expert of a kind, in words. convicts: its wealth alone is enough. at: of a table
+    the context and the cell that are most off, of a score its context, of a lag its index."""
 
     kind: str
     about: tuple[str, ...]
     words: str
     log_wealth: float
     convicts: bool
+    at: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.words} (log wealth {self.log_wealth:.1f})"
@@ -287,21 +289,28 @@ class Bettor:
         wealth = float(family.log_wealth.max())
         at = torch.unravel_index(family.log_wealth.argmax(), family.log_wealth.shape)
         index = [int(i) for i in at]
+        if family.kind == "table":
+            index = self._most_off(family.about, index)
         said = {
             "table": self._say_table,
             "score": self._say_score,
             "lag": self._say_lag,
             "surprise": self._say_surprise,
         }[family.kind](family.about, index)
-        return Winner(family.kind, family.about, said, wealth, wealth >= -math.log(self.alpha))
+        convicts = wealth >= -math.log(self.alpha)
+        return Winner(family.kind, family.about, said, wealth, convicts, tuple(index))
 
-    def _say_table(self, about: tuple[str, ...], index: list[int]) -> str:
-        table, outcome = self.tables[about[0], about[1]], self.questions.outcome[about[0]]
-        context = _context(self.questions, about[1])
+    def _most_off(self, about: tuple[str, ...], index: list[int]) -> list[int]:
+        """The context and the cell of a table that are most off."""
+        table = self.tables[about[0], about[1]]
         gain = table.gain[index[0]]  # [C]
         c = int(gain.argmax())
         off = (table.observed[c] - table.expected[c]).abs() / (table.expected[c] + 1).sqrt()
-        return said_of_table(table, outcome, context, c, int(off.argmax()))
+        return [c, int(off.argmax())]
+
+    def _say_table(self, about: tuple[str, ...], index: list[int]) -> str:
+        table, outcome = self.tables[about[0], about[1]], self.questions.outcome[about[0]]
+        return said_of_table(table, outcome, _context(self.questions, about[1]), *index)
 
     def _say_score(self, about: tuple[str, ...], index: list[int]) -> str:
         scores, context = self.scores[about[0], about[1]], _context(self.questions, about[1])

@@ -10,10 +10,11 @@ the expert that is made for the class bets on the result:
     score class   p becomes p exp(theta g) / Z along a direction g, and then exp(-theta g), in the
                   whole stream or in that one context of a class which has the fewest tokens
 
-The stated size is the smallest at which mean - k sd of the log wealth over the repeats reaches
-log(1/alpha), for both signs of a lean. k is the one-sided tolerance factor of a normal sample: with
-confidence CONFIDENCE, at least `power` of all faults of that size win more. The other experts of
-the mixture can only help.
+The stated size is the smallest at which mean - k sd over the repeats reaches the root of
+log(1/alpha), for both signs of a lean; mean and sd are those of the root of the log wealth, which
+grows as the size while its spread does not. k is the one-sided tolerance factor of a normal sample:
+with confidence CONFIDENCE, at least `power` of all faults of that size win more. The other experts
+of the mixture can only help.
 """
 
 import math
@@ -31,8 +32,10 @@ from .questions import EVERYWHERE, Observed, Questions
 
 FIRST, LAST = 0.004, 0.9  # the smallest and the largest TV that is tried
 STEEPEST, MATCHES = 30.0, 4  # the largest theta; corrections until a tilt has the TV that it should
-COARSE, HALVINGS = 6, 5  # repeats while the TV is doubled; steps of the bisection after that
-REPEATS = 16
+COARSE, REPEATS = 2, 16  # while the TV is doubled, and after that
+GUESSES, CLOSE = 6, 0.05  # of the search for the least TV, at most; how near it has to come
+REACHED = 0.9  # of a TV: a tilt that falls short of this has not got it
+ENOUGH = 4096  # tokens that the tilt of a mean TV is found on
 CONFIDENCE = 0.9
 
 Wealth = Callable[[float, int], Tensor]  # TV, repeats -> [S,repeats] log wealth
@@ -41,11 +44,13 @@ Wealth = Callable[[float, int], Tensor]  # TV, repeats -> [S,repeats] log wealth
 @dataclass(frozen=True)
 class FaultClass:
     """kind: "table" or "score"; what: the outcome or the direction; context: the class of contexts
-    whose faults are meant."""
+    whose faults are meant; within: a context class and its group that a table's faults keep to, and
+    the words for it."""
 
     kind: str
     what: str
     context: str = EVERYWHERE
+    within: tuple[str, int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,21 @@ def rehearse(
     Errors:
         SpecrefError for a class that the questions do not ask about, or a run without a token.
     """
-    run = _Run(questions, [call.checked(questions) for call in calls])
-    found = []
-    for number, fault in enumerate(faults):
-        _refuse(questions, fault)
-        g = torch.Generator().manual_seed(seed + number)
-        trial = (_TableTrial if fault.kind == "table" else _ScoreTrial)(run, fault, g)
-        tv = _least(trial.wealth, -math.log(alpha), power)
-        words = _said(questions, fault)
-        found.append(Detectable(fault, words, tv, trial.share, power, trial.group))
-    return found
+    run = SeenRun(questions, [call.checked(questions) for call in calls])
+    return [
+        rehearse_one(run, alpha, fault, seed + number, power) for number, fault in enumerate(faults)
+    ]
+
+
+def rehearse_one(
+    run: "SeenRun", alpha: float, fault: FaultClass, seed: int, power: float = 0.999
+) -> Detectable:
+    """As `rehearse`, of one class."""
+    _refuse(run.questions, fault)
+    g = torch.Generator().manual_seed(seed)
+    trial = (_TableTrial if fault.kind == "table" else _ScoreTrial)(run, fault, g)
+    tv = _least(trial.wealth, -math.log(alpha), power)
+    return Detectable(fault, _said(run.questions, fault), tv, trial.share, power, trial.group)
 
 
 def tilted(p: Tensor, h: Tensor, theta: float) -> Tensor:
@@ -132,8 +142,8 @@ def tolerance_factor(repeats: int, power: float) -> float:
     return float(nct.ppf(CONFIDENCE, repeats - 1, norm.ppf(power) * root)) / root
 
 
-class _Run:
-    """The calls as one stream. bounds: first and last token of each slice."""
+class SeenRun:
+    """Checked calls as one stream. bounds: first and last token of each slice."""
 
     def __init__(self, questions: Questions, calls: Sequence[Observed]):
         if not sum(call.n for call in calls):
@@ -165,10 +175,10 @@ class _Run:
 class _TableTrial:
     """Faults of random sign in each cell and context, and the table that looks for them."""
 
-    group, share = 0, 1.0
+    group = 0
 
-    def __init__(self, run: _Run, fault: FaultClass, g: torch.Generator):
-        self.run, self.g = run, g
+    def __init__(self, run: SeenRun, fault: FaultClass, g: torch.Generator):
+        self.run = run
         self.p, self.slack = run.p(fault.what), run.tol(fault.what)
         used, self.context = run.context(fault.context).unique(return_inverse=True)
         # contexts that never came have no wealth of their own: log(1 - rho + rho 1) = 0
@@ -177,14 +187,25 @@ class _TableTrial:
         shape = (REPEATS, self.contexts, self.cells)
         self.signs = random_signs(shape, g)
         self.u = torch.rand(REPEATS, run.n, generator=g, dtype=torch.float64)
+        self.here = torch.ones(run.n, dtype=torch.bool)
+        if fault.within is not None:
+            name, group, _ = fault.within
+            self.here = run.context(name) == group
+        self.share = float(self.here.double().mean())
 
     def wealth(self, tv: float, repeats: int) -> Tensor:
         """[1,repeats] log of the table's share times its wealth."""
         return torch.tensor([[self._one(tv, i) for i in range(repeats)]])
 
     def _one(self, tv: float, repeat: int) -> float:
-        h = self.signs[repeat][self.context]  # [n,M]
-        cell = cells_drawn(tilted(self.p, h, tilt_of(self.p, h, tv)), self.u[repeat])
+        p, h = self.p[self.here], self.signs[repeat][self.context[self.here]]  # [m,M]
+        law = self.p.clone()
+        some = slice(None, None, max(1, len(p) // ENOUGH))
+        theta = tilt_of(p[some], h[some], tv)
+        if mean_tv(p[some], h[some], theta) < REACHED * tv:
+            return -math.inf
+        law[self.here] = tilted(p, h, theta)
+        cell = cells_drawn(law, self.u[repeat])
         table = Table(self.contexts, self.cells)
         for first, last in self.run.bounds:
             tol = None if self.slack is None else self.slack[first:last]
@@ -195,7 +216,7 @@ class _TableTrial:
 class _ScoreTrial:
     """A lean along a direction, in one context, and the sums that look for it."""
 
-    def __init__(self, run: _Run, fault: FaultClass, g: torch.Generator):
+    def __init__(self, run: SeenRun, fault: FaultClass, g: torch.Generator):
         outcome = run.questions.direction[fault.what].outcome
         context, contexts = run.context(fault.context), context_sizes(run.questions)[fault.context]
         counts = torch.bincount(context, minlength=contexts)
@@ -214,10 +235,14 @@ class _ScoreTrial:
 
     def wealth(self, tv: float, repeats: int) -> Tensor:
         """[2,repeats] log of the score's share times its wealth, away and towards."""
-        both = [(h, tilt_of(self.p, h, tv)) for h in (-self.direction, self.direction)]
-        laws = [tilted(self.p, h, theta) for h, theta in both]
-        away = [self._one(laws[0], i) for i in range(repeats)]
-        return torch.tensor([away, [self._one(laws[1], i) for i in range(repeats)]])
+        won = torch.full((2, repeats), -math.inf, dtype=torch.float64)
+        some = slice(None, None, max(1, len(self.p) // ENOUGH))
+        for side, h in enumerate((-self.direction, self.direction)):
+            theta = tilt_of(self.p[some], h[some], tv)
+            if mean_tv(self.p[some], h[some], theta) >= REACHED * tv:
+                law = tilted(self.p, h, theta)
+                won[side] = torch.tensor([self._one(law, i) for i in range(repeats)])
+        return won
 
     def _one(self, law: Tensor, repeat: int) -> float:
         cell = cells_drawn(law, self.u[repeat])
@@ -233,23 +258,34 @@ def cells_drawn(p: Tensor, u: Tensor) -> Tensor:
 
 
 def _least(wealth: Wealth, need: float, power: float) -> float | None:
-    """The least TV that is found: doubled until it is, then bisected on a log scale."""
+    """The least TV that is found, within a few percent.
 
-    def found(tv: float, repeats: int) -> bool:
-        won = wealth(tv, repeats)
-        sure = won.mean(1) - tolerance_factor(repeats, power) * won.std(1)  # [S]
-        return float(sure.min()) >= need
+    The square root of the log wealth grows about as the TV, and its spread stays the same. So the
+    TV that is needed follows from any one that wins something.
+    """
+    goal, k = math.sqrt(need), tolerance_factor(REPEATS, power)
 
-    tv = FIRST
-    while tv < LAST and not found(tv, COARSE):
+    def roots(tv: float, repeats: int) -> Tensor:
+        return wealth(tv, repeats).clamp(min=0).sqrt()  # [S,repeats]
+
+    tv, best = FIRST, None
+    while tv < LAST and float(roots(tv, COARSE).mean(1).min()) < goal:
         tv *= 2
-    if tv >= LAST and not found(LAST, REPEATS):
-        return None
-    low, high = tv / 4, min(tv, LAST)  # few repeats ask for more than many
-    for _ in range(HALVINGS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if found(middle, REPEATS) else (middle, high)
-    return high
+    tv = min(tv, LAST)
+    for _ in range(GUESSES):
+        won = roots(tv, REPEATS)
+        mean, spread = won.mean(1), won.std(1)  # [S]
+        if bool((mean - k * spread >= goal).all()):
+            best = tv
+        if not float(mean.min()):
+            return best
+        step = float(((goal + k * spread) / mean).max())  # times the TV, to what is needed
+        if best is not None and (tv > best or step > 1 - CLOSE):
+            return best
+        if tv == LAST and step > 1:
+            return None
+        tv = min(tv * step * (1 + CLOSE / 2), LAST)
+    return best
 
 
 def _refuse(questions: Questions, fault: FaultClass) -> None:
@@ -265,6 +301,7 @@ def _said(questions: Questions, fault: FaultClass) -> str:
     where = questions.context.get(fault.context)
     if fault.kind == "table":
         said = f"a bias of the {fault.what}"
-        return said if where is None else f"{said} {where.each}"
+        said += "" if where is None else f" {where.each}"
+        return said if fault.within is None else f"{said} {fault.within[2]}"
     said = f"a lean to or from {questions.direction[fault.what].words}"
     return said if where is None else f"{said} in one of {where.size} ({where.each})"

@@ -27,7 +27,7 @@ from .rehearse import FaultClass
 PLACE_STARTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # the first place of each group of places
 EDGE_ROWS = 4  # rows counted from each edge of a batch
 HASHED = 4096  # groups of the last three tokens
-MOST_GROUPS = 1 << 14  # of any class: more are folded by a hash
+MOST_GROUPS = 1 << 14  # of any class, unless a shape says otherwise: more are folded
 MOST_CELLS = 64  # of any outcome: larger vocabularies are folded
 PREFIX_CLASSES = (
     "previous token",
@@ -51,8 +51,9 @@ MULTIPLIER = 1_000_003  # of the hash
 
 @dataclass(frozen=True)
 class TextShape:
-    """vocabulary: V. rows, places: of the largest call. settings: of parameters. draft: whether q
-    is known. calls, seeds: see LagQuestions."""
+    """vocabulary: V; tokens of a larger one are folded modulo V. rows, places: of the largest call.
+    settings: of parameters. draft: whether q is known. calls, seeds: see LagQuestions. worlds: of
+    models, whose tokens mean different things. groups: of any context class at most."""
 
     vocabulary: int
     rows: int
@@ -61,6 +62,8 @@ class TextShape:
     draft: bool = True
     calls: tuple[int, ...] = (1,)
     seeds: tuple[int, ...] = ()
+    worlds: int = 1
+    groups: int = MOST_GROUPS
 
     @property
     def cells(self) -> int:
@@ -76,7 +79,9 @@ class TextBatch:
         tokens: [R,T] int64. lengths: [R] int64, tokens of each text.
         prompt: [R,3] int64, the three tokens before the first. setting: [R] int64.
         tol: [R,T,V] or None. seed: of the call.
-        context: further context classes, [R,T] each.
+        context: further context classes, [R,T] each. direction: further directions, [R,T,V] each.
+        skip: [R,T] bool, places that are not bet on, known before their tokens are; or None.
+        world: which model wrote.
     """
 
     p: Tensor
@@ -88,19 +93,25 @@ class TextBatch:
     tol: Tensor | None = None
     seed: int | None = None
     context: Mapping[str, Tensor] | None = None
+    direction: Mapping[str, Tensor] | None = None
+    skip: Tensor | None = None
+    world: int = 0
 
 
-def text_questions(shape: TextShape, further: tuple[Context, ...] = ()) -> Questions:
-    """What is asked of texts; token and rank tables are also asked in each `further` context."""
+def text_questions(
+    shape: TextShape, further: tuple[Context, ...] = (), leaning: tuple[Direction, ...] = ()
+) -> Questions:
+    """What is asked of texts; all is also asked in each `further` context, and all scores of each
+    direction in `leaning`."""
     contexts = (*_contexts(shape), *further)
     more = tuple(one.name for one in further)
     spread = (EVERYWHERE, "place group", "setting", *more)
     tables = [("token", name) for name in (*spread, *PREFIX_CLASSES, "row")]
     orders = ["rank"] + ["ratio rank"] * shape.draft
     tables += [(order, name) for order in orders for name in (*spread, "edge")]
-    directions = _directions(shape.draft)
-    leaning = (*spread, "edge", "setting and place group", "row")
-    scores = [(one.name, name) for one in directions for name in leaning if one.name != "accepted"]
+    directions = (*_directions(shape.draft), *leaning)
+    places = (*spread, "edge", "setting and place group", "row")
+    scores = [(one.name, name) for one in directions for name in places if one.name != "accepted"]
     lags = LagQuestions(
         shape.rows,
         shape.places,
@@ -115,8 +126,10 @@ def text_questions(shape: TextShape, further: tuple[Context, ...] = ()) -> Quest
 
 def read_texts(shape: TextShape, texts: TextBatch) -> Observed:
     """One call's answers as a bettor takes them: only the tokens before each text's end."""
-    R, T = texts.tokens.shape
+    T = texts.tokens.shape[1]
     keep = torch.arange(T) < texts.lengths[:, None]  # [R,T]
+    if texts.skip is not None:
+        keep &= ~texts.skip
     row, place = keep.nonzero(as_tuple=True)  # [n] each, row by row
     p, tokens = texts.p[keep].double(), texts.tokens[keep]  # [n,V], [n]
     q = None if texts.q is None else texts.q[keep].double()
@@ -127,10 +140,11 @@ def read_texts(shape: TextShape, texts: TextBatch) -> Observed:
     last = before[..., :3][keep].flip(1)  # [n,3], the nearest first
     earlier = torch.cat((texts.p[:, :1], texts.p[:, :-1]), 1)[keep].double()
     distributions, cells, slack = _cells(shape, p, q, tokens, tol)
-    context = _groups_of(shape, row, place, last, texts.setting[row], R)
+    context = _groups_of(shape, texts, row, place, last)
     for name, groups in (texts.context or {}).items():
         context[name] = groups[keep]
-    direction = _scores_of(shape, p, q, last[:, 0], earlier)
+    further = {name: score[keep].double() for name, score in (texts.direction or {}).items()}
+    direction = _scores_of(shape, p, q, last[:, 0], earlier, further)
     return Observed(distributions, cells, context, direction, slack, row, place, texts.seed)
 
 
@@ -145,10 +159,10 @@ def _outcomes(shape: TextShape) -> tuple[OutcomeCells, ...]:
 
 
 def _contexts(shape: TextShape) -> tuple[Context, ...]:
-    V, groups = shape.vocabulary, len(PLACE_STARTS)
+    V, groups = shape.vocabulary * shape.worlds, len(PLACE_STARTS)
 
     def most(size: int) -> int:
-        return min(size, MOST_GROUPS)
+        return min(size, shape.groups)
 
     return (
         Context("place group", groups, "in group {} of places", "by place"),
@@ -166,7 +180,10 @@ def _contexts(shape: TextShape) -> tuple[Context, ...]:
             "by previous token and place",
         ),
         Context(
-            "last two tokens", most(V * V), "after two tokens (context {})", "by last two tokens"
+            "last two tokens",
+            most(V * shape.vocabulary),
+            "after two tokens (context {})",
+            "by last two tokens",
         ),
         Context(
             "last three tokens", HASHED, "after three tokens (context {})", "by last three tokens"
@@ -211,6 +228,11 @@ def _fold(values: Tensor, cells: int) -> Tensor:
     return values.new_zeros(len(values), cells).index_add_(1, cell, values)
 
 
+def _widened(values: Tensor, cells: int) -> Tensor:
+    """[n,M] -> [n,cells] with zeros, where M is less."""
+    return torch.nn.functional.pad(values, (0, cells - values.shape[1]))
+
+
 def _cells(
     shape: TextShape, p: Tensor, q: Tensor | None, tokens: Tensor, tol: Tensor | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor] | None]:
@@ -221,17 +243,23 @@ def _cells(
     distributions, cells = {"token": _fold(p, shape.cells)}, {"token": tokens % shape.cells}
     slack = {}
     for name, key in keys.items():
-        distributions[name], cells[name] = ranked_cells(p, key, tokens, shape.cells)
+        ranked, cells[name] = ranked_cells(p, key, tokens, shape.cells)
+        distributions[name] = _widened(ranked, shape.cells)
     if tol is None:
         return distributions, cells, None
     slack = {"token": _fold(tol, shape.cells)}
     for name, key in keys.items():
-        slack[name] = ranked_cells(tol, key, tokens, shape.cells)[0]
+        slack[name] = _widened(ranked_cells(tol, key, tokens, shape.cells)[0], shape.cells)
     return distributions, cells, slack
 
 
 def _scores_of(
-    shape: TextShape, p: Tensor, q: Tensor | None, last: Tensor, earlier: Tensor
+    shape: TextShape,
+    p: Tensor,
+    q: Tensor | None,
+    last: Tensor,
+    earlier: Tensor,
+    further: dict[str, Tensor],
 ) -> dict[str, Tensor]:
     """Direction -> [n,cells] in [0,1]. A folded cell gets its tokens' mean under p."""
     scores = {
@@ -244,6 +272,7 @@ def _scores_of(
     if q is not None:
         scores["draft"] = _share(q, p)
         scores["accepted"] = (q / p.clamp(min=1e-300)).clamp(max=1)
+    scores |= further
     if shape.cells == p.shape[1]:
         return scores
     mass = _fold(p, shape.cells).clamp(min=1e-300)
@@ -258,24 +287,25 @@ def _share(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _groups_of(
-    shape: TextShape, row: Tensor, place: Tensor, last: Tensor, setting: Tensor, rows: int
+    shape: TextShape, texts: TextBatch, row: Tensor, place: Tensor, last: Tensor
 ) -> dict[str, Tensor]:
     """Context class -> [n] group."""
-    V = shape.vocabulary
-    starts = torch.tensor(PLACE_STARTS)
+    V, rows, world = shape.vocabulary, len(texts.tokens), texts.world
+    setting, starts = texts.setting[row], torch.tensor(PLACE_STARTS)
     group = torch.bucketize(place, starts, right=True) - 1  # [n]
     side = torch.minimum(row, rows - 1 - row).clamp(max=EDGE_ROWS - 1)
+    before = world * V + last[:, 0] % V  # [n] the token before, of its own world
 
     def most(key: Tensor) -> Tensor:
-        return key % MOST_GROUPS
+        return key % shape.groups
 
     return {
         "place group": group,
-        "previous token": most(last[:, 0]),
-        "previous token and place group": most(last[:, 0] * len(starts) + group),
-        "previous token and place": most(last[:, 0] * shape.places + place),
-        "last two tokens": most(last[:, 0] * V + last[:, 1]),
-        "last three tokens": _hash(last) % HASHED,
+        "previous token": most(before),
+        "previous token and place group": most(before * len(starts) + group),
+        "previous token and place": most(before * shape.places + place),
+        "last two tokens": most(before * V + last[:, 1] % V),
+        "last three tokens": (hashed_columns(last) + world * MULTIPLIER) % HASHED,
         "setting": setting,
         "setting and place group": setting * len(starts) + group,
         "row": row,
@@ -283,7 +313,7 @@ def _groups_of(
     }
 
 
-def _hash(values: Tensor) -> Tensor:
+def hashed_columns(values: Tensor) -> Tensor:
     """[n,k] int64 -> [n] int64, not negative."""
     key = torch.zeros(len(values), dtype=torch.int64)
     for column in values.T:

@@ -19,7 +19,7 @@ def page(report: Report) -> str:
     failed = {verdict.id for verdict in report.failed}
     told = words.failures(report)
     failed |= {verdict.id for verdict in words.elsewhere(report)}
-    drawn = [v for v in words.ordered(report) if v.id not in failed and v.pictures]
+    drawn = [v for v in words.ordered(report) if v.id not in failed and (v.pictures or v.reach)]
     parts = [
         (
             f'<p class="run">{escape(report.name or report.engine)} · {report.level} level · seed'
@@ -33,7 +33,10 @@ def page(report: Report) -> str:
             "".join(_check(report, v) for v in words.elsewhere(report)),
         ),
         _section("All checks", _table(report) if report.checks else ""),
-        _section("Distributions, observed and expected", "".join(_check(report, v) for v in drawn)),
+        _section(
+            "Distributions, and what would have been found",
+            "".join(_check(report, v) for v in drawn),
+        ),
         _section(
             "What the engine printed",
             (
@@ -68,6 +71,7 @@ def _check(report: Report, verdict: Verdict) -> str:
         ("Likely cause", verdict.cause),
         ("TV", words.tv_words(verdict) if verdict.tv is not None else ""),
         ("Evidence", _evidence(verdict)),
+        ("Reach", words.reach(verdict)),
     ]
     lines = "".join(
         f'<p><span class="soft">{name}:</span> {escape(text)}</p>' for name, text in facts if text
@@ -97,7 +101,9 @@ def _evidence(verdict: Verdict) -> str:
 
 
 def _table(report: Report) -> str:
-    told = {verdict.id for verdict in report.failed} | {v.id for v in report.checks if v.pictures}
+    told = {verdict.id for verdict in report.failed} | {
+        v.id for v in report.checks if v.pictures or v.reach
+    }
     rows = ""
     for v in words.ordered(report):
         name = f'<a href="#{escape(v.id)}">{escape(v.id)}</a>' if v.id in told else escape(v.id)

@@ -46,6 +46,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "engine_distribution",
         "engine_params",
         "engine_wide",
+        "engine_bets",
     ),
     "http": (
         "http_basics",
