@@ -7,6 +7,7 @@ leads from node i to node V i + 1 + x. A table [nodes, V] holds the distribution
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import cast
 
 import torch
@@ -52,10 +53,8 @@ class World:
 
     def __post_init__(self) -> None:
         nodes = sum(self.vocabulary**depth for depth in range(self.count + 1))
-        table = torch.tensor(
-            [[pool[node % len(pool)] for node in range(nodes)] for pool in self.pools],
-            dtype=torch.float64,
-        )  # [R, nodes, 2, V]
+        cases = [[*islice(cycle(pool), nodes)] for pool in self.pools]
+        table = torch.tensor(cases, dtype=torch.float64)  # [R, nodes, 2, V]
         p, q = table.unbind(2)
         if self.certain:
             q = torch.zeros_like(q).scatter_(2, q.argmax(-1, keepdim=True), 1)

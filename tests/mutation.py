@@ -32,7 +32,7 @@ import transformers  # noqa: F401
 from scipy.stats import binom
 
 from tests.mutants import ROOT, Changed, Mutant, mutants
-from tests.mutation_files import CORE_FILES, FILES, Groups, room
+from tests.mutation_files import CORE_FILES, FILES, Groups, names_nothing, room
 
 LEFT = ROOT / "tests" / "mutants_left.json"  # survivors with reasons
 ENOUGH = 0.95  # of the judge's and the statistics' mutants
@@ -127,18 +127,18 @@ def row(mutant: Mutant, dead: bool, seconds: float, root: Path = ROOT) -> dict:
 
 def reason(row: Mapping, left: Sequence[Mapping]) -> str:
     """Why a mutant may live; nothing where nobody has written it down."""
-    return next(
-        (
-            entry["why"]
-            for entry in left
-            if all(entry[key] == row[key] for key in ("file", "was", "becomes"))
-        ),
-        "",
-    )
+    for entry in left:
+        if all(entry[key] == row[key] for key in ("file", "was", "becomes")):
+            return entry["why"]
+    return ""
 
 
 def total(files: Sequence[Mapping]) -> dict[str, int]:
-    return {key: sum(file[key] for file in files) for key in ("possible", "tried", "killed")}
+    counts = dict.fromkeys(("possible", "tried", "killed"), 0)
+    for file in files:
+        for key in counts:
+            counts[key] += file[key]
+    return counts
 
 
 def summary(
@@ -150,27 +150,21 @@ def summary(
     """The result: counts by file and by room, and every survivor with its reason; with those of
     earlier runs over other files, whose rows keep the commit of their run.
     """
-    survivors = [
-        {key: row[key] for key in ("file", "line", "was", "becomes")}
-        for row in (
-            *(row for row in rows if not row["killed"]),
-            *(row for other in others for row in other["survivors"]),
-        )
-    ]
-    survivors = [row | {"why": reason(row, left)} for row in survivors]
-    files = [
-        {
-            "file": file,
-            "possible": len(mutants(file, root)),
-            "tried": sum(row["file"] == file for row in rows),
-            "killed": sum(row["file"] == file and row["killed"] for row in rows),
-        }
-        for file in dict.fromkeys(row["file"] for row in rows)
-    ] + [{"commit": other.get("commit")} | file for other in others for file in other["files"]]
-    rooms = {
-        name: [file for file in files if room(file["file"]) == name]
-        for name in dict.fromkeys(room(file["file"]) for file in files)
-    }
+    alive = [row for row in rows if not row["killed"]]
+    alive += [row for other in others for row in other["survivors"]]
+    survivors = []
+    for row in alive:
+        named = {key: row[key] for key in ("file", "line", "was", "becomes")}
+        survivors.append(named | {"why": reason(row, left)})
+    files = []
+    for file in dict.fromkeys(row["file"] for row in rows):
+        killed = [row["killed"] for row in rows if row["file"] == file]
+        counts = {"tried": len(killed), "killed": sum(killed)}
+        files.append({"file": file, "possible": len(mutants(file, root))} | counts)
+    files += [{"commit": other.get("commit")} | file for other in others for file in other["files"]]
+    rooms: dict[str, list[Mapping]] = {}
+    for file in files:
+        rooms.setdefault(room(file["file"]), []).append(file)
     return total(files) | {
         "unexplained": sum(not row["why"] for row in survivors),
         "core": total([file for file in files if file["file"] in CORE_FILES]),
@@ -254,7 +248,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args(words)
-    unknown = [start for start in args.only or () if not any(f.startswith(start) for f in FILES)]
+    unknown = names_nothing(args.only or (), FILES)
     if unknown:
         parser.error(f"no file that is broken begins with {', '.join(unknown)}")
     return args
@@ -278,11 +272,8 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         tried = list(chosen(None if args.all else args.each, args.seed, files))
     rows, left = [], json.loads(LEFT.read_text())
-    groups = {
-        " ".join(tests): tests
-        for file in dict.fromkeys(mutant.file for mutant in tried)
-        for tests in FILES[file]
-    }
+    broken = dict.fromkeys(mutant.file for mutant in tried)
+    groups = {" ".join(tests): tests for file in broken for tests in FILES[file]}
     with (
         contextlib.suppress(KeyboardInterrupt),
         multiprocessing.get_context("fork").Pool(args.jobs) as pool,

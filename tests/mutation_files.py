@@ -2,7 +2,7 @@
 the longest that fits. A new file of the core is in the run from its first day.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tests.mutants import ROOT, mutants
 
@@ -49,13 +49,21 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     "judge/ordering.py": (_tests("judge", "pit"),),
     "judge/schedule.py": (_tests("judge", "schedule"),),
     "judge/cases.py": (_tests("judge", "cases"), _tests("judge", "kernel_distributions")),
-    **{
-        f"judge/suite/{name}.py": tuple(
-            [f"tests/judge/test_kernel_{part}.py"] for part in parts.split()
-        )
-        for name, parts in KERNEL_PARTS.items()
-    },
 }
+for _name, _parts in KERNEL_PARTS.items():
+    JUDGES[f"judge/suite/{_name}.py"] = tuple(
+        [f"tests/judge/test_kernel_{part}.py"] for part in _parts.split()
+    )
+
+
+def names_nothing(starts: Iterable[str], files: Collection[str]) -> list[str]:
+    """The beginnings of paths with which no file begins."""
+    found = []
+    for start in starts:
+        if not any(file.startswith(start) for file in files):
+            found.append(start)
+    return found
+
 
 LOOP = _tests("decode", "bad_input stops_and_lengths requests cache_contents greedy_output")
 EXACT = _tests("decode", "exact_distribution")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.mutants import ROOT, Changed, mutants
 from tests.mutation import LEFT, drawn, failing, good, killed, plausible, row, summary
-from tests.mutation_files import CORE, CORE_FILES, FILES, PACKAGE, room
+from tests.mutation_files import CORE, CORE_FILES, FILES, PACKAGE, names_nothing, room
 
 MODULE = """
 def larger(a, b):  # which of two equal numbers is returned does not matter
@@ -175,7 +175,7 @@ def test_every_file_of_the_core_is_in_the_run() -> None:
 
 
 def test_no_start_of_a_path_names_tests_for_nothing() -> None:
-    idle = [start for start in CORE if not any(file.startswith(start) for file in CORE_FILES)]
+    idle = names_nothing(CORE, CORE_FILES)
     assert not idle, "no file begins so: take them out of tests/mutation_files.py"
 
 

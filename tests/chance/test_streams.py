@@ -34,7 +34,7 @@ def answers(
         if kind == "coin":
             fell = chance.accept(torch.full(where.shape, probability), where)
             assert not fell[~where].any()
-            result.append([[int(x) for x in row[mask]] for row, mask in zip(fell, where)])
+            result.append([row[mask].int().tolist() for row, mask in zip(fell, where)])
         else:
             drawn = chance.draw(DISTRIBUTION.expand(len(where), -1), where[:, 0])
             assert not drawn[~where[:, 0]].any()

@@ -118,7 +118,7 @@ def importable(distribution: str) -> list[str]:
     return [
         module
         for module, owners in metadata.packages_distributions().items()
-        if {canonicalize_name(owner) for owner in owners} & wanted
+        if wanted.intersection(map(canonicalize_name, owners))
     ]
 
 

@@ -16,10 +16,13 @@ from specref.verify import RULES
 from tests.decode.players import Bushy, drafters, greedy_tree
 from tests.stub import DEVICES, Drawn, Scripted, Told, greedy_text, scramble, tiny
 
-MODELS = {
-    device: [tiny(seed=seed, layers=2, groups=1 + seed, device=device) for seed in (0, 1)]
-    for device in DEVICES
-}
+
+def pair(device):
+    """Two models, the second with grouped keys."""
+    return [tiny(seed=seed, layers=2, groups=1 + seed, device=device) for seed in (0, 1)]
+
+
+MODELS = {device: pair(device) for device in DEVICES}
 NAMES = list(drafters(MODELS["cpu"][0]))
 
 

@@ -68,7 +68,7 @@ def numbers(
     width = max(map(len, texts))
     padded = torch.tensor([text + [0] * (width - len(text)) for text in texts])
     # of the output tokens
-    places = torch.tensor([[end + i for i in range(LENGTH)] for end in prompts])
+    places = torch.tensor(prompts)[:, None] + torch.arange(LENGTH)
     prefixes = [
         text[: end + i] for text, end in zip(texts, prompts, strict=True) for i in range(LENGTH)
     ]

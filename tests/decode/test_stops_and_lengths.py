@@ -172,6 +172,10 @@ def test_no_stop_sequence_counts_before_min_tokens(least, gamma):
 MODEL = tiny(context=16)
 
 
+def prompt_of(row, length):
+    return [(7 * i + row) % 11 for i in range(length)]
+
+
 @settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 15), min_size=1, max_size=3),
@@ -179,7 +183,7 @@ MODEL = tiny(context=16)
     st.sampled_from(list(drafters(MODEL))),
 )
 def test_the_contexts_end_is_reached_and_never_passed(lengths, gamma, name):
-    prompts = [[(7 * i + row) % 11 for i in range(length)] for row, length in enumerate(lengths)]
+    prompts = [prompt_of(row, length) for row, length in enumerate(lengths)]
     params = SamplingParams(temperature=0, max_new_tokens=40)
     for prompt, done in zip(
         prompts,

@@ -21,13 +21,9 @@ def test_it_is_the_shallow_model(layers, tied, device):
     target = tiny(layers=3, tied=tied, device=device)
     shallow = EarlyExitDrafter(target, layers).model
     built = Transformer(shallow.config).to(device, torch.float64).eval()
-    built.load_state_dict(
-        {
-            name: value
-            for name, value in target.state_dict().items()
-            if not name.startswith(tuple(f"blocks.{i}." for i in range(layers, 3)))
-        }
-    )
+    left_out = tuple(f"blocks.{i}." for i in range(layers, 3))
+    weights = target.state_dict().items()
+    built.load_state_dict({name: w for name, w in weights if not name.startswith(left_out)})
     assert shallow.config.num_hidden_layers == layers
     tokens = torch.randint(11, (2, 12), device=device)
     assert torch.equal(shallow(tokens).logits, built(tokens).logits)

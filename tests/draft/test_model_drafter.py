@@ -98,17 +98,12 @@ def lives(draw):
 def test_q_is_that_of_the_text_whatever_became_of_the_drafts_before(device, life):
     starts, story = life
     params = SamplingParams(temperature=0.8, repetition_penalty=1.3)
-    text = Text(
-        [[(3 * i + row) % 11 for i in range(length)] for row, length in enumerate(starts)],
-        starts,
-        [params] * 3,
-        11,
-    )
+    prompts, ends = [], []
+    for row, length in enumerate(starts):
+        prompts.append([(3 * i + row) % 11 for i in range(length)])
+        ends.append(length + sum(min(cycle[row][:2]) + 1 for cycle in story))
+    text = Text(prompts, starts, [params] * 3, 11)
     drafter, chance, alive = ModelDrafter(MODELS[device]), Streams([1, 2, 3]), [0, 1, 2]
-    ends = [
-        length + sum(min(cycle[row][:2]) + 1 for cycle in story)
-        for row, length in enumerate(starts)
-    ]
     drafter.begin(text, max(ends) + 5)
     for cycle in story:
         budget = torch.tensor([cycle[row][0] for row in alive])

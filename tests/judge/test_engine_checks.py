@@ -134,13 +134,17 @@ class Spoiled(Looped):
         )
 
 
+def one_id_on(done: Completion) -> Completion:
+    return replace(done, tokens=[(token + 1) % 16 for token in done.tokens])
+
+
 SPOILS = {
     "returns a NoneType": lambda done, prompts, params: None,
     "returns 2 completions": lambda done, prompts, params: done[:2],
     "is a list without tokens": lambda done, prompts, params: [one.tokens for one in done],
     "has as tokens float64 and no whole numbers: return a list of ints": (
         lambda done, prompts, params: [
-            replace(one, tokens=[float(t) for t in one.tokens]) for one in done
+            replace(one, tokens=[*map(float, one.tokens)]) for one in done
         ]
     ),
     "has as tokens a NoneType: return a list of ints": lambda done, prompts, params: [
@@ -173,9 +177,7 @@ SPOILS = {
         replace(one, logprobs=[0.5]) for one in done
     ],
     "changes the prompts": lambda done, prompts, params: prompts[0].append(0) or done,
-    "instead of": lambda done, prompts, params: [
-        replace(one, tokens=[(t + 1) % 16 for t in one.tokens]) for one in done
-    ],
+    "instead of": lambda done, prompts, params: [one_id_on(one) for one in done],
     "begins with its prompt": lambda done, prompts, params: [
         Completion(
             prompt + one.tokens, one.finish_reason, [0.0] * len(prompt + one.tokens), one.metrics

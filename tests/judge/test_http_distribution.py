@@ -23,10 +23,12 @@ class Source:
         self, vocabulary: int, seed: int, share: float = 0.0, at: int = 0, ends: float = 0.0
     ):
         made = random.Random(vocabulary)
-        self.distributions = [
-            [made.gammavariate(0.5, 1) for _ in range(vocabulary)] for _ in range(LENGTH)
-        ]
-        self.other = [made.gammavariate(0.5, 1) for _ in range(vocabulary)]
+
+        def weights() -> list[float]:
+            return [made.gammavariate(0.5, 1) for _ in range(vocabulary)]
+
+        self.distributions = [weights() for _ in range(LENGTH)]
+        self.other = weights()
         self.rng, self.share, self.at, self.ends = random.Random(seed), share, at, ends
 
     def text(self) -> tuple:

@@ -25,24 +25,26 @@ def tables() -> Tables:
     nor a draft of the first.
     """
     generator = torch.Generator().manual_seed(0)
-    p, q = [
-        [
-            torch.rand(CASES, V**i, V, generator=generator, dtype=torch.float64) + 0.1
-            for i in range(count)
-        ]
-        for count in (K + 1, K)
-    ]
+
+    def drawn(count: int) -> list[Tensor]:
+        shapes = [(CASES, V**i, V) for i in range(count)]
+        return [torch.rand(s, generator=generator, dtype=torch.float64) + 0.1 for s in shapes]
+
+    p, q = drawn(K + 1), drawn(K)
     p[0][1, 0, 2] = q[0][0, 0, 2] = 0
     # exact in float32 and in sums: what is checked is which distribution goes where, not its last
     # bits
-    p, q = [
-        [
-            (distribution / distribution.sum(-1, keepdim=True)).float().double()
-            for distribution in distributions
-        ]
-        for distributions in (p, q)
-    ]
-    return Tables(("one, first", "two"), tuple(p), tuple(q), torch.full((CASES,), K))
+    return Tables(
+        ("one, first", "two"),
+        tuple(map(rounded, p)),
+        tuple(map(rounded, q)),
+        torch.full((CASES,), K),
+    )
+
+
+def rounded(weights: Tensor) -> Tensor:
+    """The distributions of weights [...,V], exact in float32."""
+    return (weights / weights.sum(-1, keepdim=True)).float().double()
 
 
 def number(tokens: tuple[int, ...]) -> int:

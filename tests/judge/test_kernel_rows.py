@@ -53,10 +53,10 @@ def test_strides_are_round_numbers_powers_of_two_primes_and_a_hash_s_constant() 
 
 def test_which_rows_are_held_against_each_other() -> None:
     a, b = torch.arange(ROWS), ROWS + torch.arange(ROWS)  # one call's rows, and those of the next
-    pairs = {
-        name: [{*zip(*(side.tolist() for side in split(a, b)), strict=True)}, len(split(a, b)[0])]
-        for name, split in (*ROWS_APART, *CALLS_APART)
-    }
+    pairs = {}
+    for name, split in (*ROWS_APART, *CALLS_APART):
+        left, right = split(a, b)
+        pairs[name] = [{*zip(left.tolist(), right.tolist(), strict=True)}, len(left)]
     each = [*range(ROWS), *range(ROWS, 2 * ROWS)]
     assert pairs == {
         "neighbours": [{(i, i + 1) for i in each if i % 2 == 0}, ROWS],
@@ -171,9 +171,11 @@ def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, 
     )
     # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09
     # of p = (.1, .6, .3)
-    assert right == pytest.approx(
-        0.58 if "K = 0" in said.case else 0.625 if "V = 2" in said.case else 0.46, abs=1e-3
-    )
+    if "K = 0" in said.case:
+        wanted = 0.58
+    else:
+        wanted = 0.625 if "V = 2" in said.case else 0.46
+    assert right == pytest.approx(wanted, abs=1e-3)
     assert right + 0.2 < same <= 1
     if told == "neighbours":
         assert said.interval is not None
@@ -382,10 +384,9 @@ def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str
 def test_a_pass_tells_the_least_power_of_all_kinds_of_drafts() -> None:
     said, kernel = verdicts("independence", own, mde=0.05)
     kinds = [(0, True), (1, True), (4, True), (1, False)]
-    drawn = {
-        kind: sum(rows for rows, count, _, told in kernel.calls[2:] if (count, told) == kind)
-        for kind in kinds
-    }
+    drawn = dict.fromkeys(kinds, 0)
+    for rows, count, _, told in kernel.calls[2:]:
+        drawn[count, told] += rows
     assert len({*drawn.values()}) > 1
     assert said[-1].mde == max(
         detectable(n // 2, 4 if kind == (0, True) else 9, said[-1].alpha, 0.05)
@@ -408,10 +409,8 @@ def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
     kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
     session.check = "kernel.seeds"
     next(kernel_rows.seeds(kernel, session))
-    kinds = [
-        kind
-        for kind, _ in itertools.groupby((count, told) for _, count, _, told in kernel.calls[166:])
-    ]
+    tried = ((count, told) for _, count, _, told in kernel.calls[166:])
+    kinds = [kind for kind, _ in itertools.groupby(tried)]
     assert kinds == [(0, True), (1, True), (4, True), (1, False)]
 
 
@@ -569,10 +568,9 @@ def test_of_small_batches_those_that_have_seen_least_are_next() -> None:
     """
     kernel = OneWrong(0)
     list(kernel_rows.small_batches(kernel, Session("x", "kernel", mde=0.1)))
-    drawn = {
-        name: sum(rows for rows, _ in kernel.asked if rows in sizes)
-        for name, sizes in kernel_rows.SMALL.items()
-    }
+    drawn = {}
+    for name, sizes in kernel_rows.SMALL.items():
+        drawn[name] = sum(rows for rows, _ in kernel.asked if rows in sizes)
     first = [rows for rows, _ in kernel.asked][: 3 * kernel_rows.CALLS]
     assert {*first} == {size for sizes in kernel_rows.SMALL.values() for size in sizes}, (
         "every size in the first turns"

@@ -256,10 +256,9 @@ def test_verdicts_survive_the_way_between_processes() -> None:
 
 def test_junit_tells_failures_from_what_could_not_be_said() -> None:
     suite = ElementTree.fromstring(junit(FULL))[0]
-    kinds = {
-        case.get("name"): {child.tag: child.get("type") for child in case}
-        for case in suite.iter("testcase")
-    }
+    kinds = {}
+    for case in suite.iter("testcase"):
+        kinds[case.get("name")] = {child.tag: child.get("type") for child in case}
     assert kinds == {
         "kernel.pass": {"system-out": None},
         "kernel.lossy-by-design": {"system-out": None},

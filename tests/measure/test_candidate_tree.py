@@ -24,15 +24,17 @@ from tests.stub import tiny
 ACCURACY = [[0.55, 0.2, 0.1], [0.5, 0.25, 0.05]]
 
 
+def is_tree(nodes):
+    """Each node's parent is there, and the sibling that is a rank better."""
+    parents = {node[:-1] for node in nodes if len(node) > 1}
+    better = {(*node[:-1], node[-1] - 1) for node in nodes if node[-1]}
+    return parents | better <= {*nodes}
+
+
 def test_the_greedy_tree_is_the_best_of_all_trees_of_its_size():
     every = cartesian([3, 3])
     for size in range(1, 7):
-        possible = [
-            tree
-            for tree in combinations(every, size)
-            if all((len(node) == 1 or node[:-1] in tree) for node in tree)
-            and all(node[-1] == 0 or (*node[:-1], node[-1] - 1) in tree for node in tree)
-        ]
+        possible = filter(is_tree, combinations(every, size))
         best = max(expected_tree_tokens(tree, ACCURACY) for tree in possible)
         assert expected_tree_tokens(best_tree(ACCURACY, size), ACCURACY) == pytest.approx(
             best, abs=1e-12

@@ -39,9 +39,7 @@ def feedings(draw):
 @torch.inference_mode()
 def test_a_text_fed_in_pieces_gives_the_logits_of_the_whole(device, counts, seed):
     model = MODELS[device]
-    texts = [
-        tokens_of(seed + row, sum(step[row] for step in counts)) for row in range(len(counts[0]))
-    ]
+    texts = [tokens_of(seed + row, sum(each)) for row, each in enumerate(zip(*counts, strict=True))]
     cache = model.new_cache(len(texts), 24)
     for step in counts:
         had = cache.lengths.tolist()

@@ -25,9 +25,9 @@ def trees(draw):
     token = st.integers(0, 10)
     contexts = [draw(st.lists(token, max_size=6)) for _ in range(rows)]
     tokens = [draw(st.lists(token, min_size=count, max_size=count)) for _ in range(rows)]
-    parents = [
-        [-1, *(draw(st.integers(0, node - 1)) for node in range(1, count))] for _ in range(rows)
-    ]
+    parents = []
+    for _ in range(rows):
+        parents.append([-1, *(draw(st.integers(0, node - 1)) for node in range(1, count))])
     chosen = [draw(st.integers(0, count - 1)) for _ in range(rows)]
     return contexts, tokens, parents, chosen
 
@@ -102,17 +102,13 @@ def test_after_a_commit_the_cache_is_that_of_plain_decoding(device, tree, noise)
     behind = torch.randint(
         max(1, count - 1), (len(paths), count), generator=torch.Generator().manual_seed(noise)
     )
-    path = torch.tensor(
-        [
-            [node - 1 for node in nodes[1:]] + rest[len(nodes) - 1 :]
-            for nodes, rest in zip(paths, behind.tolist(), strict=True)
-        ]
-    )[:, : count - 1]
+    for row, nodes in enumerate(paths):
+        behind[row, : len(nodes) - 1] = torch.tensor(nodes[1:]) - 1
+    path = behind[:, : count - 1]
     cache.commit(path, torch.tensor([len(nodes) - 1 for nodes in paths]))
-    texts = [
-        context + [row[i] for i in nodes]
-        for context, row, nodes in zip(contexts, tokens, paths, strict=True)
-    ]
+    texts = []
+    for context, row, nodes in zip(contexts, tokens, paths, strict=True):
+        texts.append(context + [row[i] for i in nodes])
     plain = cache_of(model, texts)
     assert cache.lengths.tolist() == plain.lengths.tolist()
     for row, length in enumerate(cache.lengths.tolist()):

@@ -81,9 +81,9 @@ def drafts(draw: st.DrawFn) -> tuple[Draft, list[list[list[int]]]]:
             st.lists(st.integers(0, 7), min_size=count, max_size=count), min_size=2, max_size=2
         )
     )
-    parents = [
-        [i - 1 if chain else draw(st.integers(-1, i - 1)) for i in range(count)] for _ in range(2)
-    ]
+    parents: list[list[int]] = []
+    for _ in range(2):
+        parents.append([i - 1 if chain else draw(st.integers(-1, i - 1)) for i in range(count)])
     lengths = [draw(st.integers(0, count)) for _ in range(2)]
     paths: list[list[list[int]]] = []
     for row in range(2):

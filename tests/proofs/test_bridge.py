@@ -71,13 +71,17 @@ def different(
     return {text: (a, b) for text, (a, b) in both.items() if not abs(a - b) <= CLOSE}
 
 
+def floats(d: Dist) -> list[float]:
+    return [float(weight) for weight in d]
+
+
 def compare(rule: Rule, rows: Sequence[Row]) -> None:
     """All rows as one ragged batch, padded with laws that must not be read."""
     count, size = max(len(row.tokens) for row in rows), len(rows[0].p[0])
     flat = (Fraction(1, size),) * size
 
     def padded(dists: Sequence[Dist], length: int) -> list[list[float]]:
-        return [[float(weight) for weight in d] for d in (*dists, *[flat] * (length - len(dists)))]
+        return [floats(d) for d in (*dists, *[flat] * (length - len(dists)))]
 
     def indices(values: Callable[[Row], tuple[int, ...]]) -> Tensor:
         table = [[*values(row), *[0] * (count - len(values(row)))] for row in rows]
@@ -279,9 +283,7 @@ def test_cycle_with_its_draft_drawn_by_the_same_chance(
     p, q = table(HARD), table(HARD[::-1], 1)
 
     def rows(model: Model, contexts: list[Context]) -> Tensor:
-        return torch.tensor(
-            [[float(weight) for weight in model(c)] for c in contexts], dtype=torch.float64
-        )
+        return torch.tensor([floats(model(c)) for c in contexts], dtype=torch.float64)
 
     def program(chance: Forking, root: Tensor) -> list[Hashable]:
         texts: list[Context] = [()] * len(root)

@@ -7,22 +7,25 @@ import pytest
 import torch
 from specref.measure.acceptance.rates import expected_acceptance
 from specref.measure.speed import cost
+from torch import Tensor
 
 from proofs.exact import speed
 from proofs.exact.cases import pairs, rotated, speeds
 from proofs.exact.chain import cycle
-from proofs.exact.program import Context, Prog
+from proofs.exact.program import Context, Dist, Prog
 from proofs.exact.step import alpha
 from proofs.exact.text import expected_growth
 
 SPEEDS = list(speeds())
 
 
+def double(d: Dist) -> Tensor:
+    return torch.tensor([float(weight) for weight in d], dtype=torch.float64)
+
+
 def test_expected_acceptance_is_alpha() -> None:
     for p, q in pairs():
-        got = expected_acceptance(
-            *(torch.tensor([float(weight) for weight in d], dtype=torch.float64) for d in (p, q))
-        )
+        got = expected_acceptance(double(p), double(q))
         assert float(got) == pytest.approx(float(alpha(p, q)), abs=1e-12)
 
 

@@ -38,7 +38,7 @@ def defined_in_coq() -> set[str]:
 def table() -> list[list[str]]:
     text = (PROOFS / "README.md").read_text(encoding="utf-8")
     lines = [line.strip("| ") for line in text.splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in line.split(" | ")] for line in lines]
+    rows = [[*map(str.strip, line.split(" | "))] for line in lines]
     return [row for row in rows if len(row) == 5 and "written/" in row[1]]
 
 
@@ -47,7 +47,7 @@ def test_what_a_page_cites_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     python, coq = cited(text, "Python"), cited(text, "Coq")
     assert python, "a page cites the specification"
-    unknown = {name for name in python if not any(hasattr(module, name) for module in MODULES)}
+    unknown = python - {name for module in MODULES for name in vars(module)}
     assert not unknown, f"no such name in proofs/exact: {unknown}"
     assert coq <= defined_in_coq(), f"no such name in proofs/coq: {coq - defined_in_coq()}"
 

@@ -14,12 +14,12 @@ def rate(alphas, depths, forward, draft) -> float:
     """Expected tokens a time: one forward over all tokens, and a draft step a level for the rows
     that reach it.
     """
-    expected = sum(
-        1 + sum(alpha**i for i in range(1, depth + 1))
-        for alpha, depth in zip(alphas, depths, strict=True)
-    )
-    levels = [sum(depth >= level for depth in depths) for level in range(1, max(depths) + 1)]
-    time = forward(len(alphas), len(alphas) + sum(depths)) + sum(draft(rows) for rows in levels)
+    expected = 0.0
+    for alpha, depth in zip(alphas, depths, strict=True):
+        expected += 1 + sum(alpha**i for i in range(1, depth + 1))
+    time = forward(len(alphas), len(alphas) + sum(depths))
+    for level in range(1, max(depths) + 1):
+        time += draft(sum(depth >= level for depth in depths))
     return expected / time
 
 

@@ -164,7 +164,9 @@ def test_no_expert_gains_on_average_over_every_stream(name: str) -> None:
             mean = sum(parts[1:], start=parts[0])
             most = lags.exp().expand_as(mean) if mean.dim() == 4 else first
             assert bool((mean <= most * (1 + EDGE)).all()), number
-        whole = sum(w * float(sum(part.sum() for part in wealth)) for w, wealth, _ in leaves)
+        whole = 0.0
+        for weight, wealth, _ in leaves:
+            whole += weight * sum(float(part.sum()) for part in wealth)
         assert whole <= 1 + EDGE
         if error is None:
             assert whole > 0.6, "hardly any wealth is left: a bet that cannot win says nothing"

@@ -103,7 +103,8 @@ def test_one_pair_of_draws(cells: int) -> None:
     for x, y in product(range(cells), repeat=2):
         test = TwoSample(cells, 0.05, PLANNED)
         test.update(unit[x], unit[y])
-        alike = [2 * b / (2 * b + 1) for b in ((cells - 1) / (2 * e**2) / cells for e in SIZES)]
+        bs = [(cells - 1) / (2 * e**2) / cells for e in SIZES]
+        alike = [2 * b / (2 * b + 1) for b in bs]
         spread = sum(w / 0.75 * part for w, part in zip(WEIGHTS, alike))
         single = (mean(alike) + cells - 1) / cells
         expected = 0.875 * spread + 0.125 * single if x == y else 1.0
@@ -158,21 +159,20 @@ def test_the_interval_holds_the_distributions_that_are_not_rejected(
     """
     n = sum(counts)
     test = one_sample(counts, p, [])
-    towards = [[(1 - w) * a + w / len(p) for a in p] for w in STEPS]
-    marginal = (
-        test.log_e() + sum(c * math.log(a) for c, a in zip(counts, p))
-        if min(p) > 0
-        else math.log(
-            mean(math.prod(a**c for a, c in zip(distribution, counts)) for distribution in towards)
-            / 8
-        )
-    )
+
+    def likelihood(w: float) -> float:
+        """Of the counts, under p moved by w towards the uniform distribution."""
+        return math.prod(((1 - w) * a + w / len(p)) ** c for a, c in zip(p, counts))
+
+    if min(p) > 0:
+        marginal = test.log_e() + sum(c * math.log(a) for c, a in zip(counts, p))
+    else:
+        marginal = math.log(mean(map(likelihood, STEPS)) / 8)
     radius = (sum(c * math.log(c / n) for c in counts if c) - marginal - math.log(1 - level)) / n
     low = 0.0
     for inside in product((False, True), repeat=len(p)):
-        x, most = (
-            sum(v for v, i in zip(values, inside) if i) for values in ([c / n for c in counts], p)
-        )
+        x = sum(c / n for c, i in zip(counts, inside) if i)
+        most = sum(a for a, i in zip(p, inside) if i)
         if 0 < x <= 1 and most < 1:
             least = brentq(
                 lambda y, x=x: divergence(min(x, 1.0), y) - radius, 1e-300, x * (1 - 1e-15)

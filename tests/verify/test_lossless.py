@@ -22,10 +22,11 @@ EXACT = 1e-12
 
 def accepted_distribution(distribution: dict[Outcome, float], count: int) -> list[float]:
     """P(accepted >= i) for i = 0..count."""
-    return [
-        sum(weight for (_, accepted), weight in distribution.items() if accepted >= i)
-        for i in range(count + 1)
-    ]
+    at_least = [0.0] * (count + 1)
+    for (_, accepted), weight in distribution.items():
+        for i in range(min(accepted, count) + 1):
+            at_least[i] += weight
+    return at_least
 
 
 def prefixes(
