@@ -6,6 +6,7 @@ Protects: clients of `specref serve`, and the judge's HTTP level, whose referenc
 
 import http.client
 import json
+import math
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from specref.serve.detokenizer import StreamDetokenizer
 from specref.serve.http_server import CompletionServer
 
 from tests.serve.players import players, rule_of
-from tests.stub import tiny
+from tests.stub import own_logits, tiny
 
 MODEL = tiny(seed=9, vocabulary=256, layers=1, context=400, sharp=0.8)
 RULE, DRAFTER = players(MODEL)["model"]
@@ -351,3 +352,39 @@ def test_what_may_become_a_stop_waits():
     assert detokenizer.take(list(b"nough"), False) == (5, "enough")
     assert detokenizer.take(list(b" end, and more"), False) == (4, " ")
     assert detokenizer.stopped
+
+
+def test_a_prompt_is_scored_by_the_target_and_not_by_the_engine(server):
+    """vLLM's form: nothing for the first token, then the likeliest and the token itself."""
+    prompt = [5, 77, 200, 31]
+    table = asked(server, prompt=prompt, max_tokens=1, prompt_logprobs=2, temperature=0.5)
+    first, *scored = table["choices"][0]["prompt_logprobs"]
+    assert first is None
+    assert len(scored) == 3
+    for place, entry in enumerate(scored, 1):
+        logs = own_logits(MODEL, prompt[:place]).log_softmax(-1)
+        best = logs.topk(2).indices.tolist()
+        assert list(map(int, entry)) == list(dict.fromkeys([*best, prompt[place]]))
+        for token, said in entry.items():
+            assert said["logprob"] == pytest.approx(float(logs[int(token)]))
+            assert said["rank"] == int((logs > logs[int(token)]).sum()) + 1
+
+
+def test_a_prompt_is_scored_over_the_whole_vocabulary_where_that_is_asked(server):
+    scored = asked(server, prompt=[5, 77], prompt_logprobs=256)["choices"][0]["prompt_logprobs"][1]
+    assert len(scored) == 256
+    assert sum(math.exp(said["logprob"]) for said in scored.values()) == pytest.approx(1)
+    assert "prompt_logprobs" not in asked(server, prompt=[5, 77])["choices"][0]
+
+
+@pytest.mark.parametrize("wrong", [{"prompt_logprobs": 257}, {"prompt_logprobs": -1}])
+def test_scores_that_cannot_be_given_are_refused(server, wrong):
+    status, data = post(server, {"prompt": [5, 77], **wrong})
+    assert status == 400
+    assert b"give 0 to 256" in data
+
+
+def test_scores_are_not_streamed(server):
+    status, data = post(server, {"prompt": [5, 77], "prompt_logprobs": 1, "stream": True})
+    assert status == 400
+    assert b"leave stream out" in data

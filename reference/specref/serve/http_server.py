@@ -9,10 +9,13 @@ import json
 import queue
 import select
 import socket
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..data import SpecrefError
@@ -55,10 +58,21 @@ class CompletionServer(ThreadingHTTPServer):
             ) from None
         self.config = engine.target.config
         self.numbers = itertools.count()
+        self.scoring = threading.Lock()  # one forward of `score` at a time
 
     @property
     def port(self) -> int:
         return self.server_address[1]
+
+    @torch.inference_mode()
+    def score(self, tokens: Sequence[int]) -> Tensor:
+        """The target's log probabilities [N-1,V] after each of N tokens but the last, at
+        temperature 1 and without filters. The engine and its cache take no part.
+        """
+        target = self.engine_thread.engine.target
+        with self.scoring:
+            states = target.states(torch.tensor([tokens], device=target.device))  # [1,N,E]
+            return target.logits(states)[0, :-1].double().log_softmax(-1).cpu()  # [N-1,V]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a closed connection is no error."""
@@ -182,7 +196,10 @@ class Answering:
             self.handler.wfile.write(b"data: [DONE]\n\n")
         else:
             tokens = self.detokenizer.tokens
-            whole = Piece(self.text, tokens, self.distributions, piece.so_far)
+            scores = None
+            if self.request.prompt_logprobs is not None:
+                scores = self.server.score(self.request.prompt)
+            whole = Piece(self.text, tokens, self.distributions, piece.so_far, scores)
             self.handler.send(200, self._answer(whole))
         return True
 

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..checks import check_prompts
@@ -24,6 +25,7 @@ NUMBERS: dict[str, tuple[tuple[type, ...], Any]] = {
     "min_tokens": ((int,), 0),
     "seed": ((int,), None),
     "logprobs": ((int,), None),
+    "prompt_logprobs": ((int,), None),
 }
 FLAGS = ("stream", "ignore_eos", "return_token_ids", "return_tokens_as_token_ids")
 FIXED = {"n": 1, "best_of": 1, "echo": False, "suffix": None}  # known, and only so
@@ -41,6 +43,7 @@ class CompletionRequest:
     ids: bool = False  # token ids come back
     as_ids: bool = False  # tokens are named by their ids
     logprobs: int | None = None  # alternatives to each token
+    prompt_logprobs: int | None = None  # the same of each token of the prompt
 
 
 def parse_request(body: Any, tokenizer: Tokenizer | None, config: Config) -> CompletionRequest:
@@ -72,6 +75,8 @@ def parse_request(body: Any, tokenizer: Tokenizer | None, config: Config) -> Com
     logprobs, seed = value.pop("logprobs"), value["seed"]
     if logprobs is not None and not 0 <= logprobs <= 20:
         raise SpecrefError(f"logprobs = {logprobs} is not possible: give 0 to 20")
+    scored = value.pop("prompt_logprobs")
+    _check_scored(scored, flag["stream"], config.vocab_size)
     if seed is not None and not -(2**63) <= seed < 2**64:
         raise SpecrefError(f"seed = {seed} is not possible: give one of 64 bits")
     stops = body.get("stop") or []
@@ -100,7 +105,17 @@ def parse_request(body: Any, tokenizer: Tokenizer | None, config: Config) -> Com
         flag["return_token_ids"],
         flag["return_tokens_as_token_ids"] or tokenizer is None,
         logprobs,
+        scored,
     )
+
+
+def _check_scored(count: int | None, stream: bool, vocabulary: int) -> None:
+    if count is None:
+        return
+    if not 0 <= count <= vocabulary:
+        raise SpecrefError(f"prompt_logprobs = {count} is not possible: give 0 to {vocabulary}")
+    if stream:
+        raise SpecrefError("prompt_logprobs does not come in pieces: leave stream out")
 
 
 def _number(body: dict[str, Any], name: str, types: tuple[type, ...], default: Any) -> Any:
@@ -162,6 +177,8 @@ class Piece:
     tokens: list[int]
     distributions: list[Tensor]  # [V] each: that of every token
     so_far: Completion  # counts and finish reason of the request
+    # [N-1,V] log probabilities of the prompt's tokens but the first, where they are asked for
+    prompt: Tensor | None = None
 
 
 def answer(
@@ -183,6 +200,8 @@ def answer(
         choice["token_ids"] = piece.tokens
     if request.logprobs is not None:
         choice["logprobs"] = _logprobs(request, piece, tokenizer)
+    if piece.prompt is not None:
+        choice["prompt_logprobs"] = _prompt_logprobs(request, piece.prompt, tokenizer)
     result = {
         "id": name,
         "object": "text_completion",
@@ -230,6 +249,33 @@ def _logprobs(
         "token_logprobs": token_logprobs,
         "top_logprobs": top_logprobs,
     }
+
+
+def _prompt_logprobs(
+    request: CompletionRequest, logs: Tensor, tokenizer: Tokenizer | None
+) -> list[dict[str, dict[str, Any]] | None]:
+    """vLLM's form: nothing for the first token, then a table by id of the likeliest tokens and of
+    the token itself. logs: [N-1,V].
+    """
+    tokens = torch.tensor(request.prompt[1:])  # [N-1]
+    own = logs.gather(1, tokens[:, None])  # [N-1,1]
+    ranks = (logs > own).sum(1) + 1  # [N-1]
+    best = logs.topk(request.prompt_logprobs or 0)  # [N-1,k]
+    given: list[dict[str, dict[str, Any]] | None] = [None]
+    for place, token in enumerate(tokens.tolist()):
+        pairs = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
+        table = {}
+        for rank, (other, value) in enumerate(pairs, 1):
+            table[str(other)] = _scored(other, value, rank, tokenizer)
+        if str(token) not in table:
+            table[str(token)] = _scored(token, float(own[place]), int(ranks[place]), tokenizer)
+        given.append(table)
+    return given
+
+
+def _scored(token: int, value: float, rank: int, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    text = None if tokenizer is None else tokenizer.decode([token])
+    return {"logprob": value, "rank": rank, "decoded_token": text}
 
 
 def _log(distribution: Tensor, token: int) -> float:
