@@ -80,6 +80,8 @@ def test_init_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture
         (["x.py:X", "--json", "no/such/x.json"], "the folder no/such does not exist"),
         (["http://"], "http:// names no host"),
         (["http://127.0.0.1:1", "--baseline", "http://"], "http:// names no host"),
+        (["http://127.0.0.1:1", "--draft", "localhost:8002"], "--draft localhost:8002 is no URL"),
+        (["reference", "--level", "kernel", "--draft", "http://h"], "--draft is for servers"),
     ],
 )
 def test_bad_use_is_one_line(

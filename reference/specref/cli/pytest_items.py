@@ -57,6 +57,7 @@ class JudgeDirectory(pytest.Directory):
                 known_failing(option("--known-failing")),
                 option("--engine-baseline"),
                 option("--engine-call-timeout"),
+                draft=option("--engine-draft"),
             )
             self.runner = Runner(job)
             self.config.stash[_JUDGE] = self

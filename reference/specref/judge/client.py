@@ -30,6 +30,10 @@ class RefusedError(MisbehavedError):
         self.status = status
 
 
+class LateError(MisbehavedError):
+    """The server gave no answer in time."""
+
+
 class Client:
     """Keeps one connection a thread open, so that a request costs no handshake.
 
@@ -225,7 +229,7 @@ class _Told:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TimeoutError):
-            raise MisbehavedError(f"{self.what}: no answer within {self.timeout:g} s") from None
+            raise LateError(f"{self.what}: no answer within {self.timeout:g} s") from None
         if isinstance(error, ConnectionRefusedError):
             raise MisbehavedError(f"{self.what}: nothing listens there") from None
         if isinstance(

@@ -248,6 +248,9 @@ class Server:
     url = ""  # of the server with speculation
     # Of a server with the same target and without speculation. Without it the judge sees less.
     baseline = ""
+    # Of a server with the draft model, or with any small model of the same vocabulary. It decides
+    # which faults are looked for first, and never what counts as right.
+    draft = ""
     supports: Collection[str] = ()  # empty: the judge finds out
     model = ""  # the model's name in requests; empty: the first that the server lists
     headers: Mapping[str, str] = MappingProxyType({})  # sent with every request

@@ -25,6 +25,7 @@ class Job:
     call_timeout: float | None = None
     accept_inconclusive: bool = False
     plain_too: bool = False
+    draft: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("budget", self.budget), ("call timeout", self.call_timeout)):
@@ -46,6 +47,7 @@ class Job:
         said = (
             ("--mde", self.mde),
             ("--baseline", self.baseline),
+            ("--draft", self.draft),
             ("--call-timeout", self.call_timeout),
         )
         words = [word for name, value in said if value is not None for word in (name, str(value))]

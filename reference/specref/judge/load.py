@@ -46,27 +46,28 @@ class Adapter:
     name: str
 
 
-def load_adapter(engine: str, level: str | None = None, baseline: str | None = None) -> Adapter:
+def load_adapter(
+    engine: str,
+    level: str | None = None,
+    baseline: str | None = None,
+    draft: str | None = None,
+) -> Adapter:
     """Find an adapter: a URL, `file.py:Name`, `package.module:Name`, or a built-in adapter's name.
 
-    baseline: the URL of the same target without speculation, for a server.
+    baseline: the URL of the same target without speculation, for a server. draft: of the draft
+    model.
 
     Errors:
         SpecrefError for a name that leads nowhere or has no such level; NotLoadedError where the
             adapter's own code fails.
     """
-    if baseline is not None and not baseline.startswith(_URL):
-        raise SpecrefError(
-            f"--baseline {baseline} is no URL: give http://HOST:PORT of the same target without"
-            " speculation"
-        )
-    for url in (engine, baseline or ""):
-        if url.startswith(_URL) and not urlsplit(url).hostname:
-            raise SpecrefError(f"{url} names no host: give http://HOST:PORT")
+    given = {"baseline": baseline, "draft": draft}
+    beside = {name: url for name, url in given.items() if url is not None}
+    _check_urls(engine, beside)
     if engine.startswith(_URL):
         server = contract.Server()
         server.url = server.name = engine.rstrip("/")
-        server.baseline = baseline or ""
+        _name_others(server, beside)
         return Adapter(server, _level(server, engine, level), engine)
     path = engine
     if engine in BUILT_IN:
@@ -87,17 +88,33 @@ def load_adapter(engine: str, level: str | None = None, baseline: str | None = N
     level = _level(found, engine, level)
     if level != "kernel" and (wrong := misnamed(found)):
         raise SpecrefError(f"{engine}: {wrong}")
-    if baseline is not None and level != "http":
+    if beside and level != "http":
         raise SpecrefError(
-            f"--baseline is for servers and {engine} is judged at the level {level}: leave it out"
+            f"--{next(iter(beside))} is for servers and {engine} is judged at the level {level}:"
+            " leave it out"
         )
     try:
         subject = found() if isinstance(found, type) and level != "engine" else found
     except (Exception, SystemExit) as error:
         raise NotLoadedError(f"{engine} cannot be made: {_line(error)}") from error
-    if baseline is not None:
-        subject.baseline = baseline
+    _name_others(subject, beside)
     return Adapter(subject, level, str(getattr(found, "name", name)))
+
+
+def _check_urls(engine: str, beside: dict[str, str]) -> None:
+    """Refuse what is no address. beside: option -> address."""
+    meant = {"baseline": "the same target without speculation", "draft": "the draft model"}
+    for name, url in beside.items():
+        if not url.startswith(_URL):
+            raise SpecrefError(f"--{name} {url} is no URL: give http://HOST:PORT of {meant[name]}")
+    for url in (engine, *beside.values()):
+        if url.startswith(_URL) and not urlsplit(url).hostname:
+            raise SpecrefError(f"{url} names no host: give http://HOST:PORT")
+
+
+def _name_others(subject: Any, beside: dict[str, str]) -> None:
+    for name, url in beside.items():
+        setattr(subject, name, url)
 
 
 @contextmanager
@@ -120,7 +137,8 @@ def opened(adapter: Adapter) -> Iterator[Adapter]:
                 f"{adapter.name} has the url {adapter.subject.url!r}: set http://HOST:PORT in"
                 " start() or above"
             )
-        for url in (adapter.subject.url, adapter.subject.baseline):
+        subject = adapter.subject
+        for url in (subject.url, subject.baseline, subject.draft):
             _listens(str(url))
         yield adapter
     finally:

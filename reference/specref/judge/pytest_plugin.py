@@ -43,6 +43,7 @@ _OPTIONS = (
     ),
     ("--engine-seed", {"type": int, "default": 0, "help": "default: 0"}),
     ("--engine-baseline", {"metavar": "URL", "help": "a server's target without speculation"}),
+    ("--engine-draft", {"metavar": "URL", "help": "a server with the draft model"}),
     (
         "--engine-call-timeout",
         {"type": float, "metavar": "SECONDS", "help": "a call that takes longer hangs"},

@@ -27,14 +27,14 @@ class Endpoint:
 
     def ask(self, ask: Ask) -> Answer:
         with self.session.calling(f"POST {self.dialect.path} to {self.name}"):
-            return self._noted([self._ask(ask)])[0]
+            return self.noted([self.ask_quietly(ask)])[0]
 
     def ask_all(self, asks: Iterable[Ask]) -> list[Answer]:
         """32 in flight, answers in the order of the questions; the first error is raised when all
         have come back.
         """
         with self.session.calling(f"POST {self.dialect.path} to {self.name}, {FLIGHT} in flight"):
-            return self._noted(_good(self.client.many(self._ask, asks)))
+            return self.noted(_good(self.client.many(self.ask_quietly, asks)))
 
     def stream(self, ask: Ask, events: int | None = None) -> Answer:
         """By stream; events: hang up after so many."""
@@ -47,7 +47,8 @@ class Endpoint:
                 )
             )
 
-    def _noted(self, answers: list[Answer]) -> list[Answer]:
+    def noted(self, answers: list[Answer]) -> list[Answer]:
+        """The same answers; what was drafted for them is counted for the check that runs."""
         if any(answer.drafted is not None for answer in answers):
             check = self.session.check
             self.drafted[check] = self.drafted.get(check, 0) + sum(
@@ -55,7 +56,8 @@ class Endpoint:
             )
         return answers
 
-    def _ask(self, ask: Ask) -> Answer:
+    def ask_quietly(self, ask: Ask) -> Answer:
+        """As `ask`, without a word to the watch and without counts: for series."""
         return self._read(
             lambda: self.dialect.read(self.client.post(self.dialect.path, self.dialect.body(ask)))
         )
@@ -87,6 +89,7 @@ class ServerPair:
         self.baseline = (
             Endpoint("the baseline", server.baseline, server, session) if server.baseline else None
         )
+        self.draft, self.no_draft = _draft(server, session)  # no_draft: why it is None
         self.sides = [self.server, *([self.baseline] if self.baseline else [])]
         self.trusted = self.baseline or self.server
         self.ids = all(side.dialect.ids for side in self.sides)
@@ -100,7 +103,7 @@ class ServerPair:
 
     def close(self) -> None:
         """Close the connections."""
-        for side in self.sides:
+        for side in (*self.sides, *([self.draft] if self.draft else [])):
             side.client.close()
 
     def units(self, answer: Answer) -> Units:
@@ -182,6 +185,16 @@ class ServerPair:
                 "http ids in", lambda: all(_takes(side, Ask((1,), 1, 0.0)) for side in self.sides)
             )
         )
+
+
+def _draft(server: Server, session: Session) -> tuple[Endpoint | None, str]:
+    """The draft's server, where one is named and answers; it plays no part in what is right."""
+    if not server.draft:
+        return None, "no draft is given"
+    try:
+        return Endpoint("the draft's server", server.draft, server, session), ""
+    except MisbehavedError as error:
+        return None, str(error)
 
 
 def _takes(side: Endpoint, ask: Ask) -> bool:

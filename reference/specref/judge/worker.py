@@ -72,7 +72,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     worlds = TorchStates()
     teller.tell("call", check="", call="loading the adapter")
     with worlds.engine():
-        adapter = load_adapter(job.engine, job.level, job.baseline)
+        adapter = load_adapter(job.engine, job.level, job.baseline, job.draft)
     teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)

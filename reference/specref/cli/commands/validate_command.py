@@ -53,6 +53,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", metavar="URL", help="a server with the same target, without speculation"
     )
+    parser.add_argument(
+        "--draft",
+        metavar="URL",
+        help="a server with the draft model, or any small one of the same vocabulary: it chooses"
+        " what a server's texts are tested for first",
+    )
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="default: 60")
     parser.add_argument(
         "--mde", type=float, metavar="TV", help="the smallest difference that must be detected"
@@ -130,6 +136,7 @@ def _run(args: argparse.Namespace) -> int:
         args.call_timeout,
         args.accept_inconclusive,
         args.plain_too,
+        args.draft,
     )
     report = run_judge(job)
     write_result(args.json, "validate", report.as_dict())

@@ -55,6 +55,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "http_seeds",
         "http_logprobs",
         "http_distribution",
+        "http_scored",
     ),
 }
 

@@ -43,6 +43,7 @@ def asks(
     baseline: bool = False,
     distribution: bool = False,
     statistical: bool = False,
+    since: str = "0.1",
 ) -> Callable[[_Asking], _Asking]:
     """Register a check that asks the servers. offers: capabilities that it needs. baseline: whether
     it needs one.
@@ -72,7 +73,7 @@ def asks(
                 for verdict in run(server_pair, session):
                     yield _seen(verdict, server_pair, session) if distribution else verdict
 
-        check(name, distribution=distribution, statistical=statistical)(guarded)
+        check(name, since=since, distribution=distribution, statistical=statistical)(guarded)
         return run
 
     return register

@@ -7,7 +7,7 @@ Servers that run already need no file:
     specref validate http://127.0.0.1:8000 --baseline http://127.0.0.1:8001 --budget 900
 
 The judge speaks OpenAI's /v1/completions and llama.cpp's /completion. It sends requests to these
-two addresses and to no other.
+addresses and to no other.
 """
 
 from specref.judge.contract import Server
@@ -19,6 +19,7 @@ class Mine(Server):
     # ---- your servers: write their addresses here, or start them in `start`
     url = "http://127.0.0.1:8000"
     baseline = "http://127.0.0.1:8001"  # "": there is none, and the judge sees less
+    draft = ""  # of a server with the draft model: smaller faults towards it are found
     model = ""  # the model's name in requests; "": the first that the server lists
     # headers = {"Authorization": f"Bearer {os.environ['MY_KEY']}"}
     # timeout = 60.0  # seconds for one answer

@@ -1,0 +1,257 @@
+"""`http.scored-law` over HTTP: the reference server with and without a fault, beside the plain one
+and the draft's.
+
+Protects: servers from being accused by scores that are wrong, and their users from faults that only
+show towards the draft.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+import torch
+from specref.chance import Chance
+from specref.data import Draft
+from specref.data import Verdict as Judged
+from specref.draft.base import Drafter
+from specref.draft.model import ModelDrafter
+from specref.draft.none import NoDrafter
+from specref.judge import client, contract
+from specref.judge.job import Job
+from specref.judge.schedule import judge
+from specref.judge.session import Session
+from specref.judge.suite import checks, http_scored
+from specref.judge.verdict import Verdict
+from specref.judge.zoo.toy_server import Loopback, Service, Target
+from specref.model.tokenizer import Bytes
+from specref.model.transformer import Transformer
+from specref.serve import ServingEngine, ServingSettings
+from specref.serve.http_server import CompletionServer
+from specref.verify import Rule
+from specref.verify.rejection import rejection
+from torch import Tensor
+
+from tests.stub import tiny
+
+V = 32
+TARGET = tiny(seed=3, vocabulary=V, layers=1, context=200, sharp=1.5, dtype=torch.float32)
+DRAFT = tiny(seed=4, vocabulary=V, layers=1, context=200, sharp=1.5, dtype=torch.float32)
+
+
+def from_draft(draft: Draft, p: Tensor, chance: Chance) -> Judged:
+    """Every drafted token is accepted."""
+    if draft.q is None or not draft.q.shape[1]:
+        return rejection(draft, p, chance)
+    p = p.clone()
+    p[:, :-1] = draft.q
+    return rejection(draft, p, chance)
+
+
+def sharper(draft: Draft, p: Tensor, chance: Chance) -> Judged:
+    """The plain server's own sampler is wrong: colder than its parameters say."""
+    colder = p.pow(2)
+    return rejection(draft, colder / colder.sum(-1, keepdim=True), chance)
+
+
+class Urls:
+    """Servers on demand, each started once."""
+
+    def __init__(self) -> None:
+        self.up: dict[str, CompletionServer] = {}
+        self.kinds: dict[str, tuple[Transformer, Callable[[], Drafter], Rule]] = {
+            "right": (TARGET, lambda: ModelDrafter(DRAFT), rejection),
+            "wrong": (TARGET, lambda: ModelDrafter(DRAFT), from_draft),
+            "plain": (TARGET, NoDrafter, rejection),
+            "cold": (TARGET, NoDrafter, sharper),
+            "draft": (DRAFT, NoDrafter, rejection),
+        }
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self.up:
+            model, drafter, rule = self.kinds[name]
+            engine = ServingEngine(
+                model,
+                drafter(),
+                rule,
+                ServingSettings(gamma=3, rows=32, blocks=900, block_size=8),
+            )
+            self.up[name] = CompletionServer(engine, Bytes())
+            serve = self.up[name].serve_forever
+            threading.Thread(target=serve, args=(0.05,), daemon=True).start()
+        return f"http://127.0.0.1:{self.up[name].port}"
+
+    def close(self) -> None:
+        for server in self.up.values():
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.fixture(scope="module")
+def urls() -> Iterator[Urls]:
+    made = Urls()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_scored, "LENGTHS", (40, 32))
+    monkeypatch.setattr(http_scored, "FIRST_TEXTS", 24)
+    monkeypatch.setattr(http_scored, "LONG", 3)
+    monkeypatch.setattr(http_scored, "MEASURED", 2)
+
+
+def judged(server: str, baseline: str, draft: str = "", budget: float = 0.01) -> list[Verdict]:
+    """All verdicts of the check, one after the other."""
+    subject = contract.Server()
+    subject.url, subject.baseline, subject.draft, subject.timeout = server, baseline, draft, 20
+    chosen = [item for item in checks("http") if item.id == "http.scored-law"]
+    told: list[Verdict] = []
+
+    def tell(event: str, check: str, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            told.append(verdict)
+
+    judge(subject, Session(server, "http", budget=budget), chosen, tell)
+    return told
+
+
+def test_texts_of_the_draft_are_convicted_after_the_control(urls: Urls) -> None:
+    first, *_, last = judged(urls["wrong"], urls["plain"], urls["draft"], budget=60)
+    assert first.verdict == "INCONCLUSIVE"
+    assert last.verdict == "FAIL"
+    assert last.n <= 5_000
+    assert "draft" in last.what or "q/p" in last.what
+    assert "own texts follow the same scores" in last.what
+    assert "(a guess)" in last.cause
+    assert last.tv is not None
+    assert 0.05 < last.tv < 1
+    (picture,) = last.pictures
+    assert len(picture.outcomes) == len(picture.expected) == len(picture.observed)
+    assert sum(picture.expected) == pytest.approx(1)
+
+
+def test_a_right_server_passes_in_classes(urls: Urls) -> None:
+    (verdict,) = judged(urls["right"], urls["plain"], urls["draft"])
+    # too few tokens for the level's MDE, and nothing wrong
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert "scored by prompt_logprobs" in verdict.what
+    assert "the draft by prompt_logprobs" in verdict.what
+    assert verdict.reach[0].fault == "a lean to or from tokens that the draft prefers"
+    assert verdict.mde == verdict.reach[0].tv
+
+
+def test_without_a_draft_the_check_looks_elsewhere(urls: Urls) -> None:
+    (verdict,) = judged(urls["right"], urls["plain"])
+    assert "no draft is given" in verdict.what
+    assert verdict.reach
+    assert not [one for one in verdict.reach if "draft" in one.fault]
+
+
+def test_a_plain_server_that_its_own_scores_accuse_accuses_nobody(urls: Urls) -> None:
+    """The server is wrong as well: it is the draft."""
+    last = judged(urls["wrong"], urls["cold"], budget=60)[-1]
+    assert last.verdict == "INCONCLUSIVE"
+    assert last.method == "e-process"
+    assert "the baseline's own texts do not follow" in last.what
+    assert "nothing is said of the server" in last.what
+
+
+def test_a_draft_that_is_no_server_is_done_without(urls: Urls) -> None:
+    (verdict,) = judged(urls["right"], urls["plain"], "http://127.0.0.1:9")
+    assert "nothing listens there" in verdict.what
+
+
+class Failing:
+    """In the place of a scorer: gives `good` calls' results, then raises."""
+
+    def __init__(self, scorer: http_scored.Scorer, good: int, error: Exception):
+        self.scorer, self.good, self.error = scorer, good, error
+        self.named, self.name, self.side = scorer.named, scorer.name, scorer.side
+
+    def score(self, prompt: http_scored.Ids, text: http_scored.Ids) -> http_scored.TextScores:
+        return self.scorer.score(prompt, text)
+
+    def score_all(
+        self, texts: Sequence[tuple[http_scored.Ids, http_scored.Ids]]
+    ) -> list[http_scored.TextScores]:
+        self.good -= 1
+        if self.good < 0:
+            raise self.error
+        return self.scorer.score_all(texts)
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, name: str, good: int, error: Exception) -> None:
+    """The scorer of the side of that name fails after `good` series of texts, in the first try."""
+    found = http_scored.find_scorer
+    tried: list[str] = []
+
+    def find(side, prompt, text):
+        scorer, why = found(side, prompt, text)
+        if side.name == name and scorer is not None and not tried:
+            tried.append(name)
+            return Failing(scorer, good, error), why
+        return scorer, why
+
+    monkeypatch.setattr(http_scored, "find_scorer", find)
+
+
+def test_a_baseline_that_stops_scoring_is_not_the_servers_fault(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_at(monkeypatch, "the baseline", 1, client.RefusedError(500, "no memory"))
+    (verdict,) = judged(urls["right"], urls["plain"])
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert "the baseline fails: no memory" in verdict.what
+
+
+def test_a_draft_that_stops_scoring_is_left_out_at_a_smaller_error_rate(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_at(monkeypatch, "the draft's server", 0, client.RefusedError(400, "no such token"))
+    (verdict,) = judged(urls["right"], urls["plain"], urls["draft"])
+    assert "no draft" in verdict.what
+    (whole,) = judged(urls["right"], urls["plain"])
+    assert whole.alpha is not None
+    assert verdict.alpha == pytest.approx(whole.alpha / 8)
+
+
+def test_texts_that_are_late_are_asked_shorter(urls: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing_at(monkeypatch, "the baseline", 1, client.LateError("no answer within 20 s"))
+    (verdict,) = judged(urls["right"], urls["plain"])
+    assert "texts of up to 32 tokens" in verdict.case
+
+
+def test_an_end_that_is_not_shown_is_not_bet_on(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_scored, "ENDS", 0)
+    dialect = http_scored.Scoring._tokens
+
+    def cut(self, answer):
+        return dialect(self, http_scored.replace(answer, tokens=answer.tokens[:20]))
+
+    monkeypatch.setattr(http_scored.Scoring, "_tokens", cut)
+    (verdict,) = judged(urls["right"], urls["plain"])
+    assert verdict.verdict == "UNSUPPORTED"
+    assert "the token that ends them is not shown" in verdict.what
+
+
+def test_the_reproduction_names_the_draft() -> None:
+    job = Job("http://h", baseline="http://b", draft="http://d")
+    assert job.reproduction("http", "http.scored-law").endswith(
+        "--baseline http://b --draft http://d"
+    )
+
+
+def test_servers_that_give_no_ids_are_unsupported() -> None:
+    mute = type("Mute", (Service,), {"ids": False})
+    plain = type("Plain", (Target,), {"ids": False})
+    servers = [Loopback(mute()), Loopback(plain())]
+    try:
+        (verdict,) = judged(servers[0].url, servers[1].url)
+        assert verdict.verdict == "UNSUPPORTED"
+        assert "no token ids come back" in verdict.what
+    finally:
+        for server in servers:
+            server.close()
