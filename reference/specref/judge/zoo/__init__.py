@@ -1,8 +1,11 @@
-"""Planted bugs, each a few lines over right code, and controls that look wrong and are right. They
-prove the checks: every bug must be convicted by the check it names, and nothing may convict a
+"""Planted bugs and controls. A bug is right code with one part replaced by a wrong one. A control
+is right code that looks wrong.
+
+They test the checks: the check that a bug names must convict it, and no check may convict a
 control.
 
-Numbers are kinds of bugs that real engines have had; `source` says where the kind was seen.
+`number` groups bugs of one kind that real engines have had; `source` names the project and the
+issue where the kind was seen.
 """
 
 from dataclasses import dataclass
@@ -44,8 +47,8 @@ class Control:
 
 
 def level_of(subject: Subject) -> str:
-    """Of the exact checks: "rule", "greedy", "tree", "loop" or "heads"; else the contract's level
-    that shows it.
+    """The level whose checks judge the subject. White-box subjects: "rule", "greedy", "tree",
+    "loop" or "heads". Subjects behind the contract: "kernel", "scheduler", "engine" or "http".
     """
     if isinstance(subject, type) and issubclass(subject, Kernel | Engine):
         return "kernel" if issubclass(subject, Kernel) else "engine"

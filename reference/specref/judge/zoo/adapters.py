@@ -1,5 +1,5 @@
-"""Planted bugs and controls behind the contract, so that the judge meets them as it meets any
-engine.
+"""Adapters: they put planted bugs and controls behind the contract, so that the judge meets them as
+it meets any engine.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from .toy_server import Service, Target, ToyServer
 
 
 class Stepped(RuleKernel):
-    """A step's rule, on drafts that the judge draws."""
+    """A step's rule as a kernel; the judge draws the drafts."""
 
     def __init__(self, rule: Rule):
         self.rule = rule
@@ -31,7 +31,9 @@ class Stepped(RuleKernel):
 
 
 class SteppedInjectable(InjectableRule):
-    """A rule that asks for all coins at once and then for one draw."""
+    """A rule that first asks for all its coins at once and then for one draw. So uniforms can be
+    injected.
+    """
 
     def __init__(self, rule: Rule):
         self.rule = rule
@@ -41,7 +43,7 @@ class SteppedInjectable(InjectableRule):
 
 
 class SteppedTree(Tree):
-    """A tree step's rule, on trees that the judge draws; it has no chains of its own."""
+    """A tree step's rule as a kernel for trees. It has no verification of chains of its own."""
 
     def __init__(self, rule: Rule):
         self.rule = rule
@@ -51,8 +53,10 @@ class SteppedTree(Tree):
 
 
 def adapter(subject: Any) -> Any:
-    """The adapter through which the judge can meet a subject: a Kernel, ready, or a server to be
-    started; None where it only shows elsewhere, as a wrong draft does not in a kernel."""
+    """The adapter through which the judge can meet a subject: an instance of Kernel, or a server
+    that is not started yet. None where the bug cannot show there: a wrong draft, for example, does
+    not show in a kernel.
+    """
     if isinstance(subject, RuleStep):
         asks_in_turn = subject.rule in (matching, tree)
         return (

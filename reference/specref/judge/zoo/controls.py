@@ -1,5 +1,5 @@
-"""Right but unusual: what gets reported as a bug and is none. Every check of its level must pass
-each.
+"""Controls of the exact checks: right but unusual code that is often reported as a bug. It must
+pass every check of its level.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from .parts import Through, assembled, one_hot, top
 
 
 def _both(p: Tensor, q: Tensor) -> Tensor:
-    """sum p q: how often an independent draw from p is the draft token."""
+    """sum p q: the probability that a token drawn from p independently equals the draft token."""
     return (p * q).sum(-1)
 
 
@@ -37,7 +37,9 @@ def _ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
 
 
 def without_bonus(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """A fully accepted draft gains no token more: its last one takes the bonus token's place."""
+    """A fully accepted draft gains no extra token: the draft's last token takes the bonus token's
+    place.
+    """
     verdict = rejection(draft, p, chance)
     if not draft.tokens.shape[1]:
         return verdict
@@ -49,7 +51,7 @@ def without_bonus(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
 
 
 class FromTheEnd(Through):
-    """The coins of a draft, asked for from its last token to its first."""
+    """Asks for the coins of a draft in the order from its last token to its first."""
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         return self.inner.accept(

@@ -1,7 +1,6 @@
-"""Planted bugs of engines, each with the check of the engine level that must convict it, and
-controls.
+"""Planted bugs of engines. Each names the check of the engine level that must convict it.
 
-Loops and steps of the white-box zoo come first, then kinds that only a whole engine can have.
+Loops and steps of the white-box zoo come first, then bugs that only a whole engine can have.
 """
 
 from dataclasses import replace
@@ -69,7 +68,9 @@ class LogprobsZero(Looped):
 
 
 class LogprobsOfNextRow(Looped):
-    """Accepted tokens get the row behind them, as if the first row were the pending token's."""
+    """Accepted tokens get the log probabilities of the next row, as if the first row belonged to
+    the pending token.
+    """
 
     def note(self, cycle: Cycle, logprobs: list[list[float]]) -> None:
         last = cycle.p.shape[1] - 1
@@ -81,7 +82,7 @@ class LogprobsOfNextRow(Looped):
 
 
 class CountsOfAllCalls(Looped):
-    """Counts are never reset: a request is told those of the requests before it too."""
+    """Counts are never reset: a request's counts include those of all earlier requests."""
 
     def __init__(self, *folders: object):
         super().__init__(*folders)  # type: ignore[arg-type]
@@ -107,7 +108,7 @@ class CountsOfAllCalls(Looped):
 
 
 class AnswersOutOfOrder(Looped):
-    """The shortest text is answered first, whoever asked for it."""
+    """The answers are sorted by length, not in the order of the prompts."""
 
     def generate(
         self,
@@ -121,7 +122,7 @@ class AnswersOutOfOrder(Looped):
 
 
 class OneAnswerForEqual(Looped):
-    """Equal prompts of one batch are worked out once."""
+    """Equal prompts of one batch are computed once and get the same answer."""
 
     def generate(
         self,
@@ -143,8 +144,8 @@ class OneAnswerForEqual(Looped):
 
 
 def engine_distance(subject: Subject) -> float | None:
-    """The exact TV of a loop's emitted distribution, over the cases of the exact checks; None where
-    it shows in no distribution of one row.
+    """The exact TV between a loop's emitted distribution and the target's, the largest over the
+    cases of the exact checks. None where the bug changes no distribution of a single row.
     """
     if (
         not isinstance(subject, type)

@@ -1,5 +1,5 @@
-"""Right but unusual engines: what the engine level must pass, or say that it cannot see, and never
-call wrong.
+"""Right but unusual engines. The engine level must pass them or say that it cannot test them; it
+must never convict them.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _NOISE = 1e-6
 
 
 class PlainDraft(ModelDrafter):
-    """Drafts at temperature 1 without a filter, and says so."""
+    """Drafts at temperature 1 without a filter, and reports that distribution as q."""
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         plain = replace(text, params=[SamplingParams() for _ in text.params])
@@ -44,7 +44,7 @@ class DraftWithoutParameters(Loop):
 
 
 class NoisyEngine(OwnDistribution):
-    """Scores as float32 kernels of another size would give them."""
+    """Scores with errors of 1e-6, as float32 kernels for another size give them."""
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         noise = 1 + _NOISE * torch.randn(
@@ -72,7 +72,7 @@ class RestingTrees(Looped):
 
 
 class Reworded(Looped):
-    """The same texts, told in another way."""
+    """The same texts, reported in another way."""
 
     def generate(
         self,
@@ -90,7 +90,7 @@ class Reworded(Looped):
 
 
 class TurnedRound(Looped):
-    """The batch is worked on from its last row to its first."""
+    """Processes the batch from its last row to its first."""
 
     def generate(
         self,
@@ -104,7 +104,7 @@ class TurnedRound(Looped):
 
 
 class WithoutStops(Reworded):
-    """Stops are left out of the text."""
+    """Leaves the stop tokens out of the reported text."""
 
     def reworded(self, done: Completion, params: SamplingParams) -> Completion:
         if done.finish_reason != "stop":
@@ -117,7 +117,7 @@ class WithoutStops(Reworded):
 
 
 class PrefillGivesOne(Reworded):
-    """The first token comes with the prefill, so that there is one step less."""
+    """The prefill emits the first token, so a text takes one step less."""
 
     def reworded(self, done: Completion, params: SamplingParams) -> Completion:
         assert done.metrics is not None
@@ -136,7 +136,7 @@ class StepsUnknown(Reworded):
 
 
 class LastIsAccepted(Reworded):
-    """Has no bonus token and counts accordingly: the last accepted token is counted as such."""
+    """Emits no bonus token, and counts the last accepted token as accepted."""
 
     def __init__(self, *folders: object):
         super().__init__(*folders)  # type: ignore[arg-type]
@@ -160,12 +160,12 @@ class LastIsAccepted(Reworded):
         super().note(cycle, logprobs)
         for row, request in enumerate(cycle.rows):
             drafted = cycle.draft.tokens[row, : int(cycle.draft.lengths[row])].tolist()
-            # what replaces the last is another
+            # a rejected last token is replaced by another token
             self.whole[request] += bool(drafted) and cycle.emitted[row] == drafted
 
 
 class OneByOne(Looped):
-    """Has no batches, seeds or counts."""
+    """Supports no batches, no seeds and no counts."""
 
     supports = frozenset({"sampling", "top_k", "stop"})
 

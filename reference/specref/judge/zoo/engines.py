@@ -1,5 +1,5 @@
-"""Planted bugs and controls as engines: what the judge can see of a loop, or of a step's draft,
-from outside.
+"""Planted bugs and controls as engines: bugs of a loop, and bugs of a step's draft, as far as the
+judge can see them from outside.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ from ..subjects import Loop, Propose, RuleStep
 
 
 class Asking:
-    """A chance that is asked as the drafter would ask, whatever a step's draft asks."""
+    """A chance that passes on the drafter's own mask `asked`, whatever mask a step's proposal
+    gives.
+    """
 
     def __init__(self, inner: Chance, asked: Tensor | None):
         self.inner, self.asked = inner, asked
@@ -34,7 +36,7 @@ class Asking:
 
 
 class Proposing(ModelDrafter):
-    """A draft model's chain, each token proposed as a step proposes it."""
+    """A draft model's chain in which each token is proposed by a step's proposal."""
 
     def __init__(self, drafter: ModelDrafter, propose: Propose):
         super().__init__(drafter.model)
@@ -55,7 +57,7 @@ class Proposing(ModelDrafter):
 
 
 def looped(step: RuleStep) -> type[Loop]:
-    """The loop with a step's proposal and rule."""
+    """The loop that uses a step's proposal and rule."""
 
     class Stepped(Loop):
         def drafter(self) -> Drafter:

@@ -1,4 +1,6 @@
-"""Planted bugs and controls at HTTP level: servers on loopback, judged beside the plain target."""
+"""Planted bugs and controls at HTTP level: servers on loopback, judged beside a server of the plain
+target.
+"""
 
 from collections.abc import Hashable
 from functools import partial
@@ -28,14 +30,15 @@ _SHOWN = (
 def _writes(
     text: type[Speculator], dialects: tuple[str, ...] = ("openai",), ids: bool = True
 ) -> type[Service]:
-    """A service around another way of writing."""
+    """A service whose text is written by `text`."""
     return type(text.__name__, (Service,), {"text": text, "dialects": dialects, "ids": ids})
 
 
 def http_distance(subject: Any) -> float | None:
-    """The exact TV of the first tokens' distribution from the target's, the largest over _SHOWN;
-    None: writes as it should, or more tokens than it was asked for, which is no question of a
-    distribution, and of more worlds than can be counted."""
+    """The exact TV between the first tokens' distribution and the target's, the largest over
+    _SHOWN. None where there is no such distance: the service writes as it should, or it writes more
+    tokens than it was asked for.
+    """
 
     def distribution(text: Speculator, wish: ToyRequest) -> dict[Hashable, float]:
         return exact(partial(_written, text, wish))

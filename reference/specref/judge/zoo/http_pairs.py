@@ -1,5 +1,5 @@
-"""Services that go wrong where two things meet: a stream and a stop, a count and a stop, two
-parameters.
+"""Services with bugs that show only where two features meet: a stream and a stop, a count and a
+stop, two parameters.
 """
 
 import math
@@ -11,7 +11,9 @@ from .toy_text import ToyAnswer, ToyRequest, toy_distribution
 
 
 class HttpStreamKeepsStop(Service):
-    """Streamed, the letters of a stop that were sent before it was whole stay."""
+    """In a stream, the first letters of a stop are sent before the stop is complete, and they stay
+    in the text.
+    """
 
     def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
@@ -21,7 +23,7 @@ class HttpStreamKeepsStop(Service):
 
 
 class HttpFirstOfStops(Service):
-    """Of several stops the first is looked for."""
+    """Only the first of several stops is looked for."""
 
     def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
@@ -36,7 +38,7 @@ class HttpCountsPastStop(Service):
 
 
 class HttpOneIdAnEvent(Service):
-    """An event has the text of all its tokens and the id of one."""
+    """An event of a stream has the text of all its tokens but the id of only one."""
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
         parts = super().pieces(told)
@@ -55,7 +57,7 @@ class HttpStreamWithoutReason(Service):
 
 
 class HttpLogprobsOfDraft(Service):
-    """What is reported of sampled texts is the draft's."""
+    """The log probabilities reported for sampled texts are the draft's."""
 
     def write(self, wish: ToyRequest, number: int) -> ToyAnswer:
         out = super().write(wish, number)
@@ -71,7 +73,7 @@ class HttpLogprobsOfDraft(Service):
 
 
 class HttpTopKBesideTopP(Service):
-    """Beside top_p, top_k is dropped."""
+    """If top_p is given, top_k is ignored."""
 
     def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)
@@ -79,7 +81,7 @@ class HttpTopKBesideTopP(Service):
 
 
 class HttpSeedThroughFloat(Service):
-    """Seeds pass through float32."""
+    """Seeds are rounded as by float32."""
 
     def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)

@@ -1,5 +1,5 @@
-"""The wrong parts of the planted bugs at HTTP level: texts that are written wrongly, and services
-that handle them so.
+"""Wrong parts for the planted bugs at HTTP level: wrong ways to write a text, and wrong ways to
+handle a request.
 """
 
 import json
@@ -181,7 +181,7 @@ class HttpMixUp(Service):
 
 
 class HttpFirstRowForAll(Service):
-    """One temperature for all that are in flight together."""
+    """All requests in flight together get the temperature of one of them."""
 
     pause, temperature = 0.002, 0.0
 
@@ -193,7 +193,7 @@ class HttpFirstRowForAll(Service):
 
 
 class HttpBansForAll(Service):
-    """A ban holds for all that are in flight together."""
+    """A token that one request bans is banned for all requests in flight."""
 
     pause = 0.002
     bias: tuple[tuple[int, float], ...] = ()
@@ -204,8 +204,8 @@ class HttpBansForAll(Service):
 
 
 class HttpHotCompany(Service):
-    """An unseeded sampled request takes the temperature of the one that came before it, while both
-    are worked on.
+    """An unseeded sampled request takes the temperature of the request before it while both are in
+    flight.
     """
 
     pause, temperature = 0.002, 1.0
@@ -229,7 +229,7 @@ class HttpOverloaded(Service):
 
 
 class HttpKeepsSlots(Service):
-    """The slot of a client that went away is never free again."""
+    """When a client disconnects, its slot is never freed."""
 
     between, held = 0.003, 0
 
@@ -306,7 +306,7 @@ class HttpOneAnEvent(Service):
 
 
 class HttpMatching(Speculator):
-    """Draws from p, and accepts the draft if it is that."""
+    """Right: draws each token from p and accepts the draft token if it is the same."""
 
     def step(
         self, text: tuple[int, ...], wish: ToyRequest, room: int, coins: ToyCoins
@@ -323,7 +323,7 @@ class HttpMatching(Speculator):
 
 
 class HttpLookup(Speculator):
-    """Proposes with certainty what followed the last letter before."""
+    """Right: proposes with certainty the token that last followed the current letter."""
 
     def propose(
         self, text: tuple[int, ...], wish: ToyRequest, coins: ToyCoins
@@ -334,7 +334,9 @@ class HttpLookup(Speculator):
 
 
 class HttpRounded(Speculator):
-    """Judges by other roundings than it would draw by: errors of 1e-6."""
+    """Right: verifies with probabilities that differ from those it draws from by 1e-6, as rounding
+    does.
+    """
 
     def row(self, text: tuple[int, ...], wish: ToyRequest) -> ToyDistribution:
         return normal(
@@ -343,7 +345,7 @@ class HttpRounded(Speculator):
 
 
 class HttpMetered(Service):
-    """Its answers say nothing of drafts; /metrics does."""
+    """Right: its answers have no draft counts; /metrics has them."""
 
     def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
@@ -352,7 +354,7 @@ class HttpMetered(Service):
 
 
 class HttpOldIds(Service):
-    """Ids come back among the logprobs alone."""
+    """Right: token ids are returned only among the log probabilities."""
 
     def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)

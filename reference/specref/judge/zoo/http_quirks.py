@@ -17,7 +17,7 @@ class HttpSeedZero(Service):
 
 
 class HttpWithoutLogprobs(Service):
-    """The target reports log probabilities; beside a draft there are none."""
+    """Right: the target's server reports log probabilities, the speculating server reports none."""
 
     def told(self, out: ToyAnswer, wish: ToyRequest, body: Any, dialect: str) -> dict[str, Any]:
         made = super().told(out, wish, body, dialect)
@@ -26,7 +26,7 @@ class HttpWithoutLogprobs(Service):
 
 
 class HttpOwnLettersOnly(Service):
-    """A stop that its vocabulary cannot write is a bad request."""
+    """Right: a stop with letters outside the vocabulary is refused as a bad request."""
 
     def wish(self, body: Any, dialect: str) -> ToyRequest:
         wish = super().wish(body, dialect)

@@ -1,5 +1,5 @@
-"""The judge against the zoo, through the contract: how soon is each planted bug convicted, and is
-any control?
+"""Runs the judge on the zoo through the contract: how soon is each planted bug convicted, and is
+any control convicted?
 """
 
 import time
@@ -76,7 +76,7 @@ PLUGS: dict[str, Callable[[Any], Any]] = {
 
 
 def bugs(level: str) -> dict[str, Bug]:
-    """The planted bugs that the judge can meet at a level of the contract."""
+    """The planted bugs of a level of the contract, by name."""
     at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *KERNEL_SIZE_BUGS, *TREE_KERNEL_BUGS)
     known = {
         "kernel": [bug for bug in at_kernel if bug.caught_by not in _CAUGHT_BY_LENGTH],
@@ -109,7 +109,7 @@ def trial(
     mde: float | None = None,
     only: Sequence[str] = (),
 ) -> Trial:
-    """Put a subject to every check of a level, or to some, until the first failure.
+    """Run the checks of a level on a subject, all or only some, until the first failure.
 
     budget: seconds; 0 for one slice of each check.
     """
@@ -138,8 +138,8 @@ def trial(
 
 @cache
 def bug_distance(name: str, level: str) -> float | None:
-    """The exact TV of a bug's emitted distribution, over the cases of the exact checks; None where
-    it shows in no distribution of them.
+    """The exact TV between a bug's emitted distribution and the target's, the largest over the
+    cases of the exact checks. None where the bug changes none of these distributions.
     """
     if name in EXACT_BUGS:
         return convict(EXACT_BUGS[name]).tv

@@ -1,5 +1,5 @@
-"""Kernels that are right and look wrong: other random numbers, other orders, other rules, other
-number formats.
+"""Kernels that are right and look wrong: they use other random numbers, orders, rules or number
+formats.
 """
 
 import torch
@@ -17,7 +17,7 @@ def _fixed(seed: int) -> torch.Generator:
 
 
 class Complement(Coins):
-    """Coins fall where 1 - u is below the probability."""
+    """Accepts where 1 - u, not u, is below the probability."""
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
@@ -36,7 +36,7 @@ class CoinsFromTheEnd(Coins):
 
 
 class VocabularyTurned(Coins):
-    """The last draw runs through the vocabulary from its end."""
+    """The last draw sums over the vocabulary from its end."""
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
@@ -56,7 +56,7 @@ class RowsTurned(Coins):
 
 
 class NoisyKernel(Coins):
-    """Distributions that are off by 1e-6, as float32 softmax on another machine is."""
+    """Probabilities with errors of 1e-6, as the float32 softmax of another machine gives them."""
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
@@ -66,8 +66,8 @@ class NoisyKernel(Coins):
 
 
 class Race(RuleKernel):
-    """Rejection sampling whose last draw is an exponential race (Gumbel's maximum), not an inverse
-    sum.
+    """Rejection sampling whose last draw is an exponential race (Gumbel-max), not the inverse of a
+    running sum.
     """
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
@@ -92,7 +92,7 @@ class Race(RuleKernel):
 
 
 class GlobalSeeded(Race):
-    """Torch's global generator, seeded anew by every call."""
+    """Uses torch's global generator and seeds it in every call."""
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         torch.manual_seed(seed)
@@ -110,7 +110,9 @@ class Float64(Rejection):
 
 
 class QForgotten(Rejection):
-    """Target-only verification of drawn drafts: accept with probability p(x), else p without x."""
+    """Target-only verification of drafts that were drawn: accept with probability p(x), else draw
+    from p without x.
+    """
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         return super().verify(p, None, draft, seed)
@@ -122,7 +124,7 @@ class QForgotten(Rejection):
 
 
 class HalvesApart(Rejection):
-    """Two halves of a batch, each with a generator of its own."""
+    """Each half of a batch has a generator of its own."""
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         half = (len(p) + 1) // 2

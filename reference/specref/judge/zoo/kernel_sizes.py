@@ -1,5 +1,5 @@
-"""Planted bugs that some sizes alone have: of a batch, a draft, a vocabulary; and coins that come
-again far away.
+"""Planted bugs that show only at some sizes of a batch, a draft or a vocabulary, and random numbers
+that are used again far away.
 """
 
 import torch
@@ -37,7 +37,7 @@ class ThousandSeedsOn(Coins):
 
 
 class OneCoinOn(Coins):
-    """Row r judges its draft token i by coin r + i of one stream; the last token has a coin of its
+    """Row r decides its draft token i by coin r + i of one stream. The last token has a coin of its
     own.
     """
 
@@ -50,7 +50,7 @@ class OneCoinOn(Coins):
 
 
 class SeedPlusPlace(Coins):
-    """Draft token i is judged by coins seeded with seed + i."""
+    """The coin of draft token i comes from a generator seeded with seed + i."""
 
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         places = [super(SeedPlusPlace, self).uniforms(batch, 1, seed + i) for i in range(width - 1)]
@@ -58,7 +58,7 @@ class SeedPlusPlace(Coins):
 
 
 class IdsOf16Bits(Coins):
-    """Tokens are kept in 16 bits."""
+    """Token ids are stored in 16 bits."""
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
@@ -68,7 +68,7 @@ class IdsOf16Bits(Coins):
 
 
 class MiddleStray(Coins):
-    """In vocabularies of 65 to 1,023 tokens one row in a hundred ends with a token that has no
+    """In vocabularies of 65 to 1,023 tokens, one row in a hundred ends with the token of smallest
     probability.
     """
 
@@ -86,7 +86,7 @@ class MiddleStray(Coins):
 
 
 class SixCoins(Coins):
-    """A row has six coins; the seventh draft token gets the first one again."""
+    """A row has six coins; the seventh draft token uses the first coin again."""
 
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         own = super().uniforms(batch, width, seed)
@@ -94,7 +94,9 @@ class SixCoins(Coins):
 
 
 class SeventhStride(Coins):
-    """Of seven draft tokens each but the first is judged by the q of the one before."""
+    """In drafts of seven tokens, each token but the first is verified with the q of the token
+    before it.
+    """
 
     def verify_with(
         self, p: Tensor, q: Tensor | None, draft: Tensor, accept_u: Tensor, final_u: Tensor
@@ -105,8 +107,8 @@ class SeventhStride(Coins):
 
 
 class TensOfRows(Coins):
-    """Batches of 16 to 63 rows take a path of their own, on which the last token is the
-    likeliest.
+    """Batches of 16 to 63 rows take a code path of their own, on which the last token is the
+    argmax.
     """
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
@@ -120,8 +122,8 @@ class TensOfRows(Coins):
 
 
 class MiddleVocabulary(Coins):
-    """Vocabularies of 65 to 1,023 tokens take a path of their own, on which a rejected token is
-    replaced from p.
+    """Vocabularies of 65 to 1,023 tokens take a code path of their own, on which the token after a
+    rejection is drawn from p.
     """
 
     def verify_with(

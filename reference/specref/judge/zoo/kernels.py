@@ -1,5 +1,5 @@
-"""Planted bugs that only a whole kernel can have: coins, seeds, rows, batches, buffers, number
-formats.
+"""Planted bugs that only a whole kernel can have: random numbers, seeds, rows, batches, buffers,
+number formats.
 """
 
 import secrets
@@ -13,7 +13,9 @@ from .rules import OURS
 
 
 class Coins(Rejection):
-    """The right kernel, with its uniforms [B,K+1] in one place: K coins, then the last draw."""
+    """The right kernel, with its uniforms [B,K+1] made in one place: K for the coins, then one for
+    the last draw.
+    """
 
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         return torch.rand(
@@ -26,7 +28,7 @@ class Coins(Rejection):
 
 
 def hashed(keys: Tensor, width: int) -> Tensor:
-    """Uniforms [B,width] that keys [B] determine."""
+    """Uniforms [B,width] that are a function of keys [B]."""
     x = keys[:, None] * 1_000_003 + torch.arange(width) * 7919 + 12345
     for _ in range(3):
         x = ((x ^ (x >> 15)) * 0x2C1B3C6D) & 0x7FFFFFFF
@@ -73,7 +75,7 @@ class StreamGoesOn(Coins):
 
 
 class KernelSeedCut(Coins):
-    """The seed goes through a field of 16 bits."""
+    """The seed is cut to 16 bits."""
 
     def uniforms(self, batch: int, width: int, seed: int) -> Tensor:
         return super().uniforms(batch, width, seed & 0xFFFF)
@@ -121,7 +123,9 @@ class InclusiveCoin(Coins):
 
 
 class RunningSum(Coins):
-    """Float32 sums of the residual, never normalised; what u finds behind them is the last id."""
+    """The residual's running sum is float32 and never normalised. A u above its end gives the last
+    id.
+    """
 
     normalised = False
 
@@ -159,7 +163,7 @@ class RunningSumShort(RunningSum):
 
 
 class PaddedTile(RunningSum):
-    """The last distribution is copied into tiles of 1024 that are not cleared to 0."""
+    """The last distribution is copied into tiles of 1024 entries; their padding is not cleared."""
 
     def last(self, distribution: Tensor, u: Tensor) -> Tensor:
         distribution = torch.nn.functional.pad(
@@ -170,7 +174,7 @@ class PaddedTile(RunningSum):
 
 
 class TileDropped(RunningSum):
-    """What stands behind the last whole tile of 1024 is never drawn."""
+    """Tokens behind the last whole tile of 1024 are never drawn."""
 
     def last(self, distribution: Tensor, u: Tensor) -> Tensor:
         whole = distribution.shape[1] // 1024 * 1024 or distribution.shape[1]
@@ -181,7 +185,7 @@ class TileDropped(RunningSum):
 
 
 class KernelLikeliestThousand(RunningSum):
-    """The last token is drawn from the 1,024 likeliest alone."""
+    """The last token is drawn only from the 1,024 likeliest tokens."""
 
     def last(self, distribution: Tensor, u: Tensor) -> Tensor:
         best, ids = distribution.topk(min(1024, distribution.shape[1]), -1)
@@ -193,7 +197,7 @@ class KernelLikeliestThousand(RunningSum):
 
 
 class StaleDraftDistribution(Coins):
-    """The residual's q stands in a buffer that is written after it is read."""
+    """The residual reads q from a buffer before this step's q is written to it."""
 
     kept = torch.zeros(0)
 
@@ -231,7 +235,9 @@ class NeighboursTokens(Coins):
 
 
 class LastRowsUnjudged(Coins):
-    """A grid of whole blocks of 256 rows: what is behind them is left as drafted."""
+    """The grid covers whole blocks of 256 rows only. The rows behind them are accepted without
+    verification.
+    """
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         out = super().verify(p, q, draft, seed)
@@ -252,7 +258,7 @@ class OneRowGreedy(Coins):
 
 
 class OneTooMany(Coins):
-    """A rejected token is replaced, and what the draft says next is kept."""
+    """After a rejected token is replaced, the next draft token is emitted too."""
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         out = super().verify(p, q, draft, seed)
@@ -267,7 +273,7 @@ class PaddedWithZero(Coins):
 
 
 class HoleInTheMiddle(Coins):
-    """The last token stands in the last column, whatever was accepted."""
+    """The last token is always written to the last column, whatever was accepted."""
 
     def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
         out = super().verify(p, q, draft, seed)

@@ -1,5 +1,5 @@
-"""Planted bugs of the coins: seeds that come to the same, streams that others read too, coins that
-fall twice.
+"""Planted bugs of random numbers in loops: different seeds that give the same stream, streams that
+several rows read, uniforms that are used twice.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from ..subjects import Loop
 
 
 class SeedThroughFloat(Loop):
-    """Seeds pass through float32."""
+    """Seeds are rounded to float32."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         return Streams(
@@ -28,7 +28,9 @@ class SeedThroughFloat(Loop):
 
 
 class SeededSeedsAll(Loop):
-    """A request with a seed seeds torch's generator, from which the others' seeds come."""
+    """A seeded request seeds torch's global generator, and the seeds of the other requests are
+    drawn from it.
+    """
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         for s in params:
@@ -40,7 +42,7 @@ class SeededSeedsAll(Loop):
 
 
 class StepStream(Stream):
-    """Every cycle begins its coins anew, from the seed and the number of the cycle."""
+    """A stream that is seeded again in every cycle, with seed + number of the cycle."""
 
     cycle = 0
 
@@ -63,8 +65,8 @@ class SeedPlusStep(Loop):
 
 
 class Places(Uniforms):
-    """One uniform for each place of a text, of which unseeded rows read one long line, three places
-    apart.
+    """One uniform for each place of a text. All unseeded rows read one sequence of uniforms; each
+    begins three places after the row before.
     """
 
     def __init__(
@@ -83,8 +85,8 @@ class Places(Uniforms):
 
 
 class StreamThreeOn(Loop):
-    """Sampler match, whose unseeded rows share a line of uniforms, each from three further on than
-    the row before.
+    """Sampler match in which the unseeded rows share a sequence of uniforms; each begins three
+    places after the row before.
     """
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
@@ -106,7 +108,7 @@ class StreamThreeOn(Loop):
         return Places(lines, Streams([None] * len(params)), [0] * len(params), range(len(params)))
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-        if not isinstance(chance, Places):  # an enumerator asks otherwise
+        if not isinstance(chance, Places):  # as under an enumerator
             raise SpecrefError("this rule reads its uniforms by place: give it Places")
         accepted, following = (
             torch.zeros(len(p), dtype=torch.int64),
@@ -132,9 +134,7 @@ class Mirrored(Stream):
 
 
 class RowsMirrored(Loop):
-    """Every other unseeded row takes 1 - u for the u of the row before, so that one stream serves
-    two.
-    """
+    """Every second unseeded row uses 1 - u for each u of the row before."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         streams: list[Stream] = []
@@ -145,7 +145,7 @@ class RowsMirrored(Loop):
 
 
 class Again(Stream):
-    """Keeps the last uniform; if told, it is the next one too."""
+    """A stream that keeps its last uniform. If `again` is set, the next uniform is that one."""
 
     def __init__(self, seed: int | None):
         super().__init__(seed)
@@ -160,7 +160,7 @@ class Again(Stream):
 
 
 class BonusCoinAgain(Loop):
-    """The uniform of a bonus token draws the next cycle's first draft token too."""
+    """The uniform of a bonus token is used again for the next cycle's first draft token."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         return Streams(streams=[Again(s.seed) for s in params])
@@ -177,8 +177,8 @@ class BonusCoinAgain(Loop):
 
 
 class BonusSeededAnew(Loop):
-    """Bonus tokens come from a generator of their own, which each cycle seeds anew by the
-    request.
+    """Bonus tokens are drawn from a generator of their own, which every cycle seeds with the
+    request's seed + 1.
     """
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:

@@ -1,5 +1,5 @@
-"""More planted bugs of the loop: rows that disturb each other, streams used twice, windows, counts,
-what is reported.
+"""More planted bugs of the loop: rows that change each other, streams that are used twice,
+attention windows, counts and what is reported.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,9 @@ _WINDOW = 64
 
 
 class TwoRanks(Loop):
-    """One rank decides what is accepted, another draws the next token, each by coins of its own."""
+    """One rank decides which tokens are accepted; another rank, with random numbers of its own,
+    draws the next token.
+    """
 
     def judge(self, draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         first, second = rejection(draft, p, chance), rejection(draft, p, chance)
@@ -38,19 +40,19 @@ class Neighbours(ModelDrafter):
         draft = super().propose(text, budget, chance)
         if draft.q is None:
             return draft
-        # half of it, so that no token has q = 0
+        # the mean of both, so that no drafted token has q = 0
         return replace(draft, q=draft.q.roll(1, 0).lerp(draft.q, 0.5))
 
 
 class NeighboursDistribution(Loop):
-    """The q of a row is mixed up with that of the row beside it."""
+    """A row's q is averaged with the q of the neighbouring row."""
 
     def drafter(self) -> Drafter:
         return Neighbours(self.draft)
 
 
 class Restarting(Streams):
-    """Every cycle begins its stream anew: coins come again."""
+    """Every cycle restarts its streams, so the same uniforms come again."""
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         self.streams = list(Streams([stream.seed for stream in self.streams]).streams)
@@ -66,14 +68,16 @@ class StreamRestarts(Loop):
 
 
 class SeedByPlace(Loop):
-    """Without a seed the row's number is one: rows differ, calls repeat."""
+    """A request without a seed is seeded with its row's number: the rows differ, but every call
+    gives the same texts.
+    """
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         return Streams([row if s.seed is None else s.seed for row, s in enumerate(params)])
 
 
 class UnseededGreedy(Rewrites):
-    """Beside seeded rows, those without a seed are left unsampled."""
+    """In a batch with seeded rows, rows without a seed are decoded greedily."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         mixed = any(s.seed is not None for s in params) and any(s.seed is None for s in params)
@@ -86,7 +90,7 @@ class OneMoreOfTopK(Rewrites):
 
 
 class Certainly(NGramDrafter):
-    """Looks n-grams up, and reports a soft distribution that they were never drawn from."""
+    """An n-gram lookup that reports a soft q from which its tokens were not drawn."""
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         draft = super().propose(text, budget, chance)
@@ -100,7 +104,7 @@ class LookupSoftQ(NGram):
 
 
 class CountsRejected(ModelDrafter):
-    """Rejected drafts stay in the history that penalties look at."""
+    """Rejected draft tokens stay in the history that the penalties count."""
 
     def begin(self, text: Text, capacity: int) -> None:
         super().begin(text, capacity)
@@ -135,7 +139,7 @@ class PenaltiesCountRejected(Loop):
 
 
 class Forgets(Cache):
-    """Past a window the first tokens are no more seen."""
+    """Past a window of _WINDOW tokens, the first tokens are masked."""
 
     def step(
         self, count: int, parents: Tensor | None = None, counts: Tensor | None = None
@@ -156,7 +160,7 @@ class LateDrift(Loop):
 
 
 class Padded(Cache):
-    """Shorter rows stand where the longest one does, behind a gap."""
+    """The positions of shorter rows are shifted to those of the longest row."""
 
     def step(
         self, count: int, parents: Tensor | None = None, counts: Tensor | None = None
@@ -188,7 +192,7 @@ class BonusSharpened(OwnDistribution):
 
 
 class EndsWithReject(Loop):
-    """A request whose whole draft was rejected twice is given up."""
+    """A text of two drafted tokens or more, none of them accepted, loses its last token."""
 
     def generate(
         self,
@@ -208,7 +212,7 @@ class EndsWithReject(Loop):
 
 
 class CountsAllRows(Loop):
-    """Every request is told the counts of its batch."""
+    """Every request reports the counts of the whole batch."""
 
     def generate(
         self,
@@ -222,7 +226,7 @@ class CountsAllRows(Loop):
 
 
 class SaysLength(Loop):
-    """A text that a stop ends is said to have run out of length."""
+    """A text that ended at a stop reports the finish reason "length"."""
 
     def generate(
         self,

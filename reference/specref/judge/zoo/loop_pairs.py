@@ -1,5 +1,6 @@
-"""Planted bugs that need two things at once: two parameters, a parameter on sampled rows alone, two
-requests one after the other."""
+"""Planted bugs that need two conditions at once: two parameters, a parameter on sampled rows only,
+or two requests one after the other.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ _BLOCK = 16  # tokens that a prefix cache knows by one name
 
 
 class NeverRight(ModelDrafter):
-    """The draft's ids are the target's, moved by one."""
+    """The draft's ids are the target's ids plus one, so no draft token is ever right."""
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         greedy = replace(text, params=[replace(s, temperature=0.0) for s in text.params])
@@ -40,28 +41,28 @@ class DraftIdsMoved(Loop):
 
 
 class TopKBesideTopP(Rewrites):
-    """Beside top-p, top-k is dropped."""
+    """If top-p is given, top-k is ignored."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [replace(s, top_k=0) if s.top_p < 1 else s for s in params]
 
 
 class HeatBesideTopP(Rewrites):
-    """With top-p the temperature is forgotten."""
+    """If top-p is given, the temperature is ignored."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [replace(s, temperature=1.0) if s.top_p < 1 and s.temperature else s for s in params]
 
 
 class OnePenalty(Rewrites):
-    """Of presence and frequency penalty one is applied."""
+    """If a presence penalty is given, the frequency penalty is ignored."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [replace(s, frequency_penalty=0.0) if s.presence_penalty else s for s in params]
 
 
 class MinTokensForOneEnd(Rewrites):
-    """min_tokens holds back the checkpoint's end token and no other stop."""
+    """min_tokens suppresses only the checkpoint's end token, no other stop."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [
@@ -75,7 +76,7 @@ class MinTokensForOneEnd(Rewrites):
 
 
 class SampledStopsLate(Loop):
-    """Sampled texts are searched for stop sequences at the end of a cycle."""
+    """In sampled texts, stop sequences are looked for only at the end of a cycle."""
 
     class request(Request):  # noqa: N801
         def take(self, tokens: Sequence[int]) -> int:
@@ -91,7 +92,7 @@ class SampledStopsLate(Loop):
 
 
 class Remembers(Looped):
-    """Reads prompts by what it remembers of earlier ones."""
+    """A prefix cache: `read` changes a prompt by what `keep` stored of earlier ones."""
 
     def __init__(self, target: Path, draft: Path | None):
         super().__init__(target, draft)
@@ -119,8 +120,8 @@ class Remembers(Looped):
 
 
 class TurnWithoutLast(Remembers):
-    """A prompt that goes on from an answer finds that answer's last token, which was never fed, in
-    the cache.
+    """A prompt that continues an earlier answer is read from the cache, but the answer's last token
+    was never written to the cache.
     """
 
     def keep(self, prompt: list[int], output: list[int]) -> None:
@@ -139,7 +140,7 @@ class TurnWithoutLast(Remembers):
 
 
 class BlocksByThemselves(Remembers):
-    """A block of a prompt is found by its own tokens, whatever stands before it."""
+    """A cached block of a prompt is found by its own tokens, whatever tokens are before it."""
 
     def keep(self, prompt: list[int], output: list[int]) -> None:
         for end in range(2 * _BLOCK, len(prompt), _BLOCK):
@@ -154,7 +155,7 @@ class BlocksByThemselves(Remembers):
 
 
 class Told(Streams):
-    """Streams that know whose they are."""
+    """Streams that know the parameters of their requests."""
 
     def __init__(self, params: Sequence[SamplingParams], streams: Sequence[Stream] | None = None):
         super().__init__([s.seed for s in params], streams)
@@ -165,8 +166,8 @@ class Told(Streams):
 
 
 class FiltersFirst(OwnDistribution):
-    """Right, in llama.cpp's order: top-p and min-p look at the distribution of temperature 1, and
-    the temperature comes last.
+    """Right, in llama.cpp's order: top-p and min-p filter the distribution at temperature 1, and
+    the temperature is applied last.
     """
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
@@ -205,8 +206,8 @@ class FiltersFirst(OwnDistribution):
 
 
 class MixedDrafts(ModelDrafter):
-    """Looks up what followed the last two tokens, where they stood before; else asks the draft
-    model.
+    """Proposes the token that followed the last two tokens earlier in the text; where there is
+    none, asks the draft model.
     """
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
@@ -232,7 +233,7 @@ class MixedDrafts(ModelDrafter):
         return Draft.chain(tokens, q, torch.where(looked, 1, asked.lengths))
 
     def looked_up(self, words: Sequence[int]) -> int | None:
-        """The token that followed the last earlier place of the text's last two tokens."""
+        """The token that followed the last earlier occurrence of the text's last two tokens."""
         for i in reversed(range(len(words) - 2)):
             if words[i : i + 2] == words[-2:]:
                 return words[i + 2]
@@ -250,6 +251,6 @@ class Mixed(Loop):
 
 
 class MixesDrafts(Looped):
-    """Drafts come from the text itself or from the draft model; it says so."""
+    """Drafts come from the text or from the draft model, and the engine declares this."""
 
     name, loop, mixes_drafts = "reference: mixed drafts", Mixed, True

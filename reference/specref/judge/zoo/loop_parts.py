@@ -1,4 +1,4 @@
-"""Wrong parts of the loop: caches, verifiers with a distribution of their own, drafters that lose
+"""Wrong parts of the loop: caches, verifiers that make their own distribution, drafters that lose
 their place.
 """
 
@@ -18,8 +18,8 @@ from ..subjects import Loop
 
 
 class Other(Transformer):
-    """The same weights with another cache, and the last scores kept for a loop that makes its own
-    distributions of them.
+    """The same weights with another cache class. It keeps the last scores, for loops that make
+    their own distributions of them.
     """
 
     def __init__(self, model: Transformer, cache: type[Cache] = Cache):
@@ -27,7 +27,7 @@ class Other(Transformer):
         self.cache_type, self.scores = cache, torch.empty(0)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
-        made = super().new_cache(batch, 4 * capacity)  # room enough for whatever is wrongly kept
+        made = super().new_cache(batch, 4 * capacity)  # room for tokens that are wrongly kept
         made.__class__ = self.cache_type
         return made
 
@@ -51,7 +51,7 @@ class Stale(Cache):
 class Shifted(Cache):
     def step(self, count: int, parents: Tensor | None = None, counts: Tensor | None = None) -> Step:
         step = super().step(count, parents, counts)
-        # drafted one by one: a place too far
+        # a token that is fed alone gets a position that is too large by one
         return replace(step, positions=step.positions + (count == 1))
 
 
@@ -70,8 +70,8 @@ class DraftShifted(Loop):
 
 
 class OwnDistribution(Loop):
-    """A verifier that makes its own distribution of the scores [B,N+1,V]; p is the right one, last
-    [B,N+1] marks the bonus row.
+    """A verifier that makes its own distribution from the scores [B,N+1,V]. `p` is the right
+    distribution; `last` [B,N+1] marks the bonus row.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class MissesPending(ModelDrafter):
 
 
 class KeepsRejected(ModelDrafter):
-    """Reads a text of its own, in which rejected tokens stay."""
+    """A drafter that reads a text of its own, in which rejected tokens stay."""
 
     def begin(self, text: Text, capacity: int) -> None:
         super().begin(text, 4 * capacity)
@@ -163,7 +163,7 @@ class KeepsRejected(ModelDrafter):
 
 
 class OwnTemperature(ModelDrafter):
-    """Draws at temperature 0.5 and reports the distribution of temperature 1."""
+    """Draws its drafts at temperature 0.5 and reports the distribution of temperature 1."""
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         cooler = replace(

@@ -1,5 +1,5 @@
-"""Planted bugs that show in one place or under one setting alone, and drown where all tokens are
-counted together.
+"""Planted bugs that show only at one place of a text or under one setting. A count over all tokens
+hides them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .parts import assembled
 
 
 class FirstTokenPlain(OwnDistribution):
-    """What the prefill gives is drawn at temperature 1."""
+    """The first token, drawn after the prefill, is drawn at temperature 1."""
 
     def generate(
         self,
@@ -44,14 +44,14 @@ class ColdIsGreedy(Rewrites):
 
 
 class OneParameterAtATime(Rewrites):
-    """Where there is a filter, the temperature is forgotten."""
+    """If a filter is given, the temperature is ignored."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return [replace(s, temperature=1.0) if s.top_k and s.temperature else s for s in params]
 
 
 class FilterKeepsItsMass(OwnDistribution):
-    """What a filter leaves of p is not brought to 1 again before it is compared with q: too much is
+    """A filtered p is not normalised before it is compared with q, so too many draft tokens are
     rejected.
     """
 
@@ -62,7 +62,7 @@ class FilterKeepsItsMass(OwnDistribution):
 
 
 class BonusOfFirstRow(OwnDistribution):
-    """Bonus tokens of a batch are drawn at its first row's temperature."""
+    """The bonus tokens of all rows are drawn at the first row's temperature."""
 
     def generate(
         self,
@@ -92,8 +92,8 @@ class FilterOfFirstRow(Rewrites):
 
 
 class TemperaturesStay(OwnDistribution):
-    """When requests have left the batch, the temperatures of the others are looked up at their old
-    places.
+    """After requests have left the batch, the other rows use the temperatures at their new index in
+    the list of the full batch.
     """
 
     def generate(
@@ -109,7 +109,7 @@ class TemperaturesStay(OwnDistribution):
         heats = self.heats[: len(p)]
         if len(p) == len(self.heats):
             return p
-        # greedy and filtered rows go another way
+        # greedy and filtered rows keep the right p
         sampled = (heats > 0) & (p > 0).all(-1, keepdim=True)
         return torch.where(
             sampled, (plain.clamp(min=1e-30).log() / heats.clamp(min=1e-3)).softmax(-1), p

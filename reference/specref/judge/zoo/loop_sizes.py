@@ -1,4 +1,4 @@
-"""Planted bugs that show with inputs of some sizes alone: vocabularies, prompts, stops, batches."""
+"""Planted bugs that show only with inputs of some sizes: vocabularies, prompts, stops, batches."""
 
 import secrets
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _BLOCK, _STREAMS = 16, 256
 
 
 class LikeliestThousand(OwnDistribution):
-    """A buffer of 1,024 candidates."""
+    """Only the 1,024 likeliest tokens are candidates."""
 
     def distribution_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
         best, ids = p.topk(min(1024, p.shape[-1]), -1)
@@ -25,8 +25,8 @@ class LikeliestThousand(OwnDistribution):
 
 
 class PaddingDrawn(OwnDistribution):
-    """Rows are padded to a multiple of 8 with scores of 0, and an id outside the vocabulary is
-    taken for the last one.
+    """Rows are padded with scores of 0 to a multiple of 8, and a drawn id outside the vocabulary
+    becomes the last id.
     """
 
     def distribution_of(self, plain: Tensor, p: Tensor, last: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class FirstStopAlone(Rewrites):
 
 
 class ShortStopsAlone(Rewrites):
-    """Stops are looked for in a window of four tokens."""
+    """Stop sequences are looked for in a window of four tokens."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         found = []
@@ -53,7 +53,7 @@ class ShortStopsAlone(Rewrites):
 
 
 class Misreads(Loop):
-    """Reads another prompt than it was given."""
+    """A loop that reads another prompt than it was given."""
 
     def read(self, prompt: Sequence[int]) -> list[int]:
         return list(prompt)
@@ -68,21 +68,21 @@ class Misreads(Loop):
 
 
 class FullBlockShort(Misreads):
-    """A prompt that fills its blocks to the last place loses its first token."""
+    """A prompt whose length is a multiple of the block loses its first token."""
 
     def read(self, prompt: Sequence[int]) -> list[int]:
         return list(prompt[len(prompt) % _BLOCK == 0 :])
 
 
 class EndsHidden(Misreads):
-    """End tokens in a prompt are taken for padding."""
+    """End tokens are removed from a prompt, as if they were padding."""
 
     def read(self, prompt: Sequence[int]) -> list[int]:
         return [token for token in prompt if token not in self.target.config.eos_token_id]
 
 
 class StreamOneRowOn(Loop):
-    """Rows without a seed read one stream, each from one number further on than the row before."""
+    """Rows without a seed read one stream; each begins one number after the row before."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         fresh = secrets.randbits(62)
@@ -94,7 +94,7 @@ class StreamOneRowOn(Loop):
 
 
 class StreamsRunOut(Loop):
-    """Rows without a seed share 256 streams."""
+    """Rows without a seed share 256 streams, so large batches use some twice."""
 
     def chance(self, params: Sequence[SamplingParams]) -> Chance:
         fresh = [secrets.randbits(62) for _ in range(_STREAMS)]

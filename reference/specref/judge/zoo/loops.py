@@ -127,7 +127,7 @@ class SeedByRow(Loop):
 
 
 class Rewrites(Loop):
-    """Changes the parameters of a batch before it runs."""
+    """A loop that changes the parameters of a batch before it runs."""
 
     def rewritten(self, params: Sequence[SamplingParams]) -> list[SamplingParams]:
         return list(params)

@@ -1,4 +1,4 @@
-"""A draft depth chosen too late: by the tokens of the draft that it cuts."""
+"""A draft depth that is chosen too late: it depends on the draft tokens that it cuts."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from .trees import OURS
 
 
 class LateCut(Resting):
-    """Draws a whole draft, then cuts it before the first token with q below a half: what is left
-    was not drawn from q.
+    """Draws a whole draft, then cuts it before the first token with q below a half. The tokens that
+    are left were not drawn from q.
     """
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
@@ -27,8 +27,8 @@ class LateCut(Resting):
 
 
 class StopsAfter(LateCut):
-    """The same, but the unlikely token itself stays: whether there is a next one may depend on
-    it.
+    """Right: cuts behind the first token with q below a half. Whether there is a next token may
+    depend on this one.
     """
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
@@ -41,7 +41,7 @@ class StopsAfter(LateCut):
 
 
 def _sure(draft: Draft, q: Tensor) -> Tensor:
-    """[B,N]: 1 as long as q of the tokens is a half or more."""
+    """[B,N]: 1 for the leading tokens whose q is a half or more, then 0."""
     return ((q.gather(2, draft.index)[..., 0] >= 0.5) & draft.valid).long().cumprod(1)
 
 

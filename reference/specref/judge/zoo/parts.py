@@ -1,6 +1,4 @@
-"""The right step taken apart, so that a bug is one wrong part of it; and chances that answer
-wrongly.
-"""
+"""The right step taken apart, so that a bug replaces one part; and chances that answer wrongly."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,9 +16,7 @@ _Rest = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def token_ratio(draft: Draft, p: Tensor, most: float = 1) -> Tensor:
-    """min(most, p(x)/q(x)) for every draft token, [B,N]; padding gets a number that nobody asks
-    for.
-    """
+    """min(most, p(x)/q(x)) for every draft token, [B,N]. The value at padding is never used."""
     x = draft.tokens[..., None]
     below = p[:, :-1].gather(2, x)[..., 0]
     return (below if draft.q is None else below / draft.q.gather(2, x)[..., 0]).clamp(max=most)
@@ -39,7 +35,7 @@ def bonus_row(draft: Draft, p: Tensor) -> Tensor:
 def assembled(
     coin: _Coin = token_ratio, rest: _Rest = _rest, bonus: _Coin = bonus_row, checked: bool = True
 ) -> Rule:
-    """`rejection` from its parts; with the parts above it is right."""
+    """`rejection` put together from its parts. With the default parts it is right."""
 
     def rule(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         if checked:
@@ -58,7 +54,7 @@ def finish(
     rest: _Rest = _rest,
     bonus: _Coin = bonus_row,
 ) -> Verdict:
-    """The last draw of a step that has accepted the first accepted[b] tokens."""
+    """The last draw of a step that accepted the first accepted[b] tokens of row b."""
     if not draft.tokens.shape[1]:
         return Verdict(draft.tokens, accepted, chance.draw(p[:, 0]))
     rows = torch.arange(len(p))
@@ -84,7 +80,7 @@ def top(distribution: Tensor, count: int) -> Tensor:
 
 
 class Through:
-    """A chance that passes every question on; subclasses change one answer."""
+    """A chance that passes every question on. A subclass changes one answer."""
 
     def __init__(self, inner: Chance):
         self.inner = inner
@@ -100,14 +96,14 @@ class Through:
 
 
 class Inclusive(Through):
-    """u <= probability instead of u < probability, for u on the grid of 24-bit generators."""
+    """Accepts if u <= probability, not u < probability, for u on the grid of 24-bit generators."""
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         return self.inner.accept((((probability * 2**24).floor() + 1) / 2**24).clamp(max=1), asked)
 
 
 class Overrun(Through):
-    """A float32 running sum that ends below 1: what u finds behind it becomes the last id."""
+    """The running sum is float32 and ends below 1. A u above its end gives the last id."""
 
     def draw(self, distribution: Tensor, asked: Tensor | None = None) -> Tensor:
         distribution = distribution / distribution.sum(-1, keepdim=True)
@@ -117,14 +113,16 @@ class Overrun(Through):
 
 
 class FirstTail(Through):
-    """Coins count only up to the first tail, as in the token-wise rule."""
+    """A coin counts only if all coins before it accepted, as in the token-wise rule."""
 
     def accept(self, probability: Tensor, asked: Tensor | None = None) -> Tensor:
         return self.inner.accept(probability, asked).cumprod(1).bool()
 
 
 class Undrawn(Through):
-    """Answers no draw, so that another distribution can be drawn from afterwards."""
+    """Answers every draw with 0, so that the last token can be drawn from another distribution
+    afterwards.
+    """
 
     def draw(self, distribution: Tensor, asked: Tensor | None = None) -> Tensor:
         return torch.zeros(len(distribution), dtype=torch.int64)

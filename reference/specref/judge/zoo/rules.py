@@ -1,4 +1,4 @@
-"""Planted bugs of one step: a wrong part, or a wrong draft."""
+"""Planted bugs of one step: a wrong part of the rule, or a wrong draft."""
 
 import torch
 from torch import Tensor
@@ -28,8 +28,8 @@ OURS = "constructed"  # kinds that the rule invites, seen in no project's issues
 
 
 def _reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
-    """The residual read off with the uniform that drew x: given x, it lies between the running sums
-    of q around x.
+    """The residual is drawn with the uniform that drew x. Given x, that uniform lies between the
+    running sums of q before and after x.
     """
     after = torch.where((p > q).any(-1, keepdim=True), (p - q).clamp(min=0), p)
     end = (after / after.sum(-1, keepdim=True)).cumsum(-1)
@@ -42,7 +42,7 @@ def _reused_noise(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
 
 
 def _block_plain_residual(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """Block acceptance, then the token-wise residual."""
+    """Accepts as block verification does, then draws from the token-wise residual."""
     return finish(draft, p, block(draft, p, Undrawn(chance)).accepted, chance)
 
 
@@ -82,32 +82,34 @@ def _rule(
 
 
 def _all_heads(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """Counts heads also behind the first tail."""
+    """Counts every accepted coin, also those after the first rejection."""
     check_judgeable(draft, p)
     return finish(draft, p, chance.accept(token_ratio(draft, p), draft.valid).sum(1), chance)
 
 
 def _joint_ratio(draft: Draft, p: Tensor) -> Tensor:
-    """The ratio of the whole prefix, as in block verification, with the residual of one token."""
+    """Uses the ratio of the whole prefix, as block verification does, with the residual of one
+    token.
+    """
     return token_ratio(draft, p, 1e9).cumprod(1).clamp(max=1)
 
 
 def _wrong_q_row(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """The residual is taken with the q of the draft's first token, wherever it was cut."""
+    """The residual always uses the q of the draft's first token."""
     first = None if draft.q is None else draft.q[:, :1].expand_as(draft.q)
     accepted = rejection(draft, p, Undrawn(chance)).accepted
     return finish(Draft.chain(draft.tokens, first, draft.lengths), p, accepted, chance)
 
 
 def _row_after(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
-    """The residual is taken from the row behind the rejected token."""
+    """The residual uses the row of p after that of the rejected token."""
     accepted = rejection(draft, p, Undrawn(chance)).accepted
     later = torch.cat((p[:, 1:], p[:, -1:]), 1)
     return finish(draft, later, accepted, chance, bonus=lambda draft, _: right_bonus(draft, p))
 
 
 def _without(p: Tensor, x: Tensor) -> Tensor:
-    """p without x; p where nothing else is left."""
+    """p without x, normalised later; p itself where it has no other token."""
     left = p.scatter(1, x[:, None], 0)
     return torch.where(left.sum(-1, keepdim=True) > 0, left, p)
 

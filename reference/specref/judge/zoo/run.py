@@ -1,5 +1,5 @@
-"""Exact checks against the zoo: what convicts each bug, how far its distribution is off, and what
-convicts a control wrongly.
+"""Runs the exact checks on the zoo: which check convicts each bug, how far the bug's distribution
+is off, and whether a control is convicted.
 """
 
 import time
@@ -43,7 +43,7 @@ _DISTRIBUTION = (
     "tree.support",
     "loop.joint",
 )  # to measure a TV with
-# What these see does not show in a distribution that we enumerate.
+# A bug that one of these finds need not change a distribution that the exact checks enumerate.
 _NO_DISTRIBUTION = (
     "rule.refuses",
     "loop.mixed-batch",
@@ -58,21 +58,22 @@ _NO_DISTRIBUTION = (
 class Conviction:
     bug: Bug
     findings: tuple[ExactFinding, ...]  # of the check that the bug names
-    # the largest distance of an emitted distribution from the target's, over all cases of the
-    # checks that
+    # the largest TV of an emitted distribution from the target's, over all cases of the checks that
+    # ran; None where the bug changes no distribution
     tv: float | None
-    # ran; None where that is no question of a distribution
     seconds: float  # of the check that the bug names
 
     @property
     def convicted(self) -> bool:
-        """By the check it names, and by more than a crash unless a crash is the symptom."""
+        """Whether the check that the bug names convicts it; a crash counts only where a crash is
+        the symptom.
+        """
         return any(finding.crash <= self.bug.crashes for finding in self.findings)
 
 
 def convict(bug: Bug) -> Conviction:
-    """Put the bug before the check it names; measure its TV with others where that one compares no
-    distributions.
+    """Run the check that the bug names. Where that check compares no distributions, measure the
+    bug's TV with other checks.
     """
     began = time.monotonic()
     findings = EXACT_CHECKS[bug.caught_by](bug.subject)
@@ -95,7 +96,7 @@ class Acquittal:
 
 
 def acquit(control: Control) -> Acquittal:
-    """Put the control before every check of its level."""
+    """Run every check of the control's level on it."""
     began = time.monotonic()
     found = {item.id: item(control.subject) for item in exact_checks(level_of(control.subject))}
     return Acquittal(

@@ -1,4 +1,4 @@
-"""Planted bugs and controls among depth policies: what decides how much of a draft is verified."""
+"""Planted bugs and controls of depth policies, which decide how many draft tokens are verified."""
 
 import torch
 from torch import Tensor
@@ -21,23 +21,25 @@ def of_tokens(q: Tensor, draft: Tensor) -> Tensor:
 
 
 def before_tokens(q: Tensor, confidence: Confidence) -> Tensor:
-    """[B,K]: the confidence where there is one, else the largest q: known before each token."""
+    """[B,K]: the confidence, or the largest q where there is none. Each value is known before its
+    token is drawn.
+    """
     return q.amax(-1) if confidence is None else confidence
 
 
 def leading_slots(good: Tensor) -> Tensor:
-    """good [B,K] bool -> [B]: slots before the first that is not good."""
+    """The number of slots before the first that is not good: good [B,K] bool -> [B]."""
     return good.long().cumprod(1).sum(1)
 
 
 def one_slot_later(values: Tensor, first: float) -> Tensor:
-    """[B,K]: in slot i what stood in slot i - 1, and `first` in slot 0."""
+    """[B,K]: slot i has the value of slot i - 1, and slot 0 has `first`."""
     return torch.cat((torch.full_like(values[:, :1], first), values[:, :-1]), 1)
 
 
 def largest(values: Tensor, count: int) -> Tensor:
-    """[B]: how many of the `count` largest values of the batch [B,K] stand in each row. Where they
-    fall along a row, they are its first ones: of equal values the earlier comes first.
+    """[B]: how many of the `count` largest values of the batch [B,K] are in each row. Where values
+    fall along a row, they are the row's first ones: of equal values the earlier is chosen.
     """
     order = values.flatten().argsort(descending=True, stable=True)[:count]
     chosen = torch.zeros(values.numel(), dtype=torch.int64)
@@ -46,7 +48,7 @@ def largest(values: Tensor, count: int) -> Tensor:
 
 
 def all_slots(draft: Tensor) -> Tensor:
-    """[B]: all K slots."""
+    """[B]: K in every row."""
     return torch.full((draft.shape[0],), draft.shape[1])
 
 
@@ -85,7 +87,7 @@ class SeededDepth(Scheduler):
 
 
 class AdaptsToPast(Scheduler):
-    """One slot more after a full acceptance, one less after a rejection."""
+    """The depth grows by one after a full acceptance and shrinks by one after a rejection."""
 
     def begin(self, rows: int) -> None:
         self.depth = torch.full((rows,), 2)
@@ -100,7 +102,9 @@ class AdaptsToPast(Scheduler):
 
 
 class StaleBudget(Scheduler):
-    """Two tokens a row on average, for the rows whose last cycle promised most."""
+    """Verifies two tokens a row on average. The rows with the largest survival in the last cycle
+    get them.
+    """
 
     def begin(self, rows: int) -> None:
         self.stale: Tensor | None = None
@@ -113,8 +117,8 @@ class StaleBudget(Scheduler):
 
 
 class StaleBudgetLiveOrder(Scheduler):
-    """The budget is what the last cycle's values would have made worth verifying; slots take it in
-    the order of their survival, which for slot i is made of the tokens before it.
+    """The last cycle's values set the budget. Slots get it in the order of their survival; the
+    survival of slot i depends only on the tokens before it.
     """
 
     confidence_sees_token = True
@@ -130,10 +134,11 @@ class StaleBudgetLiveOrder(Scheduler):
 
 
 def best_count(survival: Tensor, step: int) -> int:
-    """Of how many slots, those likeliest to survive first, a batch emits most tokens a time.
+    """The number of slots for which a batch emits most tokens a unit of time. Slots are chosen by
+    survival, the largest first.
 
-    survival: [B,K], falling along a row. step: the time of a forward grows with every so many
-    tokens, as it does where batches are padded.
+    survival: [B,K], falling along a row. step: tokens by which a forward's time grows at once, as
+    where batches are padded.
     """
     rows = len(survival)
     kept = survival.flatten().sort(descending=True).values.double().cumsum(0)
@@ -144,8 +149,8 @@ def best_count(survival: Tensor, step: int) -> int:
 
 class LiveBudgetEvenCost(Scheduler):
     """The best count of slots by this cycle's values, each known before its token. The time grows
-    evenly, so the best count is the first behind which another slot does not pay: no value behind
-    that slot is looked at.
+    evenly, so the count ends at the first slot that does not pay, and no value behind that slot is
+    used.
     """
 
     step = 1
@@ -173,22 +178,24 @@ class CutsKnowingly(Scheduler):
 
 
 class LiveBudget(LiveBudgetEvenCost):
-    """The time grows in steps of four tokens: whether the first slot pays depends on whether those
-    behind it fill the step.
+    """The time grows in steps of four tokens. Whether the first slot pays depends on whether the
+    slots behind it fill the step.
     """
 
     step = 4
 
 
 class LiveOwnSurvival(Scheduler):
-    """A slot's survival is made of its own token's q too."""
+    """The survival of a slot includes the q of its own token."""
 
     def admit(self, q: Tensor, draft: Tensor, confidence: Confidence, seed: int) -> Tensor:
         return largest(of_tokens(q, draft).cumprod(1), 2 * len(draft))
 
 
 class ClearsShortDrafts(Scheduler):
-    """It stops before a flat q row, which is right; then it drops what is shorter than two."""
+    """Stops before a flat q row, which is right. Then it drops drafts shorter than two, which is
+    wrong.
+    """
 
     def admit(self, q: Tensor, draft: Tensor, confidence: Confidence, seed: int) -> Tensor:
         lengths = leading_slots(q.amax(-1) >= 0.5)
@@ -209,7 +216,7 @@ class CutsBelowMinimum(Scheduler):
 
 
 class BudgetToSurestRow(Scheduler):
-    """The row whose draft is likeliest under q gets the whole budget."""
+    """The row whose draft has the largest probability under q gets the whole budget."""
 
     def admit(self, q: Tensor, draft: Tensor, confidence: Confidence, seed: int) -> Tensor:
         lengths = all_slots(draft)
@@ -233,7 +240,7 @@ class DropsRepeats(Scheduler):
 
 
 class TrimsLongDrafts(FixedDepth):
-    """Drafts of five tokens and more lose an unlikely last token."""
+    """A draft of five tokens or more loses its last token if that is unlikely."""
 
     def admit(self, q: Tensor, draft: Tensor, confidence: Confidence, seed: int) -> Tensor:
         lengths = all_slots(draft)
@@ -248,7 +255,7 @@ class CutsHighIds(Scheduler):
 
 
 class PeeksAfterRejection(AdaptsToPast):
-    """Once a draft was rejected, unsure tokens are dropped."""
+    """After the first rejection of a draft, unsure tokens are dropped."""
 
     def begin(self, rows: int) -> None:
         super().begin(rows)
@@ -275,7 +282,7 @@ class RowsCrosswise(Scheduler):
 
 
 class CrosswiseAfterRejection(PeeksAfterRejection):
-    """The same, from the first rejection on."""
+    """As RowsCrosswise, from the first rejection on."""
 
     def admit(self, q: Tensor, draft: Tensor, confidence: Confidence, seed: int) -> Tensor:
         self.lengths = all_slots(draft)
@@ -319,7 +326,7 @@ _DEPENDENT = "texts of one batch are not independent"
 
 
 def _bug(number: int, source: str, subject: type[Scheduler], by: str, symptom: str) -> Bug:
-    """A bug that is called after its class."""
+    """A bug whose name is made from its class's name."""
     name = "depth" + "".join(f"-{c.lower()}" if c.isupper() else c for c in subject.__name__)
     crashes = subject is CrashesWithoutRows
     kind = "draft length"
@@ -388,8 +395,8 @@ SCHEDULER_CONTROLS = tuple(
 
 
 def scheduler_distance(scheduler: Scheduler) -> float | None:
-    """The exact TV of a policy: in the small worlds, or where it does not show there, of the
-    example that convicts it; None where it shows in no distribution.
+    """The exact TV of a policy, from the small worlds. Where it does not show there, the TV of the
+    example that convicts it; None where it changes no distribution.
     """
     chosen = [item for item in checks("scheduler") if item.distribution]
     said = judge(scheduler, Session(scheduler.name, "scheduler"), chosen)

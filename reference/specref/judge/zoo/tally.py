@@ -1,6 +1,4 @@
-"""What became of every planted bug and every control, in one form for all levels, and what it sums
-up to.
-"""
+"""The results of all planted bugs and controls in one form for all levels, and their summary."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from .run import BUGS, CONTROLS, acquit, convict
 LEVELS_AND_EXACT = (*LEVELS, "exact")
 SLOW = tuple(
     f"kernel.{name}"
-    for name in (  # under every tenth seed
+    for name in (  # run on a control only with every tenth seed
         "large-vocabulary",
         "small-batches",
         "independence",
@@ -30,7 +28,7 @@ SLOW = tuple(
         "tree-sizes",
     )
 )
-# seconds for a control's first seed; None: the level's own
+# seconds for a control's first seed; None: the level's budget
 _FIRST = {"kernel": None, "scheduler": None, "engine": 60.0, "http": 60.0}
 _BINS = (
     ("no distribution", None, None),
@@ -56,7 +54,7 @@ class Caught:
 
 @dataclass(frozen=True)
 class Tried:
-    """One control at one level, under some seeds."""
+    """One control at one level, with one or more seeds."""
 
     control: Control
     level: str
@@ -73,8 +71,8 @@ def bugs_and_controls(level: str) -> tuple[dict[str, Bug], dict[str, Control]]:
 
 
 def everywhere() -> list[tuple[str, str]]:
-    """Every bug and control once: by the judge through the contract where it is a kernel's, else by
-    exact checks.
+    """(level, name) of every bug and control once: at the kernel level where a kernel can have it,
+    else at the exact level.
     """
     met = [("kernel", name) for names in bugs_and_controls("kernel") for name in names]
     seen = {name for _, name in met}
@@ -114,8 +112,10 @@ def catch(level: str, name: str, budget: float | None = None) -> Caught:
 
 
 def try_control(level: str, name: str, seeds: int, budget: float | None, report: _Report) -> Tried:
-    """Every check once, until it has seen a TV of .1 or its time is up; then one slice of every
-    statistical check under each further seed; of SLOW ones under every tenth."""
+    """With the first seed, every check runs until it could see a TV of .1 or its time is up. With
+    each further seed, every statistical check runs for one slice; checks of SLOW run only with
+    every tenth seed.
+    """
     control = bugs_and_controls(level)[1][name]
     if level == "exact":
         done = acquit(control)
@@ -153,8 +153,9 @@ def run_zoo(
     report: _Report = lambda text: None,
     jobs: int = 1,
 ) -> Iterator[Caught | Tried]:
-    """(level, name) in turn. report: told what is at work. jobs: processes that work beside each
-    other.
+    """Run each (level, name) in turn.
+
+    report: called with the name of what runs now. jobs: processes that run at the same time.
     """
     if jobs == 1:
         for level, name in wanted:
@@ -170,7 +171,7 @@ def run_zoo(
             fields = one.result()
             yield Caught(bugs[name], **fields) if name in bugs else Tried(controls[name], **fields)
     finally:
-        pool.shutdown(cancel_futures=True)  # who interrupts does not want to wait for the rest
+        pool.shutdown(cancel_futures=True)  # after an interrupt, do not wait for the rest
 
 
 def _one(
@@ -184,13 +185,13 @@ def _one(
 
 
 def _fields(level: str, name: str, seeds: int, budget: float | None) -> dict[str, Any]:
-    """Without the bug or control itself, which can't be sent from one process to another."""
+    """The result without the bug or control itself, which cannot be sent to another process."""
     done = vars(_one(level, name, seeds, budget))
     return {key: value for key, value in done.items() if key not in ("bug", "control")}
 
 
 def bins(caught: Sequence[Caught]) -> list[dict[str, Any]]:
-    """How many bugs were caught, by the exact TV of their distribution."""
+    """How many bugs were caught, grouped by the exact TV of their distribution."""
     rows = []
     for name, low, high in _BINS:
         within = [
@@ -229,7 +230,7 @@ def _p95(seconds: Sequence[float]) -> float | None:
 
 
 def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
-    """The result file, less what every result file has."""
+    """The contents of the result file, without what every result file has."""
     seconds = sorted(c.seconds for c in caught)
     return {
         "bugs": len(caught),
@@ -277,7 +278,7 @@ def summary(caught: Sequence[Caught], tried: Sequence[Tried]) -> dict[str, Any]:
 
 
 def from_result_file(result: Mapping[str, Any]) -> dict[tuple[str, str], Caught | Tried]:
-    """What a result file tells of bugs and controls that there still are, by level and name."""
+    """The rows of a result file whose bug or control still exists, by level and name."""
     found: dict[tuple[str, str], Caught | Tried] = {}
     for row in result["bug_table"]:
         if bug := bugs_and_controls(row["level"])[0].get(row["name"]):

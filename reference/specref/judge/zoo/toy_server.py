@@ -1,4 +1,4 @@
-"""The toy speculator as a server on loopback, in both dialects, with every part that a wrong
+"""The toy speculator as a server on loopback, in both dialects. Each part is a method that a wrong
 variant may replace.
 """
 
@@ -15,11 +15,13 @@ from .toy_text import LETTERS, Plain, Speculator, ToyAnswer, ToyCoins, ToyReques
 
 
 class BadRequestError(Exception):
-    """The client's fault."""
+    """The request is wrong: answered with status 400."""
 
 
 class Service:
-    """What a server does with a request. `text` writes; the rest is the way in and out."""
+    """What a server does with a request. `text` is the class that writes the tokens; the methods
+    read the request and build the answer.
+    """
 
     level = "http"
     text: type[Speculator] = Speculator
@@ -59,7 +61,7 @@ class Service:
         return ToyCoins(wish.seed)
 
     def wish(self, body: Any, dialect: str) -> ToyRequest:
-        """Read a request; refuse what is none."""
+        """Read a request; raise BadRequestError if it is not valid."""
         try:
             prompt = body["prompt"]
             ids = (
@@ -141,17 +143,17 @@ class Service:
         return made | {"completion_probabilities": rows}
 
     def lost(self) -> None:
-        """A client went away."""
+        """Called when a client disconnected during a stream."""
 
     def raw(self, data: bytes) -> tuple[bytes, int]:
-        """An answer's bytes, and the length that is declared."""
+        """The bytes of an answer, and the length to declare."""
         return data, len(data)
 
     def counted(self, out: ToyAnswer) -> int:
         return len(out.tokens)
 
     def pieces(self, told: dict[str, Any]) -> list[dict[str, Any]]:
-        """A streamed answer: two tokens an event, the rest in the last."""
+        """The events of a streamed answer: two tokens an event, the rest in the last."""
         choice = told["choices"][0] if "choices" in told else told
         text, ids, end = (
             ("text", "token_ids", "finish_reason")
@@ -181,7 +183,7 @@ def top_logprobs(row: list[float], count: int, name: Callable[[int], str]) -> di
 
 
 class ToyHandler(BaseHTTPRequestHandler):
-    """The HTTP around a service."""
+    """HTTP around a service."""
 
     protocol_version = "HTTP/1.1"
     server: "Loopback"
@@ -222,7 +224,9 @@ class ToyHandler(BaseHTTPRequestHandler):
         self.send(200, told)
 
     def send(self, status: int, body: Any) -> None:
-        """One write: two would wait for each other's acknowledgement."""
+        """Send header and body in one write: two writes would wait for each other's
+        acknowledgement.
+        """
         service = self.server.service
         data, declared = service.raw(body if isinstance(body, bytes) else json.dumps(body).encode())
         keep = service.keeps and declared == len(data)
@@ -245,7 +249,7 @@ class ToyHandler(BaseHTTPRequestHandler):
 
 
 class Loopback(ThreadingHTTPServer):
-    """On a free port of 127.0.0.1; `with` runs it."""
+    """A server on a free port of 127.0.0.1. It serves until `close`."""
 
     daemon_threads, request_queue_size = True, 128
 
@@ -262,7 +266,7 @@ class Loopback(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients hang up: nothing to say."""
+        """Print nothing: clients may disconnect."""
 
     def close(self) -> None:
         self.shutdown()
@@ -271,7 +275,7 @@ class Loopback(ThreadingHTTPServer):
 
 
 class Target(Service):
-    """Without speculation: the baseline."""
+    """The plain target without speculation: the baseline."""
 
     text = Plain
 

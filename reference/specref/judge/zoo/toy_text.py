@@ -1,10 +1,9 @@
-"""A target and a draft whose distributions are written down, and speculation over them in plain
-Python.
+"""A target and a draft with known distributions, and speculation over them in plain Python.
 
-A server has to answer tens of thousands of requests to be judged, so this one spends microseconds
-on a token where a transformer spends milliseconds. Nothing of the reference is in it: to the judge
-it is somebody else's engine. Wrong variants replace one method, and `exact` gives the distribution
-of any of them.
+To be judged, a server must answer tens of thousands of requests. This one takes microseconds for a
+token where a transformer takes milliseconds. It uses nothing of the reference: to the judge it is
+another project's engine. Wrong variants replace one method, and `exact` gives the distribution of
+any of them.
 """
 
 import math
@@ -19,7 +18,7 @@ ToyDistribution = list[float]
 
 @dataclass(frozen=True)
 class ToyRequest:
-    """What a request asks for."""
+    """The parameters of a request."""
 
     prompt: tuple[int, ...]
     max_tokens: int = 16
@@ -34,7 +33,7 @@ class ToyRequest:
 
 @dataclass
 class ToyAnswer:
-    """What it gets."""
+    """The tokens of an answer and what is reported with them."""
 
     tokens: list[int] = field(default_factory=list)
     # of all letters, before temperature and filters
@@ -51,8 +50,8 @@ class ToyAnswer:
 
 @cache
 def toy_logits(who: str, context: tuple[int, ...]) -> ToyDistribution:
-    """Logits after the last two tokens. The draft is the target, half forgotten and half made
-    up.
+    """Logits after the last two tokens, [V]. The draft's logits are the target's, scaled by 0.4,
+    plus noise.
     """
     if who == "target":
         rng = random.Random(f"target {context}")
@@ -98,7 +97,7 @@ def normal(weights: Sequence[float]) -> ToyDistribution:
 
 
 class ToyCoins:
-    """What a request's chance comes from: a seeded generator."""
+    """A request's source of randomness: a seeded generator."""
 
     def __init__(self, seed: int | None):
         self.rng = random.Random(seed)  # None: fresh entropy
@@ -116,8 +115,8 @@ class ToyCoins:
 
 
 class Script(ToyCoins):
-    """Answers from a list, then the first possible ones; keeps what else could have been
-    answered.
+    """A source of randomness that answers from a list, then with the first possible answer. It
+    keeps the lists of the other possible answers.
     """
 
     def __init__(self, answers: list[int]):
@@ -140,8 +139,8 @@ class Script(ToyCoins):
 
 
 def exact(program: Callable[[ToyCoins], Hashable]) -> dict[Hashable, float]:
-    """The distribution of what a program gives, by running it once for every answer that its coins
-    can have.
+    """The exact distribution of a program's outcome. The program runs once for every sequence of
+    answers that its coins can give.
     """
     found: dict[Hashable, float] = {}
     scripts: list[list[int]] = [[]]
@@ -242,6 +241,6 @@ class Speculator:
 
 
 class Plain(Speculator):
-    """The target alone."""
+    """The target without a draft."""
 
     gamma = 0

@@ -1,5 +1,5 @@
-"""Planted bugs that only a kernel over trees can have: coins, seeds and batches, where those of its
-chains are right.
+"""Planted bugs that only a kernel over trees can have: random numbers, seeds and batches. Their
+verification of chains is right.
 """
 
 import torch
@@ -15,7 +15,7 @@ from .tree_parts import assembled_tree
 
 
 class TreeCoins(Tree):
-    """The right kernel, with the coins of its trees in one place."""
+    """The right kernel, with the random numbers of its trees made in one place."""
 
     def coins(self, batch: int, seed: int) -> Chance:
         return OneGenerator(seed)
@@ -32,7 +32,7 @@ class TreeCoins(Tree):
 
 
 class PairedRows(OneGenerator):
-    """Two rows that stand beside each other have the same coins."""
+    """Rows 2i and 2i + 1 use the same uniforms."""
 
     def _uniforms(
         self, shape: tuple[int, int], asked: Tensor | None, device: torch.device
@@ -50,7 +50,7 @@ class NeighboursShareCoins(TreeCoins):
 
 
 class SeedThroughAFloat(TreeCoins):
-    """The seed's last bits are lost on the way through a float."""
+    """The seed is rounded to a float, so its last bits are lost."""
 
     def coins(self, batch: int, seed: int) -> Chance:
         return OneGenerator(int(float(seed)))
@@ -66,14 +66,14 @@ class OneTreeGreedy(TreeCoins):
 
 
 class NothingLeft(TreeCoins):
-    """Divides by what is left of the target after a rejection, be it nothing."""
+    """Normalises the residual of the target after a rejection also where it is 0 everywhere."""
 
     def walk(self, draft: Draft, p: Tensor, coins: Chance) -> Verdict:
         return assembled_tree(rest=lambda left, q, x, p: (left - q).clamp(min=0))(draft, p, coins)
 
 
 class NodesOfThreeBits(TreeCoins):
-    """A node's row of p is kept in three bits."""
+    """The index of a node's row of p is stored in three bits."""
 
     def walk(self, draft: Draft, p: Tensor, coins: Chance) -> Verdict:
         return assembled_tree(row=lambda node: node + 1 & 7)(draft, p, coins)

@@ -1,4 +1,4 @@
-"""Planted bugs of the loop with trees and of Medusa's heads, and controls of both."""
+"""Planted bugs and controls of the loop with trees and of Medusa's heads."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ from .trees import OURS
 
 class Uncompacted(Cache):
     def commit(self, path: Tensor, accepted: Tensor) -> None:
-        self.lengths += accepted + 1  # what stands first stays, whichever nodes the path has
+        self.lengths += accepted + 1  # keeps the first nodes, whichever are on the path
 
 
 class Cousins(Cache):

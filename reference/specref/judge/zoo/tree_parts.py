@@ -1,4 +1,4 @@
-"""The right tree rule taken apart, so that a bug is one wrong part of it; and orders of nodes."""
+"""The right tree rule taken apart, so that a bug replaces one part; and orders of nodes."""
 
 from collections.abc import Callable
 
@@ -18,17 +18,19 @@ _Part = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def node_ratio(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
-    """left(x)/q(x), [B]; padding, where q may be 0, gets a number that nobody asks for."""
+    """left(x)/q(x), [B]. The value at padding, where q may be 0, is never used."""
     return at(left, x) / at(q, x).clamp(min=1e-300)
 
 
 def _rest(left: Tensor, q: Tensor, x: Tensor, p: Tensor) -> Tensor:
-    """What is left after the rejection of x."""
+    """The distribution of the target that is left after the rejection of x, [B,V]."""
     return residual(left, q)
 
 
 def child(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
-    """Whether a node is asked about, [B]: it is there, and a child of the node reached."""
+    """Whether the rule asks about a node, [B]: the node is valid, and its parent is the last
+    accepted node.
+    """
     return draft.valid[:, node] & (draft.parents[:, node] == here)
 
 
@@ -43,8 +45,9 @@ def assembled_tree(
     asks: Callable[[Draft, int, Tensor, Tensor], Tensor] = child,
     row: Callable[[int], int] = lambda node: node + 1,
 ) -> Rule:
-    """`tree` from its parts; with the parts above it is right. row: the row of p that holds the
-    distribution after a node.
+    """`tree` put together from its parts. With the default parts it is right.
+
+    row: node -> the row of p after that node.
     """
 
     def rule(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -76,12 +79,12 @@ def assembled_tree(
 
 
 def as_chain(parents: Parents) -> Parents:
-    """As many nodes, one below the other."""
+    """A chain with as many nodes as the tree."""
     return tuple(range(-1, len(parents) - 1))
 
 
 def _reordered(parents: Parents, depth_first: bool) -> Parents:
-    """The same tree with its nodes in another order, siblings still in theirs."""
+    """The same tree with its nodes in another order; siblings keep theirs."""
     order, queue = [-1], [-1]
     while queue:
         node = queue.pop(0)

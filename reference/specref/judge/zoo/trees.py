@@ -1,4 +1,4 @@
-"""Planted bugs of one step over a tree, and controls of it."""
+"""Planted bugs and controls of one step over a tree."""
 
 import torch
 from torch import Tensor
@@ -18,14 +18,14 @@ from .tree_parts import as_chain, assembled_tree, at, breadth_first, depth_first
 def _unreported(
     distribution: Tensor, earlier: Tensor, chance: Chance, asked: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Drawn without replacement, reported as if with."""
+    """Draws siblings without replacement, but reports q as if with replacement."""
     token, q = without(distribution, earlier, chance, asked)
     assert q is not None
     return token, torch.where(distribution.gather(1, token[:, None]) > 0, distribution, q)
 
 
 def _any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
-    """Asks about every node of the next depth, whoever its parent is."""
+    """Asks about every node at the next depth, also where its parent was not accepted."""
     depth, parent = torch.zeros_like(here), draft.parents[:, node]
     while bool((parent >= 0).any()):
         depth += parent >= 0
@@ -36,8 +36,8 @@ def _any_cousin(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tens
 
 
 def _children_in_a_row(draft: Draft, node: int, here: Tensor, accepted: Tensor) -> Tensor:
-    """Knows each node's first child and how many there are, and takes them to stand in a row, as
-    they do level by level.
+    """Finds a node's children from the first child and their number: right only where siblings are
+    stored next to each other, as in level order.
     """
     mine = draft.parents == here[:, None]  # [B,N]
     first = mine.long().argmax(1)
