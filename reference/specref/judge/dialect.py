@@ -125,11 +125,7 @@ class OpenAI:
             drafted,
             accepted,
             None if values is None else tuple(map(_number, values)),
-            (
-                None
-                if tops is None
-                else tuple({_key(k): _number(v) for k, v in (top or {}).items()} for top in tops)
-            ),
+            None if tops is None else tuple(map(_by_key, tops)),
         )
 
     def joined(self, events: list[Any]) -> Answer:
@@ -153,11 +149,9 @@ class LlamaCpp:
             more["repeat_penalty"] = more.pop("repetition_penalty")
         if "logit_bias" in more:
             more["logit_bias"] = [[int(token), bias] for token, bias in more["logit_bias"].items()]
-        samplers = [
-            name
-            for name in ("penalties", "top_k", "top_p", "min_p")
-            if name in more or (name == "penalties" and any("penalty" in key for key in more))
-        ]
+        penalised = "penalties" in more or any("penalty" in key for key in more)
+        samplers = ["penalties"] if penalised else []
+        samplers += [name for name in ("top_k", "top_p", "min_p") if name in more]
         return {
             "prompt": list(ask.prompt) if isinstance(ask.prompt, tuple) else ask.prompt,
             "n_predict": ask.max_tokens,
@@ -187,17 +181,7 @@ class LlamaCpp:
             _count(timings, "draft_n"),
             _count(timings, "draft_n_accepted"),
             None if steps is None else tuple(_number(step.get("logprob")) for step in steps),
-            (
-                None
-                if steps is None
-                else tuple(
-                    {
-                        top["id"]: _number(top.get("logprob"))
-                        for top in step.get("top_logprobs") or ()
-                    }
-                    for step in steps
-                )
-            ),
+            None if steps is None else tuple(map(_by_id, steps)),
         )
 
     def joined(self, events: list[Any]) -> Answer:
@@ -301,6 +285,16 @@ def _ids(tokens: Any) -> tuple[int, ...] | None:
 def _key(token: Any) -> _Key:
     text = str(token)
     return int(text[9:]) if text.startswith("token_id:") and text[9:].isdigit() else text
+
+
+def _by_key(top: dict[str, Any] | None) -> dict[_Key, float]:
+    """The likeliest tokens' log probabilities, as /v1/completions writes them."""
+    return {_key(token): _number(value) for token, value in (top or {}).items()}
+
+
+def _by_id(step: dict[str, Any]) -> dict[_Key, float]:
+    """The likeliest tokens' log probabilities, as llama.cpp writes them."""
+    return {top["id"]: _number(top.get("logprob")) for top in step.get("top_logprobs") or ()}
 
 
 def _number(value: Any) -> float:

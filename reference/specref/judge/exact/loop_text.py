@@ -143,9 +143,8 @@ def loop_length(loop: type[Loop]) -> Iterator[ExactFinding]:
     target, draft, _ = text_models()
     prompt = LOOP_PROMPTS[0]
     lengths = range(1, 2 * GAMMA + 3)
-    long = [
-        tuple(i % 16 for i in range(oracle.TINY_CONTEXT - room)) for room in range(1, GAMMA + 3)
-    ]
+    whole = tuple(i % 16 for i in range(oracle.TINY_CONTEXT))
+    long = [whole[: oracle.TINY_CONTEXT - room] for room in range(1, GAMMA + 3)]
     expected = [(f"max_new_tokens {n}", right(prompt)[:n], "length") for n in lengths]
     expected += [
         (

@@ -109,10 +109,9 @@ def loop_tree_distribution(loop: type[Loop]) -> Iterator[ExactFinding]:
         return
     texts, draft, p = planted(loop, _tokens, LOOP_PROMPTS, _params(4))[0]
     for node in range(-1, len(PARENTS)):
-        paths = [
-            [*text, *(row[i] for i in _above(node))]
-            for text, row in zip(texts, draft.tokens.tolist(), strict=True)
-        ]
+        paths = []
+        for text, row in zip(texts, draft.tokens.tolist(), strict=True):
+            paths.append([*text, *(row[i] for i in _above(node))])
         off = _off(paths, p[:, node + 1])
         if not bool((off <= TOLERANCE).all()):
             yield ExactFinding(

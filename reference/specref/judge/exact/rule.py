@@ -51,9 +51,9 @@ def continued(
     """
     size, distribution = tables.vocabulary, dict(start)
     for i, table in enumerate(tables.p):
-        for prefix in [
-            t for t in distribution if len(t) == i and all(0 <= token < size for token in t)
-        ]:
+        for prefix in list(distribution):
+            if len(prefix) != i or not all(0 <= token < size for token in prefix):
+                continue
             mass = distribution.pop(prefix)
             row = table[
                 case, int(tables.prefixes(torch.tensor([prefix], dtype=torch.int64).view(1, i)))

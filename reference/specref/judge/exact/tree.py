@@ -92,8 +92,9 @@ def _joint(
         emitted: dict[tuple[int, ...], float] = {}
         for (_, block), mass in outcomes(step, tables, parents)[missing * count + case].items():
             emitted[block] = emitted.get(block, 0.0) + mass
+        name = _name(tables, case, parents)
         yield from compare(
-            _name(tables, case, parents) + f", {missing} missing" * (missing > 0),
+            f"{name}, {missing} missing" if missing else name,
             continued(emitted, tables, case),
             target(tables, case),
         )

@@ -120,9 +120,8 @@ def http_speculation(server_pair: ServerPair, session: Session) -> Iterator[Verd
         ask for prompt in server_pair.prompts for ask in (Ask(prompt, 12, 0.0), Ask(prompt, 12))
     ]
     answers = server_pair.server.ask_all(asked)
-    drafted, accepted = (
-        sum(getattr(a, name) or 0 for a in answers) for name in ("drafted", "accepted")
-    )
+    drafted = sum(answer.drafted or 0 for answer in answers)
+    accepted = sum(answer.accepted or 0 for answer in answers)
     after = _counters(server_pair.server)
     rose = [name for name in after if after[name] > before.get(name, after[name])]
     if drafted:

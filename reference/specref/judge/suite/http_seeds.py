@@ -7,7 +7,7 @@ import torch
 
 from ...stats.sequential import TwoSample
 from ..client import FLIGHT
-from ..dialect import Ask
+from ..dialect import Answer, Ask
 from ..server_pair import ServerPair
 from ..session import Session
 from ..verdict import Verdict
@@ -64,13 +64,12 @@ def http_seeds(server_pair: ServerPair, session: Session) -> Iterator[Verdict]:
             written.setdefault(ask.seed or 0, []).append((first, right.text))
         yield so_far(part, len(prompts) + 1, f"{tried} texts", tried)
     for a, b in combinations(written, 2):
-        ours, theirs = (
-            [[pair[side] for pair in written[seed]] for seed in (a, b)] for side in (0, 1)
-        )
-        if ours[0] == ours[1] and theirs[0] != theirs[1]:
+        ours_a, theirs_a = zip(*written[a], strict=True)
+        ours_b, theirs_b = zip(*written[b], strict=True)
+        if ours_a == ours_b and theirs_a != theirs_b:
             yield Verdict(
                 "FAIL",
-                what=f"the seeds {a} and {b} give the same texts {ours[0]!r}",
+                what=f"the seeds {a} and {b} give the same texts {[*ours_a]!r}",
                 case=f"prompts {prompts}",
                 n=tried,
                 cause="one seed for all requests, or seeds are cut to fewer bits",
@@ -92,7 +91,7 @@ def http_unseeded(server_pair: ServerPair, session: Session) -> Iterator[Verdict
     while test.finding().mde > session.goal:
         one = server_pair.server.ask_all([ask] * FLIGHT * 4)
         two = server_pair.trusted.ask_all(server_pair.seeded(ask, FLIGHT * 4, "unseeded", test.n))
-        test.update(*(_equal([answer.text for answer in answers]) for answers in (one, two)))
+        test.update(_equal(one), _equal(two))
         finding = test.finding()
         shares = (test.counts[:, 1] / test.n).tolist()
         what = (
@@ -115,8 +114,9 @@ def http_unseeded(server_pair: ServerPair, session: Session) -> Iterator[Verdict
             return
 
 
-def _equal(texts: list[str]) -> torch.Tensor:
+def _equal(answers: list[Answer]) -> torch.Tensor:
     """How many neighbours differ and how many are equal: [2]."""
+    texts = [answer.text for answer in answers]
     return torch.tensor([int(a == b) for a, b in zip(texts[::2], texts[1::2])]).bincount(
         minlength=2
     )
