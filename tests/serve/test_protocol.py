@@ -5,11 +5,14 @@ tokens, and counts.
 """
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
-from specref.data import Completion, SpecrefError
+from specref.data import Completion, SamplingParams, SpecrefError
 from specref.model.tokenizer import Bytes
+from specref.serve import protocol
 from specref.serve.protocol import CompletionRequest, Piece, answer, parse_request
 
 from tests.stub import tiny
@@ -107,3 +110,187 @@ def test_alternatives_are_the_likeliest_possible_ones_by_name():
     by_id = told(parsed(logprobs=1, return_tokens_as_token_ids=True))["choices"][0]["logprobs"]
     assert by_id["tokens"] == ["token_id:97", "token_id:98"]
     assert [list(top) for top in by_id["top_logprobs"]] == [["token_id:97"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n", 1), ("best_of", 1), ("echo", False), ("suffix", None), ("n", None), ("echo", None)],
+)
+def test_what_changes_nothing_may_be_said(name, value):
+    assert parsed(**{name: value}) == parsed()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "only"),
+    [
+        ("n", 2, "only 1"),
+        ("n", 1.0, "only 1"),
+        ("n", True, "only 1"),
+        ("best_of", 2, "only 1"),
+        ("best_of", 0, "only 1"),
+        ("echo", True, "only False"),
+        ("echo", 0, "only False"),
+        ("suffix", "b", "only None"),
+    ],
+)
+def test_what_would_change_the_answer_is_refused(name, value, only):
+    with pytest.raises(SpecrefError, match=f"{name} = .* is not supported, {only}: leave it out"):
+        parsed(**{name: value})
+
+
+def test_a_request_is_plain_unless_it_says_otherwise():
+    wish = CompletionRequest([1], SamplingParams())
+    assert (wish.stops, wish.stream, wish.ids, wish.as_ids) == ([], False, False, False)
+    assert wish.logprobs is None
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "top_k", "min_tokens", "seed", "logprobs"])
+@pytest.mark.parametrize("value", [1.5, "1", True, [1]])
+def test_what_is_counted_is_an_integer(name, value):
+    with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give an integer"):
+        parsed(**{name: value})
+
+
+NUMBERS = ["temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"]
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "frequency_penalty"])
+def test_what_is_measured_is_a_number(name):
+    for value in (1, 1.0):
+        assert getattr(parsed(**{name: value}).params, name) == 1
+    for wrong in ("1", False, [1.0]):
+        with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give a number"):
+            parsed(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("stream", "stream"),
+        ("return_token_ids", "ids"),
+        ("return_tokens_as_token_ids", "as_ids"),
+    ],
+)
+def test_a_flag_is_true_or_false(name, field):
+    for value in (True, False):
+        assert getattr(parsed(**{name: value}), field) is value
+    assert getattr(parsed(**{name: None}), field) is False
+    for wrong in (1, 0, "true"):
+        with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give true or false"):
+            parsed(**{name: wrong})
+
+
+def test_a_text_ends_at_the_targets_own_end_unless_that_is_ignored():
+    config = replace(CONFIG, eos_token_id=(0, 1))
+    for body, stops in (
+        ({}, (0, 1)),
+        ({"stop_token_ids": [7]}, (7, 0, 1)),
+        ({"stop_token_ids": [7], "ignore_eos": True}, (7,)),
+        ({"ignore_eos": True}, ()),
+        ({"ignore_eos": False}, (0, 1)),
+    ):
+        assert parse_request({"prompt": [97], **body}, BYTES, config).params.stop_ids == stops
+
+
+@pytest.mark.parametrize(
+    ("stop", "stops"), [("ab", ["ab"]), (["a", "b"], ["a", "b"]), ([], []), ("", []), (None, [])]
+)
+def test_stops_are_a_text_or_a_list_of_texts(stop, stops):
+    assert parsed(stop=stop).stops == stops
+
+
+@pytest.mark.parametrize("stop", [1, {"a": 1}, ["a", 1], ["a", ""], [""], ("a", "b")])
+def test_other_stops_are_refused(stop):
+    with pytest.raises(SpecrefError, match="stop is no text and no list of texts"):
+        parsed(stop=stop)
+
+
+def test_a_target_without_a_tokenizer_takes_ids_alone():
+    with pytest.raises(SpecrefError, match="stop is text and this target has no tokenizer"):
+        parsed(None, stop="a")
+    with pytest.raises(SpecrefError, match="give the prompt as a list of token ids"):
+        parsed(None, prompt="a")
+    assert parsed(None, stop_token_ids=[3]).params.stop_ids[:1] == (3,)
+    assert parsed(prompt="abc").prompt == [97, 98, 99]
+
+
+@pytest.mark.parametrize("name", ["prompt", "stop_token_ids"])
+@pytest.mark.parametrize("ids", [[1, True], [1, "a"], [1, 2.0], {"a": 1}, 5])
+def test_what_is_no_list_of_ids_is_refused(name, ids):
+    with pytest.raises(SpecrefError, match=f"{name} is no list of token ids: give integers"):
+        parsed(**{name: ids})
+
+
+@pytest.mark.parametrize("prompt", [["a", "b"], [[1], [2]], [1.0]])
+def test_several_prompts_are_refused(prompt):
+    with pytest.raises(SpecrefError, match="send a request for each"):
+        parsed(prompt=prompt)
+
+
+def test_a_bias_is_by_token():
+    assert parsed(logit_bias={"12": -100, "3": 0.5}).params.logit_bias == {12: -100.0, 3: 0.5}
+    for bias in ([1], {"a": 1}, {"1": "x"}, {"1": None}, 3):
+        with pytest.raises(SpecrefError, match="logit_bias is no object"):
+            parsed(logit_bias=bias)
+
+
+@pytest.mark.parametrize(("asked", "used"), [(-1, 0), (0, 0), (5, 5)])
+def test_a_negative_top_k_is_off(asked, used):
+    assert parsed(top_k=asked).params.top_k == used
+
+
+def test_each_parameter_reaches_the_sampling_parameters():
+    body = {
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "top_k": 4,
+        "top_p": 0.75,
+        "min_p": 0.125,
+        "repetition_penalty": 1.5,
+        "presence_penalty": 0.25,
+        "frequency_penalty": -0.25,
+        "min_tokens": 2,
+        "seed": 11,
+        "ignore_eos": True,
+    }
+    wish = parsed(**body, model="a", user="b", stream_options={})
+    assert wish.params == SamplingParams(
+        temperature=0.5,
+        top_k=4,
+        top_p=0.75,
+        min_p=0.125,
+        repetition_penalty=1.5,
+        presence_penalty=0.25,
+        frequency_penalty=-0.25,
+        seed=11,
+        max_new_tokens=9,
+        min_tokens=2,
+    )
+
+
+@pytest.mark.parametrize("body", [None, [], "a", 3])
+def test_a_body_is_an_object(body):
+    with pytest.raises(SpecrefError, match="the body is no JSON object"):
+        parse_request(body, BYTES, CONFIG)
+
+
+def test_an_unknown_parameter_is_named():
+    with pytest.raises(SpecrefError, match="tempreature is not a parameter of this server"):
+        parsed(tempreature=1, user="b")
+
+
+def test_no_alternatives_are_given_where_none_are_asked_for():
+    """Without `logprobs` there is nothing; with 0 each token's own alone."""
+    assert told(parsed())["choices"][0]["logprobs"] is None
+    found = told(parsed(logprobs=0))["choices"][0]["logprobs"]
+    assert found["token_logprobs"] == pytest.approx([math.log(0.5), math.log(0.25)])
+    assert found["top_logprobs"] == [{}, {}]
+    assert "token_ids" not in told(parsed())["choices"][0]
+
+
+def test_what_an_answer_is_called(monkeypatch):
+    """And when it was made, in whole seconds."""
+    monkeypatch.setattr(protocol, "time", SimpleNamespace(time=lambda: 1234.9))
+    said = told(parsed())
+    assert (said["id"], said["object"], said["model"]) == ("a name", "text_completion", "a model")
+    assert said["created"] == 1234
