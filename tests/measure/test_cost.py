@@ -100,7 +100,19 @@ def test_break_even_separates_gain_from_loss(gamma: int, c: float) -> None:
 
 def test_verify_steps_fill_a_measured_curve_with_straight_lines() -> None:
     assert verify_steps({1: 2.0, 5: 4.0, 3: 2.0}) == pytest.approx([1.0, 1.0, 1.0, 1.5, 2.0])
-    for bad in ({}, {2: 1.0}, {1: 0.0}, {1: float("nan")}):
+    assert verify_steps({1: 4.0}) == [1.0]
+    assert verify_steps({1: 4.0, 2: 2.0, 4: 8.0}) == pytest.approx([1.0, 0.5, 1.25, 2.0])
+    nan, infinite = float("nan"), float("inf")
+    for bad in (
+        {},
+        {2: 1.0},
+        {1: 0.0},
+        {1: -1.0},
+        {1: nan},
+        {1: 1.0, 2: nan},
+        {1: 1.0, 2: infinite},
+        {1: 1.0, 2: 0.0},
+    ):
         with pytest.raises(SpecrefError, match="verify curve is measured at"):
             verify_steps(bad)
 
@@ -109,8 +121,45 @@ def test_prefill_dilutes_the_speedup() -> None:
     assert with_prefill(2.0, 0.0) == 2.0
     assert with_prefill(2.0, 1.0) == 1.0
     assert with_prefill(2.0, 0.2, 1.5) == pytest.approx(1 / (0.3 + 0.4))
-    with pytest.raises(SpecrefError):
-        with_prefill(2.0, 1.2)
+    assert with_prefill(0.5, 0.5, 0.0) == 1.0
+    for bad in ((2.0, 1.2), (2.0, -0.1), (0.0, 0.5), (-1.0, 0.5), (2.0, 0.5, -0.1)):
+        with pytest.raises(SpecrefError, match="give a share of 0 to 1"):
+            with_prefill(*bad)
+
+
+def test_of_equal_lengths_the_shortest_is_best() -> None:
+    """A second token that is never accepted costs nothing here and brings nothing; nor does a first
+    one."""
+    assert best_gamma([0.5, 0.0, 0.0]) == 1
+    assert best_gamma([0.0, 0.0]) == 0
+    assert best_gamma(0.0) == 0
+
+
+def test_certain_drafts_that_cost_nothing_are_as_long_as_is_looked() -> None:
+    assert best_gamma(1.0) == 32
+    assert best_gamma(1) == 32
+    assert best_gamma([1.0] * 50) == 32
+    assert best_gamma(1.0, [1.0] * 50) == 32
+
+
+def test_costs_count_in_every_choice() -> None:
+    """One token in two: 1.5 for 1 + c + overhead. Two tokens, 1.75 for 1 + 2 c + overhead."""
+    assert predicted_speedup(0.5, 1, None, 0.125, 0.125) == pytest.approx(1.2)
+    assert best_gamma(0.5, None, 0.125) == 2
+    assert best_gamma(0.5, None, 0.25) == 1
+    assert best_gamma(0.5, None, 0.25, 0.5) == 0
+    assert best_gamma(0.9, None, 0.125, 1.0) > best_gamma(0.9, None, 0.125)
+    assert break_even_alpha(1, None, 0.25, 0.25) == pytest.approx(0.5)
+    assert break_even_alpha(1, [1.0, 1.5], 0.25) == pytest.approx(0.75)
+    assert break_even_alpha(1, None, 1.0) == pytest.approx(1.0), "every token is just enough"
+    assert break_even_alpha(1, None, 1.01) is None
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 0, 1])
+def test_never_and_always_are_possible_rates(rate: float) -> None:
+    assert expected_tokens(rate, 2) == 1 + 2 * rate
+    assert expected_tokens([rate, rate], 2) == 1 + 2 * rate
+    assert expected_tokens(rate, 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,6 +167,11 @@ def test_prefill_dilutes_the_speedup() -> None:
     [
         lambda: expected_tokens(0.5, -1),
         lambda: expected_tokens(1.5, 2),
+        lambda: expected_tokens(-0.1, 2),
+        lambda: expected_tokens([0.5, 1.5], 2),
+        lambda: expected_tokens([0.5, -0.5], 2),
+        lambda: cycle_cost(2, [1.0, 1.0]),
+        lambda: cycle_cost(1, overhead=-0.1),
         lambda: expected_tokens([0.5], 2),
         lambda: expected_tokens(float("nan"), 1),
         lambda: cycle_cost(1, [1.0]),

@@ -281,6 +281,17 @@ def test_a_step_that_fails_is_the_servers_error(small):
     assert post(small, {"prompt": "abc", "max_tokens": 2})[0] == 200, "it serves the next"
 
 
+def test_what_the_engine_cannot_serve_leaves_the_connection_as_it_was(small):
+    connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=10)
+    for prompt, count, status in (("abc", 40, 400), ("abcdefghij", 2, 500), ("abc", 2, 200)):
+        body = json.dumps({"prompt": prompt, "max_tokens": count})
+        connection.request("POST", "/v1/completions", body)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+    connection.close()
+
+
 def test_a_step_that_fails_in_a_stream_is_told_in_the_stream(small):
     """Its head says 200 already. Seven tokens came before."""
     status, data = post(
