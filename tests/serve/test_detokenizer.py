@@ -69,3 +69,9 @@ def test_without_a_tokenizer_the_text_is_the_ids():
 def test_no_stop_counts_before_the_least_number_of_tokens():
     scribe = StreamDetokenizer(Bytes(), [65], ["b"], least=3)
     assert scribe.take(list(b"abab"), False) == (3, "a")
+
+
+def test_of_stops_that_end_at_one_token_the_longer_begins_first():
+    scribe = StreamDetokenizer(Bytes(), [65], ["b", "ab"])
+    assert scribe.take(list(b"cab"), False) == (3, "c")
+    assert scribe.stopped
