@@ -48,7 +48,9 @@ def count(written: list[list[int]], q: list[float]) -> list[int]:
         1,
     )
     prompts = [[0] * (1 + 2 * row) for row in range(len(written))]
-    return _count_ranks(case, prompts, written, torch.Generator().manual_seed(0)).int().tolist()
+    counts = _count_ranks(case, prompts, written, torch.Generator().manual_seed(0))
+    assert counts.shape == (17,)
+    return counts.int().tolist()
 
 
 def test_a_token_of_probability_zero_has_a_cell_of_its_own() -> None:
