@@ -4,13 +4,20 @@ Protects: the estimate, the clock around a drafter, acceptance by depth on chain
 """
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from specref.chance import Chance, Streams
 from specref.data import Draft, SamplingParams
 from specref.draft.base import Drafter, Text
-from specref.measure.speed.calibration import Calibration, ClockedDrafter, calibrate_method
+from specref.measure.speed import calibration
+from specref.measure.speed.calibration import (
+    Calibration,
+    ClockedDrafter,
+    calibrate_method,
+    levels_judged,
+)
 from specref.measure.speed.decoding_runs import DraftingMethod
 from specref.verify import RULES
 from torch import Tensor
@@ -28,6 +35,91 @@ def test_the_estimate_is_tokens_over_what_a_cycle_costs():
     assert seen.tokens_per_cycle == 2
     verify = (1.3 + 1.6 + 1.0) / 3  # widths plus the pending token
     assert seen.predicted(steps, plain=0.5) == pytest.approx(2 / (verify + 0.2 / 0.5))
+
+
+def test_a_calibration_begins_with_nothing():
+    seen = Calibration()
+    assert (seen.seconds, seen.forwards, seen.loop, seen.tokens_per_cycle) == (0, 0, 0, 1)
+    assert seen.widths == seen.accepted == seen.judged == seen.texts == []
+
+
+def test_figures_are_means_over_the_cycles():
+    seen = Calibration(seconds=2, forwards=8, loop=16, widths=[3, 1, 0, 0], accepted=[2, 0, 0, 0])
+    assert (seen.nodes, seen.tokens_per_cycle) == (1, 1.5)
+    assert seen.account(plain=0.5) == {"draft": 1, "forward": 4, "rest": 3}
+    assert Calibration(accepted=[2]).tokens_per_cycle == 3
+
+
+class Stepping:
+    """A clock that moves only where it is told to."""
+
+    moment = 50.0
+
+    def __init__(self, device: torch.device):
+        pass
+
+    def now(self) -> float:
+        return Stepping.moment
+
+
+def test_a_cycles_time_is_parted_to_the_last_second(monkeypatch):
+    """Drafting takes 1 second and its commit half of one, the forward 2, the rule 4; before the
+    first cycle of each text 100 are for its prompt, which is in no cycle."""
+    monkeypatch.setattr(calibration, "WorkClock", Stepping)
+
+    class Drafting(Drafter):
+        def begin(self, text: Text, capacity: int) -> None:
+            Stepping.moment += 100
+
+        def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+            Stepping.moment += 1
+            return Draft.chain(torch.zeros(len(budget), 0, dtype=torch.int64))
+
+        def commit(self, accepted: Tensor) -> None:
+            Stepping.moment += 0.5
+
+    class Target(Scripted):
+        def __call__(self, *args):
+            Stepping.moment += 2
+            return super().__call__(*args)
+
+    def rule(*args):
+        Stepping.moment += 4
+        return RULES["rejection"](*args)
+
+    seen = calibrate_method(
+        Target(11, parrot(11, WORDS, 1)),  # type: ignore[arg-type]
+        DraftingMethod("stepping", Drafting(), rule, 2),
+        [[0], [1, 2]],
+        SamplingParams(max_new_tokens=4),
+    )
+    assert len(seen.widths) == 8
+    assert (seen.seconds, seen.forwards, seen.loop) == (8 * 1.5, 8 * 2, 8 * 7.5)
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted", "judged"), [([0, 0], 0, 1), ([1, 0], 1, 2), ([0, 0], 1, 1), ([1, 2], 2, 2)]
+)
+def test_a_level_is_judged_where_the_draft_goes_on_below_the_last_accepted_node(
+    path: list[int], accepted: int, judged: int
+):
+    """Nodes 0 and 1 follow the context, node 2 follows node 1, and node 3, below node 0, is
+    padding."""
+    draft = Draft(
+        torch.tensor([[5, 6, 7, 8]]), torch.tensor([[-1, -1, 1, 0]]), None, torch.tensor([3])
+    )
+    verdict = SimpleNamespace(path=torch.tensor([path]), accepted=torch.tensor([accepted]))
+    cycle = SimpleNamespace(draft=draft, verdict=verdict)
+    assert levels_judged(cycle) == [judged]  # type: ignore[arg-type]
+
+
+def test_a_draft_of_nothing_is_not_judged():
+    draft = Draft.chain(torch.zeros(1, 0, dtype=torch.int64))
+    verdict = SimpleNamespace(
+        path=torch.zeros(1, 0, dtype=torch.int64), accepted=torch.zeros(1, dtype=torch.int64)
+    )
+    cycle = SimpleNamespace(draft=draft, verdict=verdict)
+    assert levels_judged(cycle) == [0]  # type: ignore[arg-type]
 
 
 def test_by_depth_counts_only_drafts_that_go_there():

@@ -69,6 +69,31 @@ def test_no_tree_pays_where_verification_costs_as_much_as_it_brings():
     assert speed == pytest.approx(expected_tree_tokens(cartesian([3, 3]), ACCURACY))
 
 
+def test_the_best_size_is_where_one_more_node_brings_less_than_it_costs():
+    """A node that is right in half of the cycles for a tenth of a step, a second one that is never
+    right, and the heads' own work."""
+    accuracy = [[0.5, 0.0]]
+    nodes, speed = best_budget(accuracy, [1.0, 1.1, 3.0])
+    assert (nodes, speed) == (1, pytest.approx(1.5 / 1.1))
+    nodes, speed = best_budget(accuracy, [1.0, 1.1, 3.0], heads_cost=0.15)
+    assert (nodes, speed) == (1, pytest.approx(1.5 / 1.25))
+    assert best_budget(accuracy, [1.0, 1.0, 1.0]) == (1, 1.5), "of equal sizes the smallest"
+    assert best_budget(accuracy, [1.0, 1.5, 1.5]) == (0, 1.0), "as fast as without a tree"
+
+
+def test_head_accuracy_has_ten_ranks_unless_others_are_asked_for():
+    target = tiny(seed=4, vocabulary=12)
+    rows = torch.randint(12, (20, 12), generator=torch.Generator().manual_seed(1))
+    heads = MedusaHeads.of(target, 2).double().requires_grad_(False)
+    accuracy = head_accuracy(heads, target, rows)
+    assert [len(ranks) for ranks in accuracy] == [10, 10]
+    halves = [head_accuracy(heads, target, part) for part in rows.split(10)]
+    for k in range(2):
+        for rank in range(10):
+            mean = (halves[0][k][rank] + halves[1][k][rank]) / 2
+            assert accuracy[k][rank] == pytest.approx(mean), "every row counts alike"
+
+
 def test_head_accuracy_is_the_targets_own_probability_of_each_guess():
     target = tiny(seed=4, vocabulary=5)
     heads = MedusaHeads.of(target, 2).double()

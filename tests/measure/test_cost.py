@@ -101,6 +101,7 @@ def test_break_even_separates_gain_from_loss(gamma: int, c: float) -> None:
 def test_verify_steps_fill_a_measured_curve_with_straight_lines() -> None:
     assert verify_steps({1: 2.0, 5: 4.0, 3: 2.0}) == pytest.approx([1.0, 1.0, 1.0, 1.5, 2.0])
     assert verify_steps({1: 4.0}) == [1.0]
+    assert verify_steps({1: 0.25, 2: 0.5}) == [1.0, 2.0]
     assert verify_steps({1: 4.0, 2: 2.0, 4: 8.0}) == pytest.approx([1.0, 0.5, 1.25, 2.0])
     nan, infinite = float("nan"), float("inf")
     for bad in (
