@@ -29,8 +29,8 @@ mutation: .venv/ready-test
 	$(BIN)/python -m tests.mutation $(MUTANTS) --json docs/results/mutation.json
 
 # A few of the core's, others for every commit, in at most four minutes.
-# Rooms in which 9 of 10 mutants are noticed. In measure/ and serve/ it is 5 of 10 so far.
-SAMPLED := verify draft decode probs chance checks data stops copying model
+# Rooms in which 9 of 10 mutants are noticed.
+SAMPLED := verify draft decode probs chance checks data stops copying model measure serve
 
 mutation-sample: .venv/ready-test
 	$(BIN)/python -m tests.mutation --core --sample 60 --minutes 3 --seed $$(git rev-list --count HEAD) \

@@ -44,6 +44,27 @@ def right(depth: int = 9) -> Told:
     return Told(lambda text, budget: greedy(text, min(depth, budget)))
 
 
+def test_a_step_reads_a_prompt_then_decodes_and_counts_itself() -> None:
+    """Nine tokens, the last of them pending: two chunks of four, then two cycles of three tokens.
+    Without anything to do a step is none."""
+    serving = engine(right(), chunk=4)
+    assert serving.step() == []
+    assert not serving.busy
+    assert serving.steps == 0
+    serving.add([1, 2, 3, 4, 5, 6, 1, 2, 3], GREEDY, "one")
+    wanted = greedy([1, 2, 3, 4, 5, 6, 1, 2, 3], 6)
+    seen = [serving.step() for _ in range(4)]
+    assert [len(events) for events in seen] == [0, 0, 1, 1]
+    first, last = seen[2][0], seen[3][0]
+    assert (first.tokens, first.kept, first.ended) == (wanted[:3], 2, False)
+    assert (last.tokens, last.kept, last.ended) == (wanted[3:], 2, True)
+    assert (first.so_far.tokens, first.so_far.finish_reason) == (wanted[:3], "")
+    assert (last.so_far.tokens, last.so_far.finish_reason) == (wanted, "length")
+    assert (serving.steps, serving.served, serving.busy) == (4, 1, False)
+    assert serving.generate([[1]], GREEDY)
+    assert serving.served == 2
+
+
 def test_an_engine_has_the_usual_settings_unless_it_gets_others() -> None:
     usual = ServingEngine(MODEL, NoDrafter(), RULES["rejection"]).settings
     assert usual == ServingSettings()
@@ -73,27 +94,6 @@ def test_a_name_of_one_of_several_requests_is_in_use() -> None:
         with pytest.raises(SpecrefError, match="is being served"):
             serving.add([1], GREEDY, name)
     assert serving.add([1], GREEDY, "four") == "four"
-
-
-def test_a_step_reads_a_prompt_then_decodes_and_counts_itself() -> None:
-    """Nine tokens, the last of them pending: two chunks of four, then two cycles of three tokens.
-    Without anything to do a step is none."""
-    serving = engine(right(), chunk=4)
-    assert serving.step() == []
-    assert not serving.busy
-    assert serving.steps == 0
-    serving.add([1, 2, 3, 4, 5, 6, 1, 2, 3], GREEDY, "one")
-    wanted = greedy([1, 2, 3, 4, 5, 6, 1, 2, 3], 6)
-    seen = [serving.step() for _ in range(4)]
-    assert [len(events) for events in seen] == [0, 0, 1, 1]
-    first, last = seen[2][0], seen[3][0]
-    assert (first.tokens, first.kept, first.ended) == (wanted[:3], 2, False)
-    assert (last.tokens, last.kept, last.ended) == (wanted[3:], 2, True)
-    assert (first.so_far.tokens, first.so_far.finish_reason) == (wanted[:3], "")
-    assert (last.so_far.tokens, last.so_far.finish_reason) == (wanted, "length")
-    assert (serving.steps, serving.served, serving.busy) == (4, 1, False)
-    assert serving.generate([[1]], GREEDY)
-    assert serving.served == 2
 
 
 def test_of_a_draft_that_is_cut_by_a_stop_the_emitted_tokens_alone_are_kept() -> None:

@@ -18,7 +18,7 @@ from specref.draft.none import NoDrafter
 from specref.model.tokenizer import Bytes
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.detokenizer import StreamDetokenizer
-from specref.serve.http_server import CompletionServer
+from specref.serve.http_server import CompletionServer, Handler
 
 from tests.serve.players import players, rule_of
 from tests.stub import own_logits, tiny
@@ -399,3 +399,54 @@ def test_scores_are_not_streamed(server):
     status, data = post(server, {"prompt": [5, 77], "prompt_logprobs": 1, "stream": True})
     assert status == 400
     assert b"leave stream out" in data
+
+
+class Waits(NoDrafter):
+    """Its first proposal waits for a sign."""
+
+    def __init__(self):
+        self.asked, self.go, self.count = threading.Event(), threading.Event(), 0
+
+    def propose(self, text, budget, chance):
+        self.count += 1
+        self.asked.set()
+        self.go.wait(10)
+        return super().propose(text, budget, chance)
+
+
+@pytest.fixture
+def waiting():
+    drafter = Waits()
+    settings = ServingSettings(gamma=1, rows=8, blocks=40, block_size=4)
+    for made in serving(ServingEngine(MODEL, drafter, rule_of(RULE, 1), settings)):
+        yield made, drafter
+        drafter.go.set()
+
+
+def test_a_client_that_waits_is_looked_for_and_gets_its_answer(waiting, monkeypatch):
+    """Nothing comes from the engine until the server has looked whether the client is there."""
+    server, drafter = waiting
+    here = Handler.here
+
+    def looked(handler) -> bool:
+        there = here(handler)
+        drafter.go.set()
+        return there
+
+    monkeypatch.setattr(Handler, "here", looked)
+    status, data = post(server, {"prompt": "a", "max_tokens": 2})
+    assert status == 200
+    assert json.loads(data)["usage"]["completion_tokens"] == 2
+
+
+def test_a_client_that_goes_away_while_nothing_comes_is_forgotten(waiting):
+    """Its cancellation waits for the engine's step to end; then no other step is made for it."""
+    server, drafter = waiting
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "a", "max_tokens": 9}))
+    assert drafter.asked.wait(10)
+    connection.close()
+    until(lambda: not server.engine_thread.inbox.empty())
+    drafter.go.set()
+    until(lambda: not server.engine_thread.engine.busy)
+    assert drafter.count == 1
