@@ -294,3 +294,58 @@ def test_what_an_answer_is_called(monkeypatch):
     said = told(parsed())
     assert (said["id"], said["object"], said["model"]) == ("a name", "text_completion", "a model")
     assert said["created"] == 1234
+
+
+@pytest.mark.parametrize("count", [0, 1, 256])
+def test_a_prompt_is_scored_with_as_many_alternatives_as_there_are_tokens(count):
+    assert parsed(prompt_logprobs=count).prompt_logprobs == count
+    assert parsed().prompt_logprobs is None
+
+
+def test_a_prompt_that_cannot_be_scored_is_refused():
+    for count in (-1, 257):
+        with pytest.raises(SpecrefError, match="give 0 to 256"):
+            parsed(prompt_logprobs=count)
+    with pytest.raises(SpecrefError, match="leave stream out"):
+        parsed(prompt_logprobs=1, stream=True)
+    assert parsed(stream=True).stream
+
+
+def scored(count: int, words=BYTES) -> list:
+    """The prompt "abc": b was the second of four likely tokens, c had probability 1/8 and three
+    tokens above it."""
+    p = torch.zeros(2, 256, dtype=torch.float64)
+    p[0, 120], p[0, 98], p[0, 121], p[0, 122] = 0.5, 0.25, 0.15, 0.1
+    p[1, 120], p[1, 121], p[1, 122], p[1, 99] = 0.4, 0.26, 0.215, 0.125
+    wish = parsed(words, prompt=[97, 98, 99], prompt_logprobs=count)
+    done = Completion([97], "stop", 1, 0, 0)
+    piece = Piece("a", [97], [p[0]], done, p.log())
+    return answer(wish, piece, words, "a name", "a model")["choices"][0]["prompt_logprobs"]
+
+
+def entry(p: float, rank: int, text: str | None) -> dict:
+    return {"logprob": pytest.approx(math.log(p)), "rank": rank, "decoded_token": text}
+
+
+def test_each_token_of_a_prompt_but_the_first_is_scored():
+    """With the likeliest ones beside it where they are asked for; it stands in the table once."""
+    assert scored(0) == [None, {"98": entry(0.25, 2, "b")}, {"99": entry(0.125, 4, "c")}]
+    x = [entry(0.5, 1, "x"), entry(0.4, 1, "x")]
+    assert scored(1) == [
+        None,
+        {"120": x[0], "98": entry(0.25, 2, "b")},
+        {"120": x[1], "99": entry(0.125, 4, "c")},
+    ]
+    assert scored(2) == [
+        None,
+        {"120": x[0], "98": entry(0.25, 2, "b")},
+        {"120": x[1], "121": entry(0.26, 2, "y"), "99": entry(0.125, 4, "c")},
+    ]
+
+
+def test_a_prompt_is_scored_by_ids_where_there_is_no_tokenizer():
+    assert scored(0, None)[1:] == [{"98": entry(0.25, 2, None)}, {"99": entry(0.125, 4, None)}]
+
+
+def test_a_prompt_is_not_scored_where_that_is_not_asked_for():
+    assert "prompt_logprobs" not in told(parsed())["choices"][0]
