@@ -182,7 +182,8 @@ def test_each_check_fails_for_the_reason_it_is_there_for(
 
 def test_a_failure_is_told_on_both_sides_of_its_edge() -> None:
     said = said_of(WrongBatchStride(), "kernel.mixed-rows").scenario
-    assert said == "V = 300, K = 0, 2 rows that differ; passes with V = 299"
+    assert said.startswith("V = 300, K = 0, 2 rows that differ")
+    assert said.endswith("; passes with V = 299")
 
 
 @pytest.mark.parametrize("kernel", [Wrapped, NeedsContiguous, Rejection, Tree])

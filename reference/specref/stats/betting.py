@@ -382,7 +382,7 @@ def _context(questions: Questions, name: str) -> Context:
 
 
 def _where(context: Context, c: int) -> str:
-    return "" if context.size == 1 else " " + context.words.format(c)
+    return "" if context.size == 1 else " " + context.said(c)
 
 
 def _log_add(a: float, b: float) -> float:

@@ -34,14 +34,19 @@ class OutcomeCells:
 
 @dataclass(frozen=True)
 class Context:
-    """Groups that the tokens of a stream are sorted into. words: where, {} for the group's number;
-    each: the same, said of all groups at once.
+    """Groups that the tokens of a stream are sorted into. words: where, {} for the group's name,
+    or its number where no names are given; each: the same, said of all groups at once.
     """
 
     name: str
     size: int
     words: str
     each: str
+    names: tuple[str, ...] = ()
+
+    def said(self, group: int) -> str:
+        """Where the group is, in words."""
+        return self.words.format(self.names[group] if self.names else group)
 
 
 @dataclass(frozen=True)

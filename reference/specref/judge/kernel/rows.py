@@ -7,6 +7,7 @@ distributions are those of `p` and `q`, turned by c: they depend on what came be
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -139,7 +140,7 @@ def mixed_rows(
     size = min(TOKENS, vocabulary)
     names = [name for name, (p, _) in SHAPES.items() if len(p) <= size]
     depth = max(depths_of(parents), default=0)
-    tables = torch.stack([_padded(SHAPES[name], size) for name in names])  # [C,2,S]
+    tables = _tables(tuple(names), size)  # [C,2,S]
     which = torch.randint(len(names), (batch,), generator=generator)
     order = torch.rand(batch, depth + 1, size, generator=generator).argsort(-1)  # [B,D+1,S]
     p, q = (
@@ -152,6 +153,11 @@ def mixed_rows(
         p, q[:, :depth], ids, vocabulary, parents, torch.zeros(batch, 0).long(), number
     )
     return replace(made, draft=_drawn(made, generator))
+
+
+@cache
+def _tables(names: tuple[str, ...], size: int) -> Tensor:
+    return torch.stack([_padded(SHAPES[name], size) for name in names])
 
 
 def _padded(pair: tuple[cases.CaseRow, cases.CaseRow], size: int) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from ..session import Session
 from .rows import LAYOUTS, MixedRows, chain_parents, mixed_rows
 
-VOCABULARY_SIZES = (2, 5, 37, 64, 129, 300, 1000, 2053, 4097, 32_768, 131_072)
+VOCABULARY_SIZES = (2, 5, 8, 37, 64, 129, 300, 1000, 2053, 4097, 32_768, 131_072)
 DRAFT_LENGTHS = tuple(range(13))  # K
-ROW_COUNTS = (1, 2, 3, 5, 8, 13, 24, 33, 64, 129)
+ROW_COUNTS = (1, 2, 3, 5, 8, 13, 24, 33, 64, 129, 250)
 MOST_NUMBERS = 2**20  # numbers in p, where two rows allow it
 SEARCHED = 18  # bisections
 SURE = 16  # batches that have to pass on the other side of an edge
@@ -61,18 +61,25 @@ class Scenario:
         return ", ".join(parts)
 
 
-def covering(seed: int, counts: Sequence[int] = DRAFT_LENGTHS) -> Iterator[Scenario]:
+@dataclass(frozen=True)
+class Axes:
+    """Values that scenarios run through; one that stands twice comes twice as often."""
+
+    vocabulary: Sequence[int] = VOCABULARY_SIZES
+    draft_tokens: Sequence[int] = DRAFT_LENGTHS
+    rows: Sequence[int] = ROW_COUNTS
+
+
+def covering(seed: int, axes: Axes = Axes()) -> Iterator[Scenario]:
     """Scenarios without end. Each axis runs through its values in a random order, then through
     another: after n of them every value of an axis of m came n/m times, and pairs come at random.
-
-    counts: the draft lengths.
     """
     shuffle = random.Random(seed)
-    values = (VOCABULARY_SIZES, counts, ROW_COUNTS, (True, True, False))
-    axes = [_round(shuffle, each) for each in values]
+    values = (axes.vocabulary, axes.draft_tokens, axes.rows, (True, True, False))
+    rounds = [_round(shuffle, each) for each in values]
     layouts, owns = _round(shuffle, LAYOUTS), _round(shuffle, (True, False))
     while True:
-        vocabulary, count, rows, told = (next(axis) for axis in axes)
+        vocabulary, count, rows, told = (next(one) for one in rounds)
         yield Scenario(vocabulary, count, rows, told or not count, next(layouts), next(owns))
 
 

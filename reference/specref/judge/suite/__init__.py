@@ -37,6 +37,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_rows",
         "kernel_wide",
         "..kernel.checks",
+        "..kernel.stream_checks",
     ),
     "scheduler": ("scheduler",),
     "engine": (

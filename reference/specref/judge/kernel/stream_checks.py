@@ -1,0 +1,70 @@
+"""The test by betting over rows that differ: one stream, one alpha, every surrounding."""
+
+from collections.abc import Iterator, Sequence
+
+from ..contract import Kernel
+from ..session import Session
+from ..suite import check
+from ..verdict import Reach, Verdict
+from .questions import KERNEL_FAULTS
+from .reach import ReachSums
+from .stream import MixedStream
+
+NARROW = 10
+CALLS, FEW_CALLS = 16, 4  # of a slice; of a slow kernel's
+
+
+@check("kernel.token-bets", since="0.2", distribution=True, statistical=True, needs=("verify",))
+def token_bets(kernel: Kernel, session: Session) -> Iterator[Verdict]:
+    """Has every token the target's distribution, wherever it stands?
+
+    One test by betting over batches whose rows all differ, each answer continued by the target to
+    K + 1 tokens: does a token of some rank come too often, do answers lean to the draft, to likely
+    tokens or to large ids, for one pair of distributions, at one place, in one row of the batch, at
+    its edge, in batches of one size, at one vocabulary, with one layout? A PASS says what it would
+    have found, class by class.
+    """
+    alpha = session.alpha()
+    stream = MixedStream(kernel, session, alpha)
+    reach = ReachSums(stream.bettor, KERNEL_FAULTS)
+    while True:
+        call = stream.draw(CALLS if session.most_rows is None else FEW_CALLS)
+        if call is None:
+            yield Verdict("FAIL", what=stream.wrong, case=str(stream.shown_in), n=stream.rows)
+            return
+        reach.add(call)
+        found = reach.sizes_found()
+        if stream.bettor.rejected:
+            yield _failed(stream, alpha, found)
+            return
+        yield Verdict(
+            "PASS",
+            "e-process",
+            f"{stream.bettor.n:,} tokens bet on, in {stream.rows:,} rows of {stream.calls} batches",
+            n=stream.rows,
+            alpha=alpha,
+            reach=found,
+        )
+        if _enough(found, session):
+            return
+
+
+def _enough(found: Sequence[Reach], session: Session) -> bool:
+    """Whether the test may end: a lean on every token is found at the goal, a bias at twice
+    that or where --mde is, and what acts in few tokens at NARROW times as much."""
+    goal = session.goal
+    wanted = (goal, min(2 * goal, session.enough), *[NARROW * goal] * (len(found) - 2))
+    return all((one.tv or 1) <= most for one, most in zip(found, wanted, strict=True))
+
+
+def _failed(stream: MixedStream, alpha: float, found: tuple[Reach, ...]) -> Verdict:
+    first, *others = stream.bettor.winners()
+    more = "".join(f"; {one.words}" for one in others)
+    return Verdict(
+        "FAIL",
+        "e-process",
+        first.words + more,
+        n=stream.rows,
+        alpha=alpha,
+        reach=found,
+    )
