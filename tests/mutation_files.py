@@ -36,7 +36,7 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     "stats/sequential.py": DISTRIBUTION,
     "stats/power.py": (_tests("stats", "power"), *DISTRIBUTION),
     "stats/finding.py": DISTRIBUTION,
-    "stats/pit.py": (_tests("stats", "pit"), _tests("judge", "pit")),
+    "stats/pit.py": (_tests("stats", "pit"),),
     "stats/pooled.py": (_tests("stats", "pooled"),),
     "exact/enumerate.py": (
         _tests("exact", "enumerate"),
@@ -45,8 +45,8 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     "judge/oracle.py": (_tests("judge", "oracle"),),
     "judge/params_oracle.py": (_tests("judge", "params_oracle"),),
     "judge/joint.py": (_tests("judge", "engine_oracle"),),
-    "judge/pit.py": (_tests("judge", "pit"),),
-    "judge/ordering.py": (_tests("judge", "pit"),),
+    "judge/betting/text_bet.py": (_tests("judge", "engine_bets"),),
+    "judge/betting/surroundings.py": (_tests("judge", "engine_bets"),),
     "judge/schedule.py": (_tests("judge", "schedule"),),
     "judge/cases.py": (_tests("judge", "cases"), _tests("judge", "kernel_distributions")),
 }

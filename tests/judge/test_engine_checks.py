@@ -25,14 +25,7 @@ from specref.judge.zoo.judged import trial
 ENGINE = {item.id: item for item in checks("engine")}
 BUGS = {bug.name: bug for bug in ENGINE_BUGS}
 # Thousands of texts each: `specref zoo --level engine` has them.
-SLOW = {
-    "bonus-temperature-twice",
-    "stream-one-row-on",
-    "stream-three-on",
-    "seed-plus-step",
-    "temperatures-stay",
-    "rows-mirrored",
-}
+SLOW = {"seed-plus-step", "rows-mirrored"}
 TEXT = [
     "engine.stop-token",
     "engine.stop-sequence",

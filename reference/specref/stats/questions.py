@@ -243,8 +243,17 @@ def named_cells(p: Tensor, names: Tensor, tokens: Tensor) -> tuple[Tensor, Tenso
     return torch.cat((p.double(), rest), 1), cell
 
 
+def rank_starts(vocabulary: int, cells: int) -> Tensor:
+    """[cells] int64, the first rank of each cell, from 0: one rank a cell in the first half; in the
+    second half each cell has more ranks than the one before, by a factor, up to the vocabulary."""
+    alone = cells // 2
+    grown = (vocabulary / alone) ** (torch.arange(cells - alone).double() / (cells - alone)) * alone
+    least = alone + torch.arange(cells - alone)  # where the factor is near 1
+    return torch.cat((torch.arange(alone), torch.maximum(grown.long(), least)))
+
+
 def ranked_cells(p: Tensor, key: Tensor, tokens: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Tokens sorted by falling key; ranks of `cells` - 1 and above share the last cell.
+    """Tokens sorted by falling key; in a large vocabulary the ranks of `rank_starts` share cells.
 
     Args:
         p, key: [n,V]. tokens: [n] int64.
@@ -253,11 +262,13 @@ def ranked_cells(p: Tensor, key: Tensor, tokens: Tensor, cells: int) -> tuple[Te
     """
     order = key.argsort(dim=1, descending=True, stable=True)  # [n,V]
     by_rank = p.double().gather(1, order)
-    cell = (order == tokens[:, None]).long().argmax(1).clamp(max=cells - 1)
-    if by_rank.shape[1] > cells:
-        tail = by_rank[:, cells - 1 :].sum(1, keepdim=True)
-        by_rank = torch.cat((by_rank[:, : cells - 1], tail), 1)
-    return by_rank, cell
+    rank = (order == tokens[:, None]).long().argmax(1)
+    if by_rank.shape[1] <= cells:
+        return by_rank, rank
+    starts = rank_starts(by_rank.shape[1], cells)
+    cell_of = torch.bucketize(torch.arange(by_rank.shape[1]), starts, right=True) - 1  # [V]
+    grouped = by_rank.new_zeros(len(by_rank), cells).index_add_(1, cell_of, by_rank)
+    return grouped, cell_of[rank]
 
 
 def _numbers(values: Mapping[str, Tensor], name: str, shape: tuple[int, int]) -> Tensor:

@@ -15,6 +15,7 @@ from ..toys import toy, written
 RECURRING = "recurring"  # the toy whose prefixes recur
 _ALONE = 8  # rows of a call of an engine that has no batches
 _PROMPTS = 4  # of a call; in every second round one, so that prefixes recur
+_UNSEEDED_EVERY = 4  # of so many calls one has no seeds
 _ENDING_EVERY = 3  # of so many calls one has texts that end at the end token
 _PLAIN, _ONE, _MIXED = "no parameters", "one setting for all rows", "a setting for each row"
 # One round: toy, rows, tokens of a text at most, parameters.
@@ -98,7 +99,7 @@ class CallPlan:
         return Planned(name, tuple(rows), size)
 
     def _seeded(self, params: SamplingParams) -> SamplingParams:
-        if not self.has("seed"):
+        if not self.has("seed") or self.number % _UNSEEDED_EVERY == 1:
             return params
         self.next_seed += 1
         return replace(params, seed=self.next_seed % 2**31)

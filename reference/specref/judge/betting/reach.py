@@ -3,6 +3,7 @@ grows.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 from ...stats.rehearse import Detectable, FaultClass, SeenRun, rehearse_one
 from ..verdict import Reach
@@ -14,31 +15,43 @@ _MOST = 30_000  # tokens that tables are rehearsed on: of a longer run the first
 _POWER = 0.999
 
 
+# Faults that act on every token, and their words.
+EVERY_TOKEN = {
+    FaultClass("score", "draft"): "a lean to or from the draft",
+    FaultClass("table", "token"): "a bias of tokens",
+}
+
+
+def every_class(worlds: Sequence[str]) -> dict[FaultClass, str]:
+    """All classes that a run over several toys speaks of, and their words."""
+    there = ("toy", worlds.index(RECURRING), "where prefixes recur")
+    return {
+        **EVERY_TOKEN,
+        FaultClass("table", "token", "previous token"): "one that follows the token before",
+        FaultClass("table", "token", "previous token and position"): (
+            "one that follows the token before and the position"
+        ),
+        FaultClass("table", "token", "whole prefix", there): (
+            "one that follows the whole prefix, where prefixes recur"
+        ),
+        FaultClass("score", "draft", "setting"): "a lean in one setting of the parameters",
+        FaultClass("score", "draft", "row"): "a lean in one row of the batch",
+    }
+
+
 class Rehearsal:
-    """The classes of faults that a PASS speaks of, the widest first.
+    """The classes of faults that a PASS speaks of, those of EVERY_TOKEN first.
 
     A rehearsal is done class by class, since each takes a while. What is stated was rehearsed on
     the first part of the run: the whole run sees more.
+
+    Args:
+        words: of each class.
     """
 
-    def __init__(self, bet: TextBet, seed: int):
-        self.bet, self.seed = bet, seed
-        world = bet.surroundings.worlds.index(RECURRING)
-        there = ("toy", world, "where prefixes recur")
-        self.words = {
-            FaultClass("score", "draft"): "a lean to or from the draft",
-            FaultClass("table", "token"): "a bias of tokens",
-            FaultClass("table", "token", "previous token"): "one that follows the token before",
-            FaultClass("table", "token", "previous token and position"): (
-                "one that follows the token before and the position"
-            ),
-            FaultClass("table", "token", "whole prefix", there): (
-                "one that follows the whole prefix, where prefixes recur"
-            ),
-            FaultClass("score", "draft", "setting"): "a lean in one setting of the parameters",
-            FaultClass("score", "draft", "row"): "a lean in one row of the batch",
-        }
-        self.faults = tuple(self.words)
+    def __init__(self, bet: TextBet, seed: int, words: Mapping[FaultClass, str]):
+        self.bet, self.seed, self.words = bet, seed, words
+        self.faults = tuple(words)
         self.found: dict[FaultClass, Detectable] = {}
         self.waiting: list[FaultClass] = []
         self.at = _FIRST
@@ -64,12 +77,10 @@ class Rehearsal:
     @property
     def everywhere(self) -> float:
         """The larger TV of the two classes that act on every token."""
-        widest = [self.found.get(fault) for fault in self.faults[:2]]
+        widest = [self.found.get(fault) for fault in EVERY_TOKEN]
         return max(math.inf if one is None or one.tv is None else one.tv for one in widest)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         done = [self.found[fault] for fault in self.faults if fault in self.found]
-        return tuple(
-            Reach(self.words[one.fault], one.tv, one.fault in self.faults[:2]) for one in done
-        )
+        return tuple(Reach(self.words[one.fault], one.tv, one.fault in EVERY_TOKEN) for one in done)

@@ -7,6 +7,7 @@ the tokens before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,10 +15,11 @@ from torch import Tensor
 from ...data import SamplingParams
 from ...stats.questions import Context, Direction, Questions
 from ...stats.texts import PLACE_STARTS, TextShape, hashed_columns, text_questions
+from ..toys import toy
 
-BET_ROWS, BET_PLACES = 64, 192  # of one call; what is beyond is not bet on
-_POSITIONS = 256  # in the cache: of the prompt and the text
-FOLDED = 32  # tokens of larger vocabularies are told apart modulo this
+BET_ROWS = 64  # of one call
+_PROMPT = 64  # positions in the cache beside those of a text's own places
+_FOLDED = 32  # tokens of larger vocabularies are told apart modulo this
 _SETTINGS, _PAIRS = 32, 128  # of parameters, and of model and parameters; more are one
 _GROUPS = 1 << 17  # of any context class at most
 _PREFIXES = 1 << 14  # groups that whole prefixes are hashed into
@@ -52,24 +54,40 @@ class Surroundings:
     """The worlds that a test knows, and the settings that it has met.
 
     Args:
-        worlds: names of the toys, in the order of their numbers; others are one world more.
+        worlds: names of the toys, in the order of their numbers.
+        places: tokens of a text that are bet on; what is behind them is not.
     """
 
     worlds: Sequence[str]
+    places: int
     settings: dict[str, int] = field(default_factory=dict)  # words -> number
     pairs: dict[tuple[int, int], int] = field(default_factory=dict)  # (world, setting) -> number
 
     @property
     def shape(self) -> TextShape:
         return TextShape(
-            FOLDED, BET_ROWS, BET_PLACES, _SETTINGS, worlds=len(self.worlds) + 1, groups=_GROUPS
+            self.folded,
+            BET_ROWS,
+            self.places,
+            _SETTINGS,
+            worlds=len(self.worlds),
+            groups=_GROUPS,
         )
+
+    @cached_property
+    def folded(self) -> int:
+        """Tokens are told apart modulo this."""
+        return min(_FOLDED, max(toy(name).vocabulary for name in self.worlds))
+
+    @property
+    def positions(self) -> int:
+        return self.places + _PROMPT
 
     def questions(self) -> Questions:
         """All that is asked."""
-        by_position = FOLDED * (len(self.worlds) + 1) * _POSITIONS
+        by_position = self.folded * len(self.worlds) * self.positions
         spread = (
-            Context("toy", len(self.worlds) + 1, "", "by model"),
+            Context("toy", len(self.worlds), "", "by model"),
             Context("toy and setting", _PAIRS, "", "by model and setting"),
             Context("batch size", len(_BATCHES), "", "by size of the batch"),
             Context("end", _LAST, "", "by distance from the longest end"),
@@ -89,7 +107,7 @@ class Surroundings:
         return replace(asked, contexts=asked.contexts + by_prefix, tables=asked.tables + tables)
 
     def world(self, name: str) -> int:
-        return self.worlds.index(name) if name in self.worlds else len(self.worlds)
+        return self.worlds.index(name)
 
     def setting(self, params: SamplingParams) -> int:
         number = min(len(self.settings), _SETTINGS - 1)
@@ -113,23 +131,23 @@ class Surroundings:
         place = torch.arange(T).expand(R, T)
         start = torch.tensor([len(prompt) for prompt in prompts])[:, None]
         last = torch.tensor([prompt[-1] for prompt in prompts])[:, None]
-        before = torch.cat((last, tokens), 1)[:, :T] % FOLDED + world * FOLDED  # [R,T]
-        position = (start + place).clamp(max=_POSITIONS - 1)
+        before = torch.cat((last, tokens), 1)[:, :T] % self.folded + world * self.folded  # [R,T]
+        position = (start + place).clamp(max=self.positions - 1)
         size = torch.bucketize(torch.tensor([R]), torch.tensor(_BATCHES), right=True) - 1
         return {
             "toy": torch.full((R, T), world),
             "toy and setting": pairs[:, None].expand(R, T),
             "batch size": size[:, None].expand(R, T),
             "end": (most[:, None] - 1 - place).clamp(0, _LAST - 1),
-            "previous token and position": (before * _POSITIONS + position) % _GROUPS,
+            "previous token and position": (before * self.positions + position) % _GROUPS,
             "whole prefix": _prefixes(world, prompts, tokens),
         }
 
     def where(self, context: str, group: int) -> str:
         """A group of a context class in words."""
-        V, places = FOLDED, len(PLACE_STARTS)
+        V, places = self.folded, len(PLACE_STARTS)
         if context == "toy":
-            return f"on toy {self._named(group)}"
+            return f"on toy {self.worlds[group]}"
         if context == "setting":
             return self._set(group)
         if context == "toy and setting":
@@ -143,15 +161,15 @@ class Surroundings:
         if context == "last two tokens":
             before = group // V
             pair = f"tokens {group % V}, {before % V}"
-            return f"after the {pair} on toy {self._named(before // V)}"
+            return f"after the {pair} on toy {self.worlds[before // V]}"
         said = {
             "place group": lambda: _places(group),
             "row": lambda: f"in row {group} of the batch",
             "edge": lambda: _edge(group),
             "batch size": lambda: _size(group),
             "end": lambda: _end(group),
-            "previous token and place": lambda: self._after(group, BET_PLACES, "place"),
-            "previous token and position": lambda: self._after(group, _POSITIONS, "position"),
+            "previous token and place": lambda: self._after(group, self.places, "place"),
+            "previous token and position": lambda: self._after(group, self.positions, "position"),
             "last three tokens": lambda: "after some three tokens",
             "whole prefix": lambda: "after some prefixes",
         }
@@ -160,10 +178,9 @@ class Surroundings:
     def _after(self, group: int, size: int = 1, name: str = "") -> str:
         before, at = divmod(group, size)
         here = f" at {name} {at}" if name else ""
-        return f"after token {before % FOLDED}{here} on toy {self._named(before // FOLDED)}"
-
-    def _named(self, world: int) -> str:
-        return self.worlds[world] if world < len(self.worlds) else "of another kind"
+        return (
+            f"after token {before % self.folded}{here} on toy {self.worlds[before // self.folded]}"
+        )
 
     def _set(self, number: int) -> str:
         found = [words for words, at in self.settings.items() if at == number]
@@ -175,7 +192,7 @@ class Surroundings:
         if len(found) != 1:
             return "on several toys"
         (world, setting), *_ = found
-        return f"on toy {self._named(world)} {self._set(setting)}"
+        return f"on toy {self.worlds[world]} {self._set(setting)}"
 
 
 def _prefixes(world: int, prompts: Sequence[Sequence[int]], tokens: Tensor) -> Tensor:

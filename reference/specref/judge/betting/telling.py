@@ -1,16 +1,19 @@
 """What a test by betting saw, in one sentence and a picture."""
 
+from collections.abc import Sequence
+
 import torch
 
 from ...stats.betting import Table, Winner
-from ...stats.questions import EVERYWHERE
+from ...stats.questions import EVERYWHERE, rank_starts
+from ..toys import toy
 from ..verdict import Picture
-from .surroundings import FOLDED, PLAIN_WORDS
+from .surroundings import PLAIN_WORDS
 from .text_bet import TextBet
 
 _DRAWN = 16  # outcomes of a picture
 # What it means when the tokens that a direction prefers come too often, or too seldom.
-_LEANS = {
+LEANS = {
     "draft": (
         "tokens that the draft likes come out too often",
         "tokens that the draft likes come out too seldom",
@@ -29,6 +32,7 @@ _LEANS = {
     ),
     "plain": (f"{PLAIN_WORDS} come out too often", f"{PLAIN_WORDS} come out too seldom"),
 }
+_SHARED = "random numbers are used again: tokens depend on each other"
 _RANKS = {"rank": "by p", "ratio rank": "by q/p"}
 
 
@@ -36,6 +40,15 @@ def told(bet: TextBet, winner: Winner) -> str:
     """What is wrong and where."""
     say = {"table": _table, "score": _score, "lag": _lag}.get(winner.kind)
     return say(bet, winner) if say else winner.words
+
+
+def cause(bet: TextBet, winners: Sequence[Winner]) -> str:
+    """What the fault may come from, where that shows: the direction that convicts by itself, or
+    that requests share random numbers; "" for none."""
+    if winners[0].kind == "lag":
+        return _SHARED
+    leans = [winner for winner in winners if winner.kind == "score" and winner.convicts]
+    return _score(bet, leans[0]) if leans else ""
 
 
 def picture(bet: TextBet, winner: Winner) -> Picture | None:
@@ -78,7 +91,9 @@ def _table(bet: TextBet, winner: Winner) -> str:
     came, due = float(table.observed[group, cell]), float(table.expected[group, cell])
     of = int(table.observed[group].sum())
     where = _where(bet, context, group)
-    said = f"{_cell_words(outcome, cell)} came {came:.0f} times in {of} where {due:.1f} were due"
+    said = (
+        f"{_cell_words(bet, outcome, cell)} came {came:.0f} times in {of} where {due:.1f} were due"
+    )
     off = int((table.gain.amax(0) > 0).sum())
     used = int((table.expected.sum(1) > 0).sum())
     among = f"; {off} of {used} such places are off" if used > 1 else ""
@@ -88,7 +103,7 @@ def _table(bet: TextBet, winner: Winner) -> str:
 def _score(bet: TextBet, winner: Winner) -> str:
     direction, context = winner.about
     scores, group = bet.bettor.scores[direction, context], winner.at[0]
-    often, seldom = _LEANS[direction]
+    often, seldom = LEANS[direction]
     said = often if float(scores.total[group]) > 0 else seldom
     return f"{said} {_where(bet, context, group)}".rstrip()
 
@@ -109,20 +124,31 @@ def _lag(bet: TextBet, winner: Winner) -> str:
 def _distance(row: int, place: int) -> str:
     parts = []
     if row:
-        parts.append(f"{abs(row)} rows {'later' if row > 0 else 'earlier'}")
+        parts.append(f"{_counted(row, 'row')} {'later' if row > 0 else 'earlier'}")
     if place:
-        parts.append(f"{abs(place)} places {'later' if place > 0 else 'earlier'}")
+        parts.append(f"{_counted(place, 'place')} {'later' if place > 0 else 'earlier'}")
     return " and ".join(parts)
+
+
+def _counted(distance: int, name: str) -> str:
+    return f"{abs(distance)} {name}" + "s" * (abs(distance) != 1)
 
 
 def _where(bet: TextBet, context: str, group: int) -> str:
     return "" if context == EVERYWHERE else bet.surroundings.where(context, group)
 
 
-def _cell_words(outcome: str, cell: int) -> str:
-    if outcome in _RANKS:
-        return f"the token of rank {cell + 1} {_RANKS[outcome]}"
-    return f"token {cell} (modulo {FOLDED})"
+def _cell_words(bet: TextBet, outcome: str, cell: int) -> str:
+    around = bet.surroundings
+    largest = max(toy(name).vocabulary for name in around.worlds)
+    if outcome not in _RANKS:
+        folded = largest > around.folded
+        return f"token {cell} (modulo {around.folded})" if folded else f"token {cell}"
+    said = f"the token of rank {cell + 1} {_RANKS[outcome]}"
+    starts = [*rank_starts(largest, around.folded).tolist(), largest]
+    if starts[cell + 1] - starts[cell] == 1:
+        return said
+    return f"{said} (of {largest} tokens, ranks {starts[cell] + 1} to {starts[cell + 1]})"
 
 
 def _cell(outcome: str, cell: int) -> str:

@@ -14,10 +14,13 @@ from .. import expected as reading
 from ..contract import Completion
 from ..engine_handle import EngineRow
 from ..expected import Distributions
+from ..params_oracle import Convention
 from ..toys import Toy, scores
-from .surroundings import BET_PLACES, BET_ROWS, REHEARSED, Surroundings
+from .surroundings import BET_ROWS, REHEARSED, Surroundings
 
+PLACES_BET_ON = 192  # of texts, unless said otherwise
 _BEFORE = 3  # tokens of a prompt that contexts look at
+_KEPT = 1 << 17  # tokens that are kept for rehearsals
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,23 @@ class TextBet:
     places without a choice, and places whose distribution depends on rounding or on a convention.
 
     Args:
-        worlds: the toys that are told apart. alpha: of the whole stream.
+        worlds: names of the toys. alpha: of the whole stream.
+        places: tokens of a text that are bet on.
+        convention: the one by which engines are judged where right ones differ; None: what depends
+            on it is left out.
+        lookup: whether the draft is what was looked up in the text, and no model.
     """
 
-    def __init__(self, worlds: Sequence[str], alpha: float):
-        self.surroundings = Surroundings(worlds)
+    def __init__(
+        self,
+        worlds: Sequence[str],
+        alpha: float,
+        places: int = PLACES_BET_ON,
+        convention: Convention | None = None,
+        lookup: bool = False,
+    ):
+        self.surroundings = Surroundings(worlds, places)
+        self.convention, self.lookup = convention, lookup
         self.shape = self.surroundings.shape
         self.bettor = Bettor(self.surroundings.questions(), alpha)
         self.calls: list[Observed] = []  # what was bet on, for `reach`
@@ -61,7 +76,8 @@ class TextBet:
         """Take in the answers of one call, unless one of them is wrong by itself: that fault is
         returned."""
         texts = reading.restored(toy, rows, answers)
-        tables = list(reading.expected_distributions(toy, rows, texts))
+        way = self.convention or reading.PLAIN_WAY
+        tables = list(reading.expected_distributions(toy, rows, texts, way))
         faults = reading.check_rows(rows, answers, texts, tables).faults
         if faults:
             return faults[0]
@@ -84,7 +100,8 @@ class TextBet:
         self.bettor.update(observed)
         assert observed.place is not None
         self.longest = max(self.longest, int(observed.place.max()) + 1)
-        self.calls.append(_kept(observed))
+        if self.bettor.n <= _KEPT:
+            self.calls.append(_kept(observed))
 
     def _fresh(self, rows: Sequence[EngineRow]) -> list[bool]:
         """Whether each row is one that is bet on; their seeds are taken."""
@@ -99,7 +116,7 @@ class TextBet:
     def _batch(self, call: Answered, fresh: Sequence[bool]) -> TextBatch:
         world = self.surroundings.world(call.toy.name)
         lengths = [
-            min(len(text), BET_PLACES) if new else 0
+            min(len(text), self.surroundings.places) if new else 0
             for text, new in zip(call.texts, fresh, strict=True)
         ]
         T = max([1, *lengths])
@@ -112,14 +129,15 @@ class TextBet:
         )
         for (_, params), table, n in zip(call.rows, call.tables, lengths, strict=True):
             unsure = table.doubtful[:n] | (table.distribution[:n].amax(1) == 1)
-            if _by_convention(params):
+            if self.convention is None and _by_convention(params):
                 unsure = torch.ones(n, dtype=torch.bool)
             skip.append(torch.nn.functional.pad(unsure, (0, T - n), value=True))
+        drafts = looked_up(call) if self.lookup else drafted(call)
         prompts = [prompt for prompt, _ in call.rows]
         setting = [self.surroundings.setting(params) for _, params in call.rows]
         return TextBatch(
             p,
-            _stacked([part[:n] for part, n in zip(_drafts(call), lengths, strict=True)], T),
+            _stacked([part[:n] for part, n in zip(drafts, lengths, strict=True)], T),
             tokens,
             torch.tensor(lengths),
             torch.tensor([([0] * _BEFORE + list(prompt))[-_BEFORE:] for prompt in prompts]),
@@ -147,7 +165,7 @@ def _by_convention(params: SamplingParams) -> bool:
     return bool(params.presence_penalty or params.frequency_penalty)
 
 
-def _drafts(call: Answered) -> list[Tensor]:
+def drafted(call: Answered) -> list[Tensor]:
     """The draft's distributions [n,V], by the same parameters: q/p is that of the models, as far as
     p reaches."""
     whole = [[*prompt, *text] for (prompt, _), text in zip(call.rows, call.texts, strict=True)]
@@ -156,6 +174,24 @@ def _drafts(call: Answered) -> list[Tensor]:
         (table.distribution.log() + (draft - table.scores) / (params.temperature or 1)).softmax(-1)
         for draft, table, (_, params) in zip(drafts, call.tables, call.rows, strict=True)
     ]
+
+
+def looked_up(call: Answered) -> list[Tensor]:
+    """[n,V] certain of the token that followed the last token earlier in the text; p where it is
+    new."""
+    drafts = []
+    for (prompt, _), text, table in zip(call.rows, call.texts, call.tables, strict=True):
+        whole, draft = [*prompt, *text], table.distribution.clone()
+        following: dict[int, int] = {}
+        for i, token in enumerate(whole):
+            place = i - len(prompt) + 1  # of the token behind this one
+            if 0 <= place < len(draft) and token in following:
+                draft[place] = 0
+                draft[place, following[token]] = 1
+            if i + 1 < len(whole):
+                following[token] = whole[i + 1]
+        drafts.append(draft)
+    return drafts
 
 
 def _stacked(parts: Sequence[Tensor], longest: int) -> Tensor:

@@ -1,12 +1,11 @@
 """All that an engine draws, in one test by betting."""
 
-import math
 from collections.abc import Iterator
 
 from ..betting.calls import TOYS, CallPlan
-from ..betting.reach import Rehearsal
-from ..betting.telling import picture, told
+from ..betting.reach import Rehearsal, every_class
 from ..betting.text_bet import TextBet
+from ..betting.verdicts import Call, betting_verdicts
 from ..contract import Engine
 from ..engine_handle import asked, engine_check
 from ..session import Session
@@ -27,55 +26,19 @@ def token_bets(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     what it would have found, class by class. A fault that follows the whole prefix is seen only
     where prefixes recur, as they do on one of the models.
     """
-    one = asked(engine, session, TOYS[0])
-    first_seed = session.seed_for(session.check, "first seed") % 2**30
-    plan = CallPlan(one.has, first_seed)
-    bet = TextBet(TOYS, session.alpha())
-    rehearsal = Rehearsal(bet, session.seed_for(session.check, "rehearsal") % 2**31)
+    plan = CallPlan(
+        asked(engine, session, TOYS[0]).has,
+        session.seed_for(session.check, "first seed") % 2**30,
+    )
+    lookup = getattr(engine, "own_draft", False)
+    bet = TextBet(TOYS, session.alpha(), lookup=lookup)
+    seed = session.seed_for(session.check, "rehearsal") % 2**31
+    rehearsal = Rehearsal(bet, seed, every_class(TOYS))
+    yield from betting_verdicts(bet, rehearsal, session, _calls(engine, session, plan))
+
+
+def _calls(engine: type[Engine], session: Session, plan: CallPlan) -> Iterator[Call]:
     while True:
         planned = plan.next()
         handle = asked(engine, session, planned.toy)
-        answers = handle.answers(planned.rows, together=planned.together)
-        fault = bet.read(handle.toy, planned.rows, answers)
-        if fault:
-            case = f"toy {planned.toy}, prompt {list(fault.prompt)}"
-            yield Verdict("FAIL", what=fault.what, case=case, n=bet.texts)
-            return
-        if bet.bettor.rejected:
-            yield _failure(bet, session)
-            return
-        while rehearsal.due:
-            yield _passed(bet, rehearsal, session)
-            rehearsal.step()
-        yield _passed(bet, rehearsal, session)
-        if rehearsal.everywhere <= session.goal:
-            return
-
-
-def _failure(bet: TextBet, session: Session) -> Verdict:
-    """The winning expert, in words."""
-    winners = bet.bettor.winners()
-    drawn = [picture(bet, winner) for winner in winners]
-    said = told(bet, winners[0])
-    return Verdict(
-        "FAIL",
-        "e-process",
-        said,
-        f"tokens of {bet.texts} texts, toys {', '.join(TOYS)}",
-        bet.bettor.n,
-        session.alpha(),
-        pictures=tuple(one for one in drawn if one is not None),
-        cause=said,
-    )
-
-
-def _passed(bet: TextBet, rehearsal: Rehearsal, session: Session) -> Verdict:
-    """What was bet on, and what would have been found."""
-    return Verdict(
-        "PASS" if rehearsal.everywhere < math.inf else "INCONCLUSIVE",
-        "e-process",
-        f"{bet.bettor.n} tokens of {bet.texts} texts, up to {bet.longest} tokens long",
-        n=bet.bettor.n,
-        alpha=session.alpha(),
-        reach=rehearsal.reach,
-    )
+        yield handle, planned.rows, handle.answers(planned.rows, together=planned.together)

@@ -8,12 +8,14 @@ from itertools import count, cycle
 
 from ...data import SamplingParams
 from .. import expected as reading
+from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.telling import LEANS
+from ..betting.text_bet import TextBet
+from ..betting.verdicts import Call, betting_verdicts
 from ..contract import Completion, Engine
 from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..joint import Joint, enumerated
-from ..ordering import BEFORE, DRAFTED, LIKELY, LOOKED_UP, NEIGHBOURS, Ordering
 from ..params_oracle import ended
-from ..pit import PITTest
 from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
@@ -57,70 +59,27 @@ def slices(
         yield rows, one.answers(rows, together=_MOST)
 
 
-def direction(engine: type[Engine]) -> Ordering:
-    """Where text leans to when the draft has too much say."""
-    return LOOKED_UP if getattr(engine, "own_draft", False) else DRAFTED
-
-
-def ranked(
-    ones: Sequence[EngineHandle],
-    session: Session,
-    ways: Sequence[Ordering],
-    *variants: SamplingParams,
-    most: int = _MOST,
+def bets(
+    ones: Sequence[EngineHandle], session: Session, *variants: SamplingParams, most: int = _MOST
 ) -> Iterator[Verdict]:
-    """The distribution of each token of sampled texts after its own prefix, and no token of
-    probability zero; toys in turn, each with its own end token."""
-    test = PITTest(ways, session.alpha(), session.generator(session.check, "ranks"))
-    names = dict.fromkeys(way.name.partition(",")[0] for way in ways)
-    texts = 0
-    each = [
-        slices(
-            one,
-            session,
-            [found.prompt for found in written(one.toy.name, 48)[:4]],
-            *(replace(params, stop_ids=(one.toy.eos,)) for params in variants),
-            most=most,
-        )
-        for one in ones
-    ]
-    for one, run in cycle(zip(ones, each, strict=True)):
-        rows, answers = next(run)
-        texts += len(rows)
-        if fault := test.read(one.toy, rows, answers):
-            yield Verdict(
-                "FAIL",
-                what=fault.what,
-                case=f"toy {one.toy.name}, prompt {list(fault.prompt)}",
-                n=texts,
-            )
-            return
-        worst = test.worst()
-        said = worst.test.finding()
-        verdict = Verdict(
-            "PASS",
-            "e-process",
-            f"{texts} texts, tokens ranked {', '.join(names)}",
-            "",
-            said.n,
-            session.alpha(),
-            said.mde,
-            said.tv,
-            said.interval,
-            (worst.picture(),),
-        )
-        if worst.rejected:
-            yield replace(
-                verdict,
-                verdict="FAIL",
-                what=str(worst),
-                case=f"toys {', '.join(one.toy.name for one in ones)}",
-                cause=worst.cause,
-            )
-            return
-        yield verdict
-        if said.mde <= session.goal:
-            return
+    """A test by betting on each token of sampled texts, and no token of probability zero; toys in
+    turn, each with its own end token, under each of the parameters in turn."""
+    toys = tuple(dict.fromkeys(one.toy.name for one in ones))
+    places = max(params.max_new_tokens for params in variants)
+    bet = TextBet(toys, session.alpha(), places, lookup=ones[0].lookup)
+    seed = session.seed_for(session.check, "rehearsal") % 2**31
+    each = [_sliced(one, session, variants, most) for one in ones]
+    calls = (next(run) for run in cycle(each))
+    yield from betting_verdicts(bet, Rehearsal(bet, seed, EVERY_TOKEN), session, calls)
+
+
+def _sliced(
+    one: EngineHandle, session: Session, variants: Sequence[SamplingParams], most: int
+) -> Iterator[Call]:
+    prompts = [found.prompt for found in written(one.toy.name, 48)[:4]]
+    ending = [replace(params, stop_ids=(one.toy.eos,)) for params in variants]
+    for rows, answers in slices(one, session, prompts, *ending, most=most):
+        yield one, rows, answers
 
 
 def _joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdict]:
@@ -166,7 +125,10 @@ def _joint(engine: type[Engine], session: Session, name: str) -> Iterator[Verdic
         )
         if said.rejected:
             lean = test.lean()
-            cause = DRAFTED.front if lean > 0.7 else DRAFTED.behind if lean < -0.7 else ""
+            cause = ""
+            if abs(lean) > 0.7:
+                often, seldom = LEANS["draft"]
+                cause = often if lean > 0 else seldom
             yield replace(
                 verdict,
                 verdict="FAIL",
@@ -208,33 +170,24 @@ def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     distribution, the bonus token too?
 
     Up to 64 tokens from 8 and from 32: whatever the draft's length, some of them follow a fully
-    accepted draft. A token's distribution after its own prefix is known, so ranks of all of them
-    are tested together; a bonus that comes once in K + 1 tokens is diluted by as much. Neighbours'
-    ranks, and a text's first 48 together, show coins that fall again (the MDE is without whole
-    texts).
+    accepted draft. A token's distribution after its own prefix is known, so all of them are bet on
+    together; a bonus that comes once in K + 1 tokens is diluted by as much. Tokens of one text that
+    depend on each other, at any distance, show coins that fall again.
     """
     ones = [asked(engine, session, name) for name in ("small-same", "wide-same")]
-    yield from ranked(
-        ones, session, (LIKELY, BEFORE, *NEIGHBOURS), SamplingParams(max_new_tokens=64)
-    )
+    yield from bets(ones, session, SamplingParams(max_new_tokens=64))
 
 
 @engine_check("engine.tokens", distribution=True, statistical=True, needs=("sampling",))
 def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """In long sampled texts, has each token the target's distribution after its own prefix?
 
-    Up to 64 tokens from 32, ranked by p, by q/p and by the row before: a cache that drifts, a row
-    that is one off, and a draft that has too much say show. Only the ranks are tested, not which of
-    equally ranked tokens came. Neighbours' ranks, and those of the first 48 tokens together, show
-    coins that fall again (the MDE is without whole texts).
+    Up to 64 tokens from 32, bet on by token id, by rank and by what stands before: a cache that
+    drifts, a row that is one off, and a draft that has too much say show. Tokens that depend on
+    each other, at any distance, show coins that fall again.
     """
     one = asked(engine, session, "wide")
-    yield from ranked(
-        [one],
-        session,
-        (LIKELY, direction(engine), BEFORE, *NEIGHBOURS),
-        SamplingParams(max_new_tokens=64),
-    )
+    yield from bets([one], session, SamplingParams(max_new_tokens=64))
 
 
 @engine_check("engine.lookup-law", distribution=True, statistical=True, needs=("sampling",))
@@ -242,7 +195,7 @@ def lookup_distribution(engine: type[Engine], session: Session) -> Iterator[Verd
     """Without a draft model, has each token the target's distribution after its own prefix?
 
     The engine is made with draft None; prompts repeat themselves, so that n-gram lookup drafts.
-    Ranks by p and by what was looked up: a draft that is certain has a point mass for its q.
+    Bet on by p and by what was looked up: a draft that is certain has a point mass for its q.
     """
     asked(engine, session, "small")
     try:
@@ -254,6 +207,4 @@ def lookup_distribution(engine: type[Engine], session: Session) -> Iterator[Verd
             f"the engine needs a draft model: {' '.join(str(error).split())[:160]}",
         )
         return
-    yield from ranked(
-        [one], session, (LIKELY, LOOKED_UP, *NEIGHBOURS), SamplingParams(max_new_tokens=12)
-    )
+    yield from bets([one], session, SamplingParams(max_new_tokens=12))

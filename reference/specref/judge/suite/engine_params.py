@@ -11,16 +11,17 @@ from itertools import cycle
 from typing import Any
 
 from ...data import SamplingParams
-from ..contract import Engine
+from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.text_bet import TextBet
+from ..betting.verdicts import convicted, rehearsed
+from ..contract import Completion, Engine
 from ..engine_handle import EngineRow, asked, engine_check
 from ..expected import read
-from ..ordering import LIKELY, PLAIN
 from ..params_oracle import Convention
-from ..pit import PITTest
 from ..session import Session
 from ..toys import Toy, written
 from ..verdict import Verdict
-from .engine_distribution import direction, ranked, slices
+from .engine_distribution import bets, slices
 from .engine_text import greedy, said
 
 _PENALTIES: tuple[dict[str, Any], ...] = (
@@ -46,7 +47,7 @@ def _with_each(engine: type[Engine], session: Session, *settings: dict) -> Itera
     variants = [
         SamplingParams(max_new_tokens=most, **each) for most in (12, 3) for each in settings
     ]
-    yield from ranked(ones, session, (LIKELY, direction(engine), PLAIN), *variants)
+    yield from bets(ones, session, *variants)
 
 
 @engine_check("engine.temperature", distribution=True, statistical=True, needs=("sampling",))
@@ -222,52 +223,44 @@ def _either(
         )
         for one, some in zip(ones, prompts, strict=True)
     ]
-    ways = (LIKELY, direction(engine), PLAIN)
+    lookup = ones[0].lookup
     tests = {
-        name: PITTest(ways, session.alpha(), session.generator(session.check, name))
-        for name in conventions
+        name: TextBet(names, session.alpha(), max(lengths), convention, lookup)
+        for name, convention in conventions.items()
     }
-    wrong: dict[str, str] = {}
-    texts = 0
+    seed = session.seed_for(session.check, "rehearsal") % 2**31
+    rehearsals = {name: Rehearsal(bet, seed, EVERY_TOKEN) for name, bet in tests.items()}
+    wrong: dict[str, Verdict] = {}
     for one, run in cycle(zip(ones, each, strict=True)):
         rows, answers = next(run)
-        texts += len(rows)
-        for name, convention in conventions.items():
-            if name in wrong:
-                continue
-            fault = tests[name].read(one.toy, rows, answers, convention)
-            worst = tests[name].worst()
-            if fault or worst.rejected:
-                wrong[name] = str(fault or worst)
+        for name in conventions.keys() - wrong.keys():
+            if failure := _failing(tests[name], one.toy, rows, answers):
+                wrong[name] = failure
         standing = [name for name in conventions if name not in wrong]
-        worst = tests[standing[0] if standing else next(iter(conventions))].worst()
-        found = worst.test.finding()
-        verdict = Verdict(
-            "PASS",
-            "e-process",
-            f"{texts} texts: {' or '.join(standing)}",
-            "",
-            found.n,
-            session.alpha(),
-            found.mde,
-            found.tv,
-            found.interval,
-            (worst.picture(),),
-        )
         if not standing:
-            (first, why), *others = wrong.items()
-            yield replace(
-                verdict,
-                verdict="FAIL",
-                what=(
-                    why
-                    if all(other == why for _, other in others)
-                    else f"by no convention, neither {' nor '.join(conventions)}; {first}: {why}"
-                ),
-                case=f"toys {', '.join(names)}",
-                cause=worst.cause if worst.rejected else "",
-            )
+            yield _by_no_convention([wrong[name] for name in conventions], list(conventions), names)
             return
-        yield verdict
-        if found.mde <= session.goal:
+        first = standing[0]
+        for verdict in rehearsed(tests[first], rehearsals[first]):
+            yield replace(verdict, what=f"{tests[first].texts} texts: {' or '.join(standing)}")
+        if rehearsals[first].everywhere <= session.goal:
             return
+
+
+def _failing(
+    bet: TextBet, toy: Toy, rows: Sequence[EngineRow], answers: Sequence[Completion]
+) -> Verdict | None:
+    """What is wrong by one convention."""
+    if fault := bet.read(toy, rows, answers):
+        return Verdict("FAIL", what=fault.what, n=bet.texts)
+    return convicted(bet) if bet.bettor.rejected else None
+
+
+def _by_no_convention(
+    failures: Sequence[Verdict], conventions: Sequence[str], toys: Sequence[str]
+) -> Verdict:
+    first, case = failures[0], f"toys {', '.join(toys)}"
+    if all(other.what == first.what for other in failures):
+        return replace(first, case=case)
+    neither = f"by no convention, neither {' nor '.join(conventions)}"
+    return replace(first, what=f"{neither}; {conventions[0]}: {first.what}", case=case)

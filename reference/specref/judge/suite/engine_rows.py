@@ -11,18 +11,20 @@ import torch
 
 from ...data import SamplingParams
 from .. import expected as reading
+from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.surroundings import BET_ROWS
+from ..betting.text_bet import TextBet
+from ..betting.verdicts import Call, betting_verdicts
 from ..contract import Engine
 from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
 from ..expected import read
-from ..ordering import AHEAD, ASKEW, BESIDE, LIKELY
-from ..pit import PITTest
 from ..session import ALPHA, Session
 from ..toys import written
 from ..verdict import Verdict
-from .engine_distribution import direction
 from .engine_text import greedy
 
-_LENGTH = 16
+_LENGTH, _SHORT = 16, 8
+_DOUBLED = 3  # how many times the size of a call is doubled
 _SEEDS = (0, 1, 257, 65793, 2**30, 2**30 + 1)  # 65793 = 2^16 + 2^8 + 1
 _MANY = 320  # rows of one batch: more than a block of 256 streams
 # kinds of sampled rows that a mixed batch has, and what each needs
@@ -121,10 +123,9 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     The same prompt many times over, in one batch and in calls one after another. First no long text
     may come twice, in a batch of 320 rows, in eight calls, or after a request with a seed, always
-    the same. Then the ranks of tokens of two neighbours must be independent, at the same place and
-    one place on, and a first token's of the next four of the row before (the MDE is without these):
-    shared coins show even where the texts differ, and no distribution of a single text shows them.
-    Rows whose seeds follow each other are neighbours too.
+    the same. Then tokens must be independent at any distance in rows, places and calls: shared
+    coins show even where the texts differ, and no distribution of a single text shows them. Rows
+    whose seeds follow each other are neighbours too.
     """
     one = asked(engine, session, "wide")
     prompt = written("wide", 48)[0].prompt
@@ -141,82 +142,30 @@ def independent(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     if wrong := _repeated(one, prompt, texts):
         yield Verdict("FAIL", what=wrong, case=f"prompt {list(prompt)}, no seed", n=len(texts))
         return
-    yield from _pairs(engine, session)
+    yield from _dependence(engine, session)
 
 
-def _pairs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Ranks of tokens at the same place, and a little later, of neighbours in a batch, of a row and
-    itself in the next call, and of two seeds that follow each other. Of these ways the one that has
-    seen least is next."""
+def _dependence(engine: type[Engine], session: Session) -> Iterator[Verdict]:
+    """A test by betting on one prompt, time and again: without seeds and with those that follow
+    each other, in calls of 64 rows and then of more."""
     one = asked(engine, session, "small")
+    bet = TextBet(("small",), session.alpha(), _SHORT, lookup=one.lookup)
+    seed = session.seed_for(session.check, "rehearsal") % 2**31
+    rehearsal = Rehearsal(bet, seed, EVERY_TOKEN)
+    yield from betting_verdicts(bet, rehearsal, session, _one_request(one, session))
+
+
+def _one_request(one: EngineHandle, session: Session) -> Iterator[Call]:
     prompt = written("small", 48)[0].prompt
-    row = (prompt, SamplingParams(max_new_tokens=8, stop_ids=(one.toy.eos,)))
-    ways = [
-        *["in one batch"] * one.has("batch"),
-        "call after call",
-        *["seed after seed"] * one.has("seed"),
-    ]
+    params = SamplingParams(max_new_tokens=_SHORT, stop_ids=(one.toy.eos,))
     seed = session.seed_for(session.check) % 2**30
-    most = 512 if one.has("batch") else 64  # rows
-    tests = {
-        name: PITTest(
-            (*BESIDE, *ASKEW, *AHEAD),
-            session.alpha(len(ways)),
-            session.generator(session.check, name),
-        )
-        for name in ways
-    }
-    begun = dict.fromkeys(ways, 0)
-    while True:
-        name = min(tests, key=lambda name: tests[name].tests[BESIDE[0]].n)
-        rows = [row] * min(8 << min(2 * begun[name], 10), most)
-        begun[name] += 1
-        if name == "seed after seed":
-            rows = [(prompt, replace(row[1], seed=seed + i)) for i in range(len(rows))]
-            seed += len(rows)
-        together = len(rows) // (2 if name == "call after call" else 1) if one.has("batch") else 1
-        answers = one.answers(rows, together=together)
-        if 1 < together < len(rows):  # two calls: each row beside itself
-            answers = [
-                answer
-                for both in zip(answers[:together], answers[together:], strict=True)
-                for answer in both
-            ]
-        if fault := tests[name].read(one.toy, rows, answers):
-            yield Verdict(
-                "FAIL", what=fault.what, case=f"prompt {list(prompt)}, no seed", n=len(rows)
-            )
-            return
-        worst = tests[name].worst()
-        said = worst.test.finding()
-        verdict = Verdict(
-            "PASS",
-            "e-process",
-            f"neighbours, {' and '.join(tests)}",
-            "",
-            said.n,
-            worst.test.alpha,
-            tv=said.tv,
-            interval=said.interval,
-        )
-        if said.rejected:
-            yield replace(
-                verdict,
-                verdict="FAIL",
-                case=f"prompt {list(prompt)}",
-                mde=said.mde,
-                cause=worst.cause,
-                what=f"requests depend on each other {name}, by the ranks {worst.way.name}",
-            )
-            return
-        if not all(begun.values()):
-            continue
-        mde = max(
-            test.tests[way].finding().mde for test in tests.values() for way in (*BESIDE, *ASKEW)
-        )
-        yield replace(verdict, n=sum(test.tests[BESIDE[0]].n for test in tests.values()), mde=mde)
-        if mde <= session.goal:
-            return
+    for number in count():
+        size = BET_ROWS << min(number // 2, _DOUBLED) if one.has("batch") else BET_ROWS
+        rows: list[EngineRow] = [(prompt, params)] * size
+        if one.has("seed") and number % 2:
+            rows = [(prompt, replace(params, seed=seed + i)) for i in range(size)]
+            seed += size
+        yield one, rows, one.answers(rows, together=size)
 
 
 def _mixture(one: EngineHandle, session: Session, number: int) -> list[tuple[str, EngineRow]]:
@@ -250,13 +199,14 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     Greedy, sampled, seeded, hot, filtered, penalised and biased rows, in any order, some prompts
     more than once, ragged in prompt and length. Greedy rows must be the target's own, seeded ones
-    the same as alone, and sampled ones have the distribution of their own parameters, by ranks. The
-    MDE is that of all kinds together; each has a test of its own, which has seen less.
+    the same as alone, and sampled ones have the distribution of their own parameters, which is bet
+    on, in each kind apart too.
     """
     one = asked(engine, session, "small")
-    test = PITTest(
-        (LIKELY, direction(engine)), session.alpha(), session.generator(session.check, "ranks")
-    )
+    longest = max(params.max_new_tokens for _, (_, params) in _mixture(one, session, 0))
+    bet = TextBet(("small",), session.alpha(), longest, lookup=one.lookup)
+    seed = session.seed_for(session.check, "rehearsal") % 2**31
+    rehearsal = Rehearsal(bet, seed, EVERY_TOKEN)
     for number in count():
         kinds = [
             kind
@@ -271,39 +221,12 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         if fault := _unlike_alone(one, kinds, [done.tokens for done in answers], number):
             yield fault
             return
-        if wrong := test.read(one.toy, rows, answers):
-            yield Verdict(
-                "FAIL",
-                what=f"in a mixed batch of {len(rows)}: {wrong}",
-                case=f"prompt {list(wrong.prompt)}",
-                n=len(rows),
-            )
-            return
-        worst = test.worst()
-        said = worst.test.finding()
-        verdict = Verdict(
-            "PASS",
-            "e-process",
-            f"{len({name for name, _ in kinds})} kinds of rows in one batch, together",
-            "",
-            said.n,
-            worst.test.alpha,
-            said.mde,
-            said.tv,
-            said.interval,
-            (worst.picture(),),
-        )
-        if worst.rejected:
-            yield replace(
-                verdict,
-                verdict="FAIL",
-                what=f"in mixed batches {worst}",
-                case="toy small, all kinds of rows",
-                cause=worst.cause,
-            )
-            return
-        yield verdict
-        if said.mde <= session.goal:
+        for verdict in betting_verdicts(bet, rehearsal, session, [(one, rows, answers)]):
+            what = f"in mixed batches, {verdict.what}"
+            yield replace(verdict, what=what)
+            if verdict.verdict == "FAIL":
+                return
+        if rehearsal.everywhere <= session.goal:
             return
 
 

@@ -7,11 +7,10 @@ from itertools import pairwise
 from ...data import SamplingParams
 from ..contract import Engine
 from ..engine_handle import EngineRow, asked, engine_check
-from ..ordering import LIKELY
 from ..session import Session
 from ..toys import Toy, written
 from ..verdict import Verdict
-from .engine_distribution import direction, ranked
+from .engine_distribution import bets
 from .engine_params import greedily
 from .engine_text import greedy
 
@@ -77,7 +76,7 @@ def sizes(engine: type[Engine], session: Session) -> Iterator[Verdict]:
 
     Both are prime, so that no tile and no padding fits them, and of 2,053 tokens a tenth of the
     mass lies behind the 1,024 likeliest. First greedy texts, then the distribution of each token
-    after its own prefix, by ranks: a padded row that is drawn from, or a distribution that is cut
+    after its own prefix: a padded row that is drawn from, or a distribution that is cut
     to its likeliest tokens, shows.
     """
     ones = [asked(engine, session, name) for name in ("odd", "vast")]
@@ -91,6 +90,4 @@ def sizes(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     if verdict.verdict == "FAIL":
         yield verdict
         return
-    yield from ranked(
-        ones, session, (LIKELY, direction(engine)), SamplingParams(max_new_tokens=8), most=_MOST
-    )
+    yield from bets(ones, session, SamplingParams(max_new_tokens=8), most=_MOST)
