@@ -27,6 +27,9 @@ from specref.model.tokenizer import Bytes
 from specref.model.transformer import Transformer
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.http_server import CompletionServer
+from specref.stats.betting import Bettor, Winner
+from specref.stats.questions import EVERYWHERE
+from specref.stats.scored_texts import ScoredShape, scored_questions
 from specref.verify import Rule
 from specref.verify.rejection import rejection
 from torch import Tensor
@@ -121,7 +124,8 @@ def test_texts_of_the_draft_are_convicted_after_the_control(urls: Urls) -> None:
     assert first.verdict == "INCONCLUSIVE"
     assert last.verdict == "FAIL"
     assert last.n <= 5_000
-    assert "draft" in last.what or "q/p" in last.what
+    # the draft is so far off that most of what it writes has no name
+    assert "draft" in last.what or "not among the likeliest" in last.what
     assert "own texts follow the same scores" in last.what
     assert "(a guess)" in last.cause
     assert last.tv is not None
@@ -132,17 +136,18 @@ def test_texts_of_the_draft_are_convicted_after_the_control(urls: Urls) -> None:
 
 
 def test_a_right_server_passes_in_classes(urls: Urls) -> None:
-    (verdict,) = judged(urls["right"], urls["plain"], urls["draft"])
+    verdict = judged(urls["right"], urls["plain"], urls["draft"])[-1]
     # too few tokens for the level's MDE, and nothing wrong
     assert verdict.verdict == "INCONCLUSIVE"
     assert "scored by prompt_logprobs" in verdict.what
     assert "the draft by prompt_logprobs" in verdict.what
     assert verdict.reach[0].fault == "a lean to or from tokens that the draft prefers"
-    assert verdict.mde == verdict.reach[0].tv
+    assert verdict.reach[0].everywhere
+    assert verdict.sees == (verdict.reach[0].tv or 1.0)
 
 
 def test_without_a_draft_the_check_looks_elsewhere(urls: Urls) -> None:
-    (verdict,) = judged(urls["right"], urls["plain"])
+    *_, verdict = judged(urls["right"], urls["plain"])
     assert "no draft is given" in verdict.what
     assert verdict.reach
     assert not [one for one in verdict.reach if "draft" in one.fault]
@@ -158,8 +163,26 @@ def test_a_plain_server_that_its_own_scores_accuse_accuses_nobody(urls: Urls) ->
 
 
 def test_a_draft_that_is_no_server_is_done_without(urls: Urls) -> None:
-    (verdict,) = judged(urls["right"], urls["plain"], "http://127.0.0.1:9")
+    *_, verdict = judged(urls["right"], urls["plain"], "http://127.0.0.1:9")
     assert "nothing listens there" in verdict.what
+
+
+def test_a_table_that_wins_is_told_by_what_its_cell_holds() -> None:
+    shape = ScoredShape(2, 1, 1, 1, True)
+    bettor = Bettor(scored_questions(shape), 0.01)
+    for (outcome, context), table in bettor.tables.items():
+        table.observed += 3
+        table.expected += 1
+        first, last = (
+            http_scored.told_of_scores(
+                bettor, Winner("table", (outcome, context), "", 1, True, (0, cell))
+            )
+            for cell in (0, table.observed.shape[1] - 1)
+        )
+        assert "not among the likeliest came 3 times where 1.0 were due" in last
+        assert ("how much the draft prefers it" in first) == (outcome == "ratio rank")
+        assert ("the 1. likeliest token" in first) == (outcome == "rank")
+        assert first.endswith("due") == (context == EVERYWHERE)
 
 
 class Failing:
@@ -200,7 +223,7 @@ def test_a_baseline_that_stops_scoring_is_not_the_servers_fault(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_at(monkeypatch, "the baseline", 1, client.RefusedError(500, "no memory"))
-    (verdict,) = judged(urls["right"], urls["plain"])
+    *_, verdict = judged(urls["right"], urls["plain"])
     assert verdict.verdict == "INCONCLUSIVE"
     assert "the baseline fails: no memory" in verdict.what
 
@@ -209,16 +232,16 @@ def test_a_draft_that_stops_scoring_is_left_out_at_a_smaller_error_rate(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_at(monkeypatch, "the draft's server", 0, client.RefusedError(400, "no such token"))
-    (verdict,) = judged(urls["right"], urls["plain"], urls["draft"])
+    *_, verdict = judged(urls["right"], urls["plain"], urls["draft"])
     assert "no draft" in verdict.what
-    (whole,) = judged(urls["right"], urls["plain"])
+    *_, whole = judged(urls["right"], urls["plain"])
     assert whole.alpha is not None
     assert verdict.alpha == pytest.approx(whole.alpha / 8)
 
 
 def test_texts_that_are_late_are_asked_shorter(urls: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     failing_at(monkeypatch, "the baseline", 1, client.LateError("no answer within 20 s"))
-    (verdict,) = judged(urls["right"], urls["plain"])
+    *_, verdict = judged(urls["right"], urls["plain"])
     assert "texts of up to 32 tokens" in verdict.case
 
 
@@ -232,7 +255,7 @@ def test_an_end_that_is_not_shown_is_not_bet_on(
         return dialect(self, http_scored.replace(answer, tokens=answer.tokens[:20]))
 
     monkeypatch.setattr(http_scored.Scoring, "_tokens", cut)
-    (verdict,) = judged(urls["right"], urls["plain"])
+    *_, verdict = judged(urls["right"], urls["plain"])
     assert verdict.verdict == "UNSUPPORTED"
     assert "the token that ends them is not shown" in verdict.what
 
@@ -249,7 +272,7 @@ def test_servers_that_give_no_ids_are_unsupported() -> None:
     plain = type("Plain", (Target,), {"ids": False})
     servers = [Loopback(mute()), Loopback(plain())]
     try:
-        (verdict,) = judged(servers[0].url, servers[1].url)
+        *_, verdict = judged(servers[0].url, servers[1].url)
         assert verdict.verdict == "UNSUPPORTED"
         assert "no token ids come back" in verdict.what
     finally:

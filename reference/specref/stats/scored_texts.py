@@ -81,7 +81,8 @@ def scored_questions(shape: ScoredShape) -> Questions:
     tables += [("rank", "previous token"), ("rank", "last two tokens")]
     tables += [("token", name) for name in (EVERYWHERE, "place group", "previous token")]
     parts = ("place group", "certainty", "row", "prompt")
-    scores = [(one.name, EVERYWHERE) for one in directions_of(shape)]
+    leans = [one.name for one in directions_of(shape) if one.name != "accepted"]
+    scores = [(name, EVERYWHERE) for name in leans]
     scores += [(name, part) for name in ("likely", "lookup") for part in parts]
     compared: tuple[str, ...] = ()
     if shape.draft:

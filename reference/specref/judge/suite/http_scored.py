@@ -10,7 +10,7 @@ import torch
 
 from ...stats.betting import Bettor, Winner
 from ...stats.questions import EVERYWHERE, Observed
-from ...stats.rehearse import Detectable, rehearse
+from ...stats.rehearse import Detectable, FaultClass, SeenRun, rehearse_one
 from ...stats.scored_texts import (
     ScoredBatch,
     ScoredShape,
@@ -342,28 +342,31 @@ class _Bets:
 
 def _judged(scoring: Scoring, session: Session, alpha: float) -> Iterator[Verdict]:
     bets = _Bets(scoring, scoring.server, alpha)
-    rehearsed, mde = 0, 1.0
-    reach: tuple[Reach, ...] = ()
-    while mde > session.goal:
+    found: dict[FaultClass, Detectable] = {}
+    rehearsed, widest = 0, scored_classes(scoring.shape)[0]
+    while widest not in found or (found[widest].tv or 1.0) > session.goal:
         if bets.go_on():
             yield from _accused(bets, scoring)
             return
         if bets.n >= REHEARSED_AGAIN * rehearsed and rehearsed < MOST_REHEARSED:
             rehearsed = bets.n
-            found = _rehearsed(bets, session)
-            mde = found[0].tv or 1.0
-            reach = tuple(Reach(one.words, one.tv) for one in found if one.tv is not None)
-        yield replace(_said(bets), mde=mde, reach=reach)
+            for one in _rehearsed(bets, session):
+                found[one.fault] = one
+                yield replace(_said(bets), reach=_reach(found, widest))
+        yield replace(_said(bets), reach=_reach(found, widest))
 
 
-def _rehearsed(bets: _Bets, session: Session) -> list[Detectable]:
-    return rehearse(
-        bets.bettor.questions,
-        bets.seen,
-        bets.bettor.alpha,
-        scored_classes(bets.scoring.shape),
-        session.seed_for("scored rehearsal") % 2**31,
-    )
+def _rehearsed(bets: _Bets, session: Session) -> Iterator[Detectable]:
+    """Class by class, since each takes a while."""
+    questions = bets.bettor.questions
+    run = SeenRun(questions, [call.checked(questions) for call in bets.seen])
+    for number, fault in enumerate(scored_classes(bets.scoring.shape)):
+        seed = session.seed_for("scored rehearsal", number) % 2**31
+        yield rehearse_one(run, bets.bettor.alpha, fault, seed)
+
+
+def _reach(found: dict[FaultClass, Detectable], widest: FaultClass) -> tuple[Reach, ...]:
+    return tuple(Reach(one.words, one.tv, one.fault == widest) for one in found.values())
 
 
 def _said(bets: _Bets) -> Verdict:
@@ -383,16 +386,17 @@ def _said(bets: _Bets) -> Verdict:
 def _accused(bets: _Bets, scoring: Scoring) -> Iterator[Verdict]:
     """The server's texts do not follow the scores; do the baseline's own?"""
     control = _Bets(scoring, scoring.baseline, CONTROL_ALPHA)
-    waiting = replace(_said(bets), verdict="INCONCLUSIVE", mde=1.0)
-    winner = bets.bettor.winners()[0]
-    yield replace(waiting, what=f"{winner.words}; the baseline's own texts are not asked yet")
+    waiting = replace(_said(bets), verdict="INCONCLUSIVE")
+    winner = plainest(bets.bettor)
+    said = told_of_scores(bets.bettor, winner)
+    yield replace(waiting, what=f"{said}; the baseline's own texts are not asked yet")
     while control.n < bets.n:
         if of_baseline(control.go_on):
             yield replace(
                 waiting,
                 what=(
                     "the baseline's own texts do not follow the probabilities that it reports"
-                    f" ({control.bettor.winners()[0].words}, after {control.n:,} tokens): the"
+                    f" ({_first_words(control)}, after {control.n:,} tokens): the"
                     " scores are no measure, and nothing is said of the server"
                 ),
             )
@@ -409,13 +413,48 @@ def _convicted(bets: _Bets, winner: Winner, controlled: int) -> Verdict:
         said,
         verdict="FAIL",
         what=(
-            f"{winner.words}, in {bets.n:,} tokens of {bets.texts_seen:,} texts that the baseline"
-            f" scored; {controlled:,} tokens of its own texts follow the same scores"
+            f"{told_of_scores(bets.bettor, winner)}, in {bets.n:,} tokens of"
+            f" {bets.texts_seen:,} texts that the baseline scored; {controlled:,} tokens of its own"
+            " texts follow the same scores"
         ),
         tv=_tv(bets.bettor),
         cause=_cause(winner),
         pictures=(_picture(bets),),
     )
+
+
+def _first_words(bets: _Bets) -> str:
+    return told_of_scores(bets.bettor, plainest(bets.bettor))
+
+
+def plainest(bettor: Bettor) -> Winner:
+    """The winner to tell of: a lean that convicts alone, since it names what is wrong; else the
+    richest."""
+    winners = bettor.winners()
+    leans = [one for one in winners if one.kind == "score" and one.convicts]
+    return leans[0] if leans else winners[0]
+
+
+def told_of_scores(bettor: Bettor, winner: Winner) -> str:
+    """The winning bet in words. Ranks count from 1; the last cell holds what is not named."""
+    if winner.kind != "table":
+        return winner.words
+    (outcome, context), (group, cell) = winner.about, winner.at
+    table = bettor.tables[outcome, context]
+    named = table.observed.shape[1] - 1
+    if cell == named:
+        what = "tokens that are not among the likeliest"
+    elif outcome == "ratio rank":
+        what = f"the {cell + 1}. of {named} likely tokens by how much the draft prefers it"
+    elif outcome == "rank":
+        what = f"the {cell + 1}. likeliest token"
+    else:
+        what = f"likely tokens that leave {cell} modulo {named}"
+    came, due = float(table.observed[group, cell]), float(table.expected[group, cell])
+    said = f"{what} came {came:.0f} times where {due:.1f} were due"
+    if context == EVERYWHERE:
+        return said
+    return f"{said} {bettor.questions.context[context].words.format(group)}"
 
 
 def _tv(bettor: Bettor) -> float:
