@@ -329,3 +329,23 @@ def test_a_pass_by_classes_claims_no_single_tv() -> None:
     assert "a lean to or from the draft, TV 0.024; a bias of tokens, TV 0.0331" in said
     assert "Of no size for sure: one that follows the token before" in said
     assert reach(ranked) == ""
+
+
+def test_other_checks_answers_are_heard_as_far_as_they_can_be_bet_on() -> None:
+    bet, prompt = TextBet((NAME,), ALPHA), written(NAME, 48)[0].prompt
+    texts = [Completion(text, "length") for text in drawn([prompt] * 2, 0.0, 1)]
+    seeded = [(prompt, replace(SAMPLED, seed=seed)) for seed in (1, 2)]
+    bet.hear(toy("wide"), seeded, texts)
+    assert bet.bettor.n == 0, "a toy that this test does not know"
+    short = [Completion(one.tokens[:-1], "length") for one in texts]
+    bet.hear(toy(NAME), seeded, short)
+    assert bet.bettor.n == 0, "a fault for the other check to tell"
+    bet.hear(toy(NAME), seeded, texts)
+    bet.hear(toy(NAME), seeded, texts)
+    assert bet.bettor.n == bet.heard == 2 * LENGTH
+
+
+def test_the_session_offers_the_hook_while_the_check_runs() -> None:
+    session = Session("test", "engine", 0, 0.0)
+    judge(Looped, session, [CHECK])
+    assert session.hear is not None

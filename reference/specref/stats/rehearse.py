@@ -280,11 +280,11 @@ def _least(wealth: Wealth, need: float, power: float) -> float | None:
         if not float(mean.min()):
             return best
         step = float(((goal + k * spread) / mean).max())  # times the TV, to what is needed
-        if best is not None and (tv > best or step > 1 - CLOSE):
-            return best
         if tv == LAST and step > 1:
             return None
         tv = min(tv * step * (1 + CLOSE / 2), LAST)
+        if best is not None and tv > best * (1 - CLOSE):
+            return best
     return best
 
 

@@ -68,6 +68,7 @@ class TextBet:
         self.calls: list[Observed] = []  # what was bet on, for `reach`
         self.seeds: set[int] = set()  # fed so far
         self.texts = 0
+        self.heard = 0  # tokens that came of other checks' answers
         self.longest = 0  # tokens of a text that were bet on
 
     def read(
@@ -83,6 +84,14 @@ class TextBet:
             return faults[0]
         self.add(Answered(toy, rows, texts, tables))
         return None
+
+    def hear(self, toy: Toy, rows: Sequence[EngineRow], answers: Sequence[Completion]) -> None:
+        """Take in what the engine answered to another check, as far as it can be bet on: on a toy
+        that is known, and with no fault that is for that check to tell."""
+        if toy.name in self.surroundings.worlds:
+            before = self.bettor.n
+            self.read(toy, rows, answers)
+            self.heard += self.bettor.n - before
 
     def add(self, call: Answered) -> None:
         """Take in one call; of a larger one than BET_ROWS each part counts as one."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ..contract import Completion
 from ..engine_handle import EngineHandle, EngineRow
@@ -26,7 +27,9 @@ def betting_verdicts(
             yield Verdict("FAIL", what=fault.what, case=case, n=bet.texts)
             return
         if bet.bettor.rejected:
-            yield convicted(bet)
+            # what other checks were answered is seen again only with them
+            repro = session.reproduction() if bet.heard else ""
+            yield replace(convicted(bet), repro=repro)
             return
         yield from rehearsed(bet, rehearsal)
         if rehearsal.everywhere <= session.goal:

@@ -32,6 +32,7 @@ def token_bets(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     )
     lookup = getattr(engine, "own_draft", False)
     bet = TextBet(TOYS, session.alpha(), lookup=lookup)
+    session.hear = bet.hear
     seed = session.seed_for(session.check, "rehearsal") % 2**31
     rehearsal = Rehearsal(bet, seed, every_class(TOYS))
     yield from betting_verdicts(bet, rehearsal, session, _calls(engine, session, plan))
