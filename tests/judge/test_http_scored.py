@@ -28,7 +28,7 @@ from specref.model.transformer import Transformer
 from specref.serve import ServingEngine, ServingSettings
 from specref.serve.http_server import CompletionServer
 from specref.stats.betting import Bettor, Winner
-from specref.stats.questions import EVERYWHERE
+from specref.stats.questions import EVERYWHERE, Observed
 from specref.stats.scored_texts import ScoredShape, scored_questions
 from specref.verify import Rule
 from specref.verify.rejection import rejection
@@ -144,6 +144,25 @@ def test_a_right_server_passes_in_classes(urls: Urls) -> None:
     assert verdict.reach[0].fault == "a lean to or from tokens that the draft prefers"
     assert verdict.reach[0].everywhere
     assert verdict.sees == (verdict.reach[0].tv or 1.0)
+
+
+def test_two_prompts_hold_tokens_of_the_whole_vocabulary(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[http_scored.Ids] = []
+    batch = http_scored.Scoring.batch
+
+    def watched(self: http_scored.Scoring, texts: http_scored.IdTexts, number: int) -> Observed:
+        seen.extend(self.prompts[-2:])
+        return batch(self, texts, number)
+
+    monkeypatch.setattr(http_scored.Scoring, "batch", watched)
+    judged(urls["right"], urls["plain"])
+    tokens = [token for prompt in seen for token in prompt]
+    assert len(tokens) == 24
+    assert len(set(tokens)) > 12
+    assert max(tokens) < V
+    assert max(tokens) - min(tokens) > V // 2
 
 
 def test_without_a_draft_the_check_looks_elsewhere(urls: Urls) -> None:

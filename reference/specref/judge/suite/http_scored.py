@@ -42,6 +42,7 @@ FIRST_TEXTS, CALL_TEXTS = 8, 32  # texts of the first call, and of every other
 STEPWISE = (64, 8)  # tokens and texts of a call, where each token is scored by a request of its own
 SHORT, LONG = 8, 8  # prompts of a few tokens, and of up to LONGEST
 LONGEST = 64
+STRANGE, STRANGE_TOKENS = 2, 12  # prompts of tokens from the whole vocabulary, and their length
 CONTROL_ALPHA = 1e-3  # the plain server's own texts are accused more readily
 CONTROLLED = 4  # a conviction counts when the control has seen this part of its tokens, and goes on
 MOST_REHEARSED = 50_000  # tokens that say what would have been found
@@ -179,6 +180,7 @@ def prepare(pair: ServerPair, longest: int, no_draft: str, attempt: int) -> Scor
         raise UnscoredError(f"the baseline scores no text: {'; '.join(why)}")
     most = STEPWISE[0] if isinstance(scorer, NextLogprobs) else LENGTHS[0]
     length = _longest([server, baseline], prompts, min(longest, most))
+    prompts += _strange(pair, [server, baseline], scorer, (prompts[0], sample))
     draft, more = None, no_draft or pair.no_draft
     if not no_draft and pair.draft is not None:
         draft, why = find_scorer(pair.draft, prompts[0], sample)
@@ -206,6 +208,28 @@ def _prompts(pair: ServerPair, baseline: IdTexts) -> list[Ids]:
     if not prompts:
         raise UnscoredError("the baseline writes no token after any prompt")
     return prompts
+
+
+def _strange(
+    pair: ServerPair, sides: Sequence[IdTexts], scorer: Scorer, scored: tuple[Ids, Ids]
+) -> list[Ids]:
+    """Prompts of any tokens up to the largest that a report has named, as far as both sides take
+    them: what comes after unlikely tokens is written in its own way.
+    """
+    largest = max(max(table) for table in of_baseline(lambda: scorer.score(*scored)).likeliest)
+    g = pair.session.generator("scored vocabulary")
+    taken: list[Ids] = []
+    for _ in range(STRANGE):
+        prompt = tuple(torch.randint(largest + 1, (STRANGE_TOKENS,), generator=g).tolist())
+        try:
+            for side in sides:
+                side.write([Ask(prompt, 1)])
+        except LateError:
+            raise
+        except MisbehavedError:  # a token that only the server itself may use
+            continue
+        taken.append(prompt)
+    return taken
 
 
 def _longest(sides: Sequence[IdTexts], prompts: Sequence[Ids], most: int) -> int:
