@@ -326,9 +326,17 @@ def test_a_pass_by_classes_claims_no_single_tv() -> None:
     said = sentence(report)
     assert "would have been found" not in said
     assert "0.022" not in said
-    assert "a lean to or from the draft, TV 0.024; a bias of tokens, TV 0.0331" in said
+    assert "a lean to or from the draft, TV 0.024; a bias of tokens, TV 0.034" in said
     assert "Of no size for sure: one that follows the token before" in said
+    assert "Other checks" not in said
     assert reach(ranked) == ""
+    narrow = Verdict("PASS", "e-process", id="engine.bonus", reach=classes[:2])
+    report.checks.append(narrow)
+    assert sentence(report).count("would have convicted") == 1
+    assert sentence(report).endswith("Other checks that state theirs in the report: 1.")
+    of_kernel = replace(by_class, id="kernel.bets")
+    assert "prefix" in reach(by_class)
+    assert "prefix" not in reach(of_kernel)
 
 
 def test_other_checks_answers_are_heard_as_far_as_they_can_be_bet_on() -> None:

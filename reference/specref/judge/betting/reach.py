@@ -5,28 +5,28 @@ grows.
 import math
 from collections.abc import Mapping, Sequence
 
+from ...stats.questions import EVERYWHERE
 from ...stats.rehearse import Detectable, FaultClass, SeenRun, rehearse_one
 from ..verdict import Reach
 from .calls import RECURRING
 from .text_bet import TextBet
 
-_FIRST, _GROWTH = 6_000, 4  # tokens at the first rehearsal; by how much the run grows to the next
-_MOST = 30_000  # tokens that tables are rehearsed on: of a longer run the first
+_FIRST, _GROWTH = 8_000, 2  # tokens at the first rehearsal; by how much the run grows to the next
+_TABLES = (8_000, 32_000)  # the rehearsals of tables, which cost more
 _POWER = 0.999
 
 
-# Faults that act on every token, and their words.
-EVERY_TOKEN = {
-    FaultClass("score", "draft"): "a lean to or from the draft",
-    FaultClass("table", "token"): "a bias of tokens",
-}
+# Leans that act on every token, and their words; without a draft, where the draft is the target.
+LIKELY_ALONE = {FaultClass("score", "likely"): "a lean to or from likely tokens"}
+BOTH_LEANS = {FaultClass("score", "draft"): "a lean to or from the draft"} | LIKELY_ALONE
 
 
 def every_class(worlds: Sequence[str]) -> dict[FaultClass, str]:
     """All classes that a run over several toys speaks of, and their words."""
     there = ("toy", worlds.index(RECURRING), "where prefixes recur")
     return {
-        **EVERY_TOKEN,
+        FaultClass("score", "draft"): "a lean to or from the draft",
+        FaultClass("table", "token"): "a bias of tokens",
         FaultClass("table", "token", "previous token"): "one that follows the token before",
         FaultClass("table", "token", "previous token and position"): (
             "one that follows the token before and the position"
@@ -40,7 +40,7 @@ def every_class(worlds: Sequence[str]) -> dict[FaultClass, str]:
 
 
 class Rehearsal:
-    """The classes of faults that a PASS speaks of, those of EVERY_TOKEN first.
+    """The classes of faults that a PASS speaks of, those that act on every token first.
 
     A rehearsal is done class by class, since each takes a while. What is stated was rehearsed on
     the first part of the run: the whole run sees more.
@@ -61,7 +61,7 @@ class Rehearsal:
     def due(self) -> bool:
         """Whether there is a class to rehearse."""
         if not self.waiting and self.at <= self.bet.bettor.n:
-            self.waiting = [one for one in self.faults if one.kind == "score" or self.at <= _MOST]
+            self.waiting = [one for one in self.faults if one.kind == "score" or self.at in _TABLES]
             self.at *= _GROWTH
             self.run = SeenRun(self.bet.bettor.questions, list(self.bet.calls))
         return bool(self.waiting)
@@ -76,11 +76,17 @@ class Rehearsal:
 
     @property
     def everywhere(self) -> float:
-        """The larger TV of the two classes that act on every token."""
-        widest = [self.found.get(fault) for fault in EVERY_TOKEN]
+        """The largest TV of the classes that act on every token."""
+        widest = [self.found.get(fault) for fault in self.faults if _acts_everywhere(fault)]
         return max(math.inf if one is None or one.tv is None else one.tv for one in widest)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         done = [self.found[fault] for fault in self.faults if fault in self.found]
-        return tuple(Reach(self.words[one.fault], one.tv, one.fault in EVERY_TOKEN) for one in done)
+        return tuple(
+            Reach(self.words[one.fault], one.tv, _acts_everywhere(one.fault)) for one in done
+        )
+
+
+def _acts_everywhere(fault: FaultClass) -> bool:
+    return fault.context == EVERYWHERE and fault.within is None

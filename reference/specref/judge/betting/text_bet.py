@@ -165,7 +165,7 @@ def _kept(observed: Observed) -> Observed:
         {"token": observed.p["token"]},
         {"token": observed.token["token"]},
         contexts | {EVERYWHERE: observed.context[EVERYWHERE]},
-        {"draft": observed.direction["draft"]},
+        {name: observed.direction[name] for name in ("draft", "likely")},
     )
 
 

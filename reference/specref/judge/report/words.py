@@ -14,6 +14,7 @@ _ORDER: tuple[Outcome, ...] = (
     "PASS",
     "UNSUPPORTED",
 )
+_OF_TEXTS = ("engine.", "http.")  # levels whose tokens have a prefix
 _NAMED = 3  # checks that a sentence names
 _SAID = {
     "FAIL": "failed",
@@ -134,7 +135,10 @@ def _success(report: Report) -> str:
     passed = [v for v in report.checks if v.verdict == "PASS"]
     by_class = [v for v in passed if v.reach]
     if by_class:
-        return "no difference found. " + " ".join(reach(v) for v in by_class)
+        widest = max(by_class, key=lambda v: len(v.reach))
+        others = len(by_class) - 1
+        more = f" Other checks that state theirs in the report: {others}." if others else ""
+        return f"no difference found. {reach(widest)}{more}"
     seen = {v.id: v.mde for v in passed if v.mde is not None and v.method != "exact"}
     quick = {name: mde for name, mde in seen.items() if name not in report.slow} or seen
     if seen:
@@ -153,15 +157,20 @@ def reach(verdict: Verdict) -> str:
     (proofs/written/S2_mde_needs_a_class.md)."""
     if not verdict.reach:
         return ""
-    sized = [f"{one.fault}, TV {number(one.tv)}" for one in verdict.reach if one.tv is not None]
+    sized = [f"{one.fault}, TV {_up(one.tv)}" for one in verdict.reach if one.tv is not None]
     unsized = [one.fault for one in verdict.reach if one.tv is None]
     said = (
         [f"With power .999 {verdict.id} would have convicted: {'; '.join(sized)}."] if sized else []
     )
     said += [f"Of no size for sure: {'; '.join(unsized)}."] if unsized else []
-    return " ".join(
-        [*said, "A fault that follows the whole prefix is seen only where prefixes recur."]
-    )
+    if verdict.id.startswith(_OF_TEXTS):
+        said.append("A fault that follows the whole prefix is seen only where prefixes recur.")
+    return " ".join(said)
+
+
+def _up(tv: float) -> str:
+    """Three decimals, rounded up: less is not claimed."""
+    return number(math.ceil(1000 * tv - 1e-9) / 1000)
 
 
 def known(report: Report, verdict: Verdict) -> str:

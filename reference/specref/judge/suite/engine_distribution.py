@@ -8,7 +8,7 @@ from itertools import count, cycle
 
 from ...data import SamplingParams
 from .. import expected as reading
-from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.reach import BOTH_LEANS, LIKELY_ALONE, Rehearsal
 from ..betting.telling import LEANS
 from ..betting.text_bet import TextBet
 from ..betting.verdicts import Call, betting_verdicts
@@ -68,9 +68,11 @@ def bets(
     places = max(params.max_new_tokens for params in variants)
     bet = TextBet(toys, session.alpha(), places, lookup=ones[0].lookup)
     seed = session.seed_for(session.check, "rehearsal") % 2**31
+    made = [one.toy for one in ones]
+    words = LIKELY_ALONE if all(toy.draft is toy.target for toy in made) else BOTH_LEANS
     each = [_sliced(one, session, variants, most) for one in ones]
     calls = (next(run) for run in cycle(each))
-    yield from betting_verdicts(bet, Rehearsal(bet, seed, EVERY_TOKEN), session, calls)
+    yield from betting_verdicts(bet, Rehearsal(bet, seed, words), session, calls)
 
 
 def _sliced(

@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import Any
 
 from ...data import SamplingParams
-from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.reach import BOTH_LEANS, Rehearsal
 from ..betting.text_bet import TextBet
 from ..betting.verdicts import convicted, rehearsed
 from ..contract import Completion, Engine
@@ -229,7 +229,7 @@ def _either(
         for name, convention in conventions.items()
     }
     seed = session.seed_for(session.check, "rehearsal") % 2**31
-    rehearsals = {name: Rehearsal(bet, seed, EVERY_TOKEN) for name, bet in tests.items()}
+    rehearsals = {name: Rehearsal(bet, seed, BOTH_LEANS) for name, bet in tests.items()}
     wrong: dict[str, Verdict] = {}
     for one, run in cycle(zip(ones, each, strict=True)):
         rows, answers = next(run)

@@ -11,7 +11,7 @@ import torch
 
 from ...data import SamplingParams
 from .. import expected as reading
-from ..betting.reach import EVERY_TOKEN, Rehearsal
+from ..betting.reach import BOTH_LEANS, Rehearsal
 from ..betting.surroundings import BET_ROWS
 from ..betting.text_bet import TextBet
 from ..betting.verdicts import Call, betting_verdicts
@@ -151,7 +151,7 @@ def _dependence(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     one = asked(engine, session, "small")
     bet = TextBet(("small",), session.alpha(), _SHORT, lookup=one.lookup)
     seed = session.seed_for(session.check, "rehearsal") % 2**31
-    rehearsal = Rehearsal(bet, seed, EVERY_TOKEN)
+    rehearsal = Rehearsal(bet, seed, BOTH_LEANS)
     yield from betting_verdicts(bet, rehearsal, session, _one_request(one, session))
 
 
@@ -206,7 +206,7 @@ def mixed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     longest = max(params.max_new_tokens for _, (_, params) in _mixture(one, session, 0))
     bet = TextBet(("small",), session.alpha(), longest, lookup=one.lookup)
     seed = session.seed_for(session.check, "rehearsal") % 2**31
-    rehearsal = Rehearsal(bet, seed, EVERY_TOKEN)
+    rehearsal = Rehearsal(bet, seed, BOTH_LEANS)
     for number in count():
         kinds = [
             kind
