@@ -51,7 +51,7 @@ from specref.verify.rejection import rejection
 from torch import Tensor
 
 CHECK = "http.scored-law"
-SHARES = 7  # statistical checks of the level, among which ALPHA is divided
+SHARES = sum(item.statistical for item in checks("http"))  # among which ALPHA is divided
 RUN_ALPHA = ALPHA / SHARES
 NAMED, ROWS, PLACES, V = 20, 32, 256, 256
 FEW_ROWS = 8  # texts of a call where the tokens until a conviction are counted

@@ -5,8 +5,13 @@ Protects: servers from being accused by scores that are wrong, and their users f
 show towards the draft.
 """
 
+import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import torch
@@ -104,11 +109,17 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_scored, "MEASURED", 2)
 
 
-def judged(server: str, baseline: str, draft: str = "", budget: float = 0.01) -> list[Verdict]:
+def judged(
+    server: str,
+    baseline: str,
+    draft: str = "",
+    budget: float = 0.01,
+    check: str = "http.scored-law",
+) -> list[Verdict]:
     """All verdicts of the check, one after the other."""
     subject = contract.Server()
     subject.url, subject.baseline, subject.draft, subject.timeout = server, baseline, draft, 20
-    chosen = [item for item in checks("http") if item.id == "http.scored-law"]
+    chosen = [item for item in checks("http") if item.id == check]
     told: list[Verdict] = []
 
     def tell(event: str, check: str, verdict: Verdict | None) -> None:
@@ -149,7 +160,7 @@ def test_a_right_server_passes_in_classes(urls: Urls) -> None:
 def test_two_prompts_hold_tokens_of_the_whole_vocabulary(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[http_scored.Ids] = []
+    seen: list[http_scored.Prompt] = []
     batch = http_scored.Scoring.batch
 
     def watched(self: http_scored.Scoring, texts: http_scored.IdTexts, number: int) -> Observed:
@@ -158,7 +169,7 @@ def test_two_prompts_hold_tokens_of_the_whole_vocabulary(
 
     monkeypatch.setattr(http_scored.Scoring, "batch", watched)
     judged(urls["right"], urls["plain"])
-    tokens = [token for prompt in seen for token in prompt]
+    tokens = [token for prompt in seen if isinstance(prompt, tuple) for token in prompt]
     assert len(tokens) == 24
     assert len(set(tokens)) > 12
     assert max(tokens) < V
@@ -284,6 +295,83 @@ def test_the_reproduction_names_the_draft() -> None:
     assert job.reproduction("http", "http.scored-law").endswith(
         "--baseline http://b --draft http://d"
     )
+
+
+class Chat(BaseHTTPRequestHandler):
+    """A chat in front of a server of completions: the prompt is the message's bytes."""
+
+    behind = ""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send(404, b"{}")
+
+    def do_POST(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/completions":
+            return self.send(*self.asked(data))
+        if self.path != "/v1/chat/completions":
+            return self.send(404, b"{}")
+        body = json.loads(data)
+        content = body.pop("messages")[0]["content"]
+        prompt = [letter % V for letter in content.encode()][:20]
+        if body.pop("logprobs", None):
+            return self.send(400, b'{"error": "no logprobs"}')
+        status, told = self.asked(json.dumps({**body, "prompt": prompt}).encode())
+        if status != 200:
+            return self.send(status, told)
+        answer = json.loads(told)
+        answer["prompt_token_ids"] = prompt
+        choice = answer["choices"][0]
+        choice["message"] = {"role": "assistant", "content": choice.pop("text")}
+        self.send(200, json.dumps(answer).encode())
+
+    def asked(self, data: bytes) -> tuple[int, bytes]:
+        request = urllib.request.Request(
+            self.behind + "/v1/completions", data, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return 200, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def send(self, status: int, data: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Chats(ThreadingHTTPServer):
+    daemon_threads, request_queue_size = True, 128
+
+
+@pytest.fixture
+def chats(urls: Urls) -> Iterator[dict[str, str]]:
+    up = {}
+    for name in ("wrong", "plain"):
+        kind = type("Kind", (Chat,), {"behind": urls[name]})
+        up[name] = Chats(("127.0.0.1", 0), kind)
+        threading.Thread(target=up[name].serve_forever, args=(0.05,), daemon=True).start()
+    yield {name: f"http://127.0.0.1:{server.server_address[1]}" for name, server in up.items()}
+    for server in up.values():
+        server.shutdown()
+        server.server_close()
+
+
+def test_answers_to_messages_are_scored_as_completions(urls: Urls, chats: dict[str, str]) -> None:
+    last = judged(chats["wrong"], chats["plain"], budget=60, check="http.scored-chat")[-1]
+    assert last.verdict == "FAIL", last.what
+    assert "after 8 prompts" in last.case
+    right = judged(chats["plain"], chats["plain"], check="http.scored-chat")[-1]
+    assert right.verdict in ("INCONCLUSIVE", "UNVERIFIED")
+    assert right.n > 0
+    none = judged(urls["right"], urls["plain"], check="http.scored-chat")[-1]
+    assert none.verdict == "UNSUPPORTED"
+    assert "no token ids come back" in none.what
 
 
 def test_servers_that_give_no_ids_are_unsupported() -> None:

@@ -16,6 +16,7 @@ import torch
 from specref.judge.contract import Server
 from specref.judge.dialect import Ask
 from specref.judge.scoring import (
+    ChatTexts,
     EchoLogprobs,
     GenerateTexts,
     InputLogprobs,
@@ -24,6 +25,7 @@ from specref.judge.scoring import (
     TextScorer,
     TextScores,
     draft_table,
+    find_chat,
     find_scorer,
     find_texts,
     name_table,
@@ -31,6 +33,7 @@ from specref.judge.scoring import (
 )
 from specref.judge.server_pair import Endpoint
 from specref.judge.session import Session
+from specref.judge.suite.http_scored import _ids_before
 
 PROMPT, TEXT = (5, 6), (7, 8)
 # log probabilities of the two likeliest tokens at each place; the text's second is not among them
@@ -243,6 +246,38 @@ def test_sglang_writes_ids_and_scores_them_over_its_own_path(serving: Any) -> No
     scores = scorer.score((4, 5), (105, 2, 106))
     assert [len(table) for table in scores.likeliest] == [20] * 3
     assert scores.likeliest[1] == scores_of([4, 5, 105], 20)[0]
+
+
+def chat(body: Any) -> Any:
+    message = {"role": "assistant", "content": "a"}
+    choice = {"message": message, "token_ids": [1] * body["max_tokens"], "finish_reason": "length"}
+    if body.get("logprobs"):
+        choice["logprobs"] = {"content": [{"token": "a", "logprob": -0.5}] * body["max_tokens"]}
+    count = len(body["messages"][0]["content"])
+    return {"choices": [choice], "prompt_token_ids": [9, 8, count], "usage": {}}
+
+
+def test_a_chat_gives_the_ids_of_its_prompt_and_of_its_answer(serving: Any) -> None:
+    side = serving({"/v1/completions": completion, "/v1/chat/completions": chat})
+    texts = find_chat(side, "hello")
+    assert isinstance(texts, ChatTexts)
+    (answer,) = texts.write([Ask("hello", 3, logprobs=1)])
+    assert answer.prompt == (9, 8, 5)
+    assert answer.tokens == (1, 1, 1)
+    assert answer.logprobs == (-0.5, -0.5, -0.5)
+    assert _ids_before(Ask("hello"), answer) == (9, 8, 5)
+    assert _ids_before(Ask((3, 4)), answer) == (3, 4)
+    assert find_chat(serving({"/v1/completions": completion}), "hello") is None
+
+
+def test_a_chat_without_ids_is_none(serving: Any) -> None:
+    def mute(body: Any) -> Any:
+        told = chat(body)
+        del told["prompt_token_ids"]
+        return told
+
+    side = serving({"/v1/completions": completion, "/v1/chat/completions": mute})
+    assert find_chat(side, "hello") is None
 
 
 def test_llama_server_is_asked_place_by_place(serving: Any) -> None:

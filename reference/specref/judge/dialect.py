@@ -59,6 +59,7 @@ class Answer:
     accepted: int | None = None
     logprobs: tuple[float, ...] | None = None
     tops: tuple[dict[_Key, float], ...] | None = None  # the alternatives' at each token
+    prompt: tuple[int, ...] | None = None  # what the server made of a message, where it says so
 
 
 class OpenAI:

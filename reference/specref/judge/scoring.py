@@ -279,13 +279,7 @@ class GenerateTexts:
 
     def _one(self, ask: Ask) -> Answer:
         data = self.side.client.post(self.path, self.body(ask))
-        try:
-            return self.read(data)
-        except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
-            raise MisbehavedError(
-                f"{self.side.name}'s answer has not the form of SGLang's /generate:"
-                f" {type(error).__name__} {shown(error)}"
-            ) from None
+        return read_answer(self.side, "SGLang's /generate", lambda: self.read(data))
 
 
 class DialectTexts:
@@ -306,7 +300,51 @@ class DialectTexts:
         return [ask.but(more={**self.plain, **ask.more}) for ask in asks]
 
 
-IdTexts = GenerateTexts | DialectTexts
+class ChatTexts:
+    """`/v1/chat/completions`: the answers to messages, where the ids of the answer and of the
+    prompt that the message became come back (vLLM's `return_token_ids`).
+    """
+
+    path = "/v1/chat/completions"
+
+    def __init__(self, side: Endpoint, plain: dict[str, Any]):
+        self.side, self.plain = side, plain
+        self.model = side.dialect.model if isinstance(side.dialect, OpenAI) else ""
+
+    def body(self, ask: Ask) -> dict[str, Any]:
+        seed = {} if ask.seed is None else {"seed": ask.seed}
+        reports = {} if ask.logprobs is None else {"logprobs": True}
+        return _named(self.model) | {
+            "messages": [{"role": "user", "content": ask.prompt}],
+            "max_tokens": ask.max_tokens,
+            "temperature": ask.temperature,
+            "return_token_ids": True,
+            **self.plain,
+            **seed,
+            **reports,
+        }
+
+    def read(self, data: Any) -> Answer:
+        choice = data["choices"][0]
+        entries = (choice.get("logprobs") or {}).get("content")
+        return Answer(
+            choice["message"].get("content") or "",
+            tuple(map(int, choice["token_ids"])),
+            str(choice["finish_reason"]),
+            (data.get("usage") or {}).get("completion_tokens"),
+            logprobs=None if entries is None else tuple(float(one["logprob"]) for one in entries),
+            prompt=tuple(map(int, data["prompt_token_ids"])),
+        )
+
+    def write(self, asks: Sequence[Ask]) -> list[Answer]:
+        return all_of(self.side, "POST /v1/chat/completions to", self._one, asks)
+
+    def _one(self, ask: Ask) -> Answer:
+        data = self.side.client.post(self.path, self.body(ask))
+        return read_answer(self.side, "a chat with token ids", lambda: self.read(data))
+
+
+IdTexts = GenerateTexts | DialectTexts | ChatTexts
 # Off, as different servers want it said; a server that takes none has no such defaults.
 UNFILTERED: tuple[dict[str, Any], ...] = (
     {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
@@ -325,6 +363,15 @@ def find_texts(side: Endpoint, start: Prompt) -> IdTexts | None:
         ways = [DialectTexts(side, plain) for plain in UNFILTERED]
     else:
         ways = [DialectTexts(side, {})]
+    return _first_that_writes(ways, start)
+
+
+def find_chat(side: Endpoint, message: str) -> IdTexts | None:
+    """How a server answers messages; None where it does not, or gives no ids."""
+    return _first_that_writes([ChatTexts(side, plain) for plain in UNFILTERED], message)
+
+
+def _first_that_writes(ways: Sequence[IdTexts], start: Prompt) -> IdTexts | None:
     for way in ways:
         try:
             if way.write([Ask(start, 2)])[0].tokens:
@@ -445,6 +492,16 @@ def _understood(read: Callable[[], _A], scorer: "Scorer") -> _A:
     except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
         raise NotScoredError(
             f"{scorer.side.name} does not score by {scorer.name}: {type(error).__name__}"
+            f" {shown(error)}"
+        ) from None
+
+
+def read_answer(side: Endpoint, form: str, read: Callable[[], Answer]) -> Answer:
+    try:
+        return read()
+    except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
+        raise MisbehavedError(
+            f"{side.name}'s answer has not the form of {form}: {type(error).__name__}"
             f" {shown(error)}"
         ) from None
 

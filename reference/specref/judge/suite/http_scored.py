@@ -27,6 +27,7 @@ from ..scoring import (
     Scorer,
     TextScores,
     draft_table,
+    find_chat,
     find_scorer,
     find_texts,
     name_table,
@@ -49,6 +50,16 @@ MOST_REHEARSED = 50_000  # tokens that say what would have been found
 REHEARSED_AGAIN = 4  # the rehearsal is repeated when the tokens have grown by this factor
 MEASURED = 4  # texts whose scores are compared with one another
 SAFETY, LEAST_SLACK, MOST_SLACK = 2.0, 1e-5, 0.3  # of the measured error, relative
+MESSAGES = (  # of a chat: any will do that is answered at length
+    "Tell me a story about a lighthouse.",
+    "Write a function that sorts a list, and explain it.",
+    "What happened in the year 1815?",
+    "List ten uses of a brick.",
+    "Describe a colour to someone who cannot see.",
+    "Write a letter to a friend whom you have not met for years.",
+    "Explain how a bicycle stays upright.",
+    "Make up a dialogue between the sun and the moon.",
+)
 ENDS = 4  # different tokens that may end a text
 ATTEMPTS = 4  # the first has 7/8 of the error rate, each other one an eighth of the one before
 _A = TypeVar("_A")
@@ -76,7 +87,7 @@ class Scoring:
     baseline: IdTexts
     scorer: Scorer
     draft: Scorer | None
-    prompts: list[Ids]
+    prompts: list[Prompt]  # ids, or the messages of a chat
     length: int
     slack: float
     more: str
@@ -96,8 +107,9 @@ class Scoring:
         """The scored texts of one call."""
         rows = min(FIRST_TEXTS if number == 0 else CALL_TEXTS, self.rows)
         chosen = [(number * CALL_TEXTS + i) % len(self.prompts) for i in range(rows)]
-        prompts = [self.prompts[i] for i in chosen]
-        written = texts.write(self._asks(texts, prompts, number))
+        asked = self._asks(texts, [self.prompts[i] for i in chosen], number)
+        written = texts.write(asked)
+        prompts = [_ids_before(*pair) for pair in zip(asked, written, strict=True)]
         tokens = [self._tokens(answer) for answer in written]
         pairs = list(zip(prompts, tokens, strict=True))
         scores = of_baseline(lambda: self.scorer.score_all(pairs))
@@ -112,7 +124,7 @@ class Scoring:
         batch = ScoredBatch(names, p, q, filled, lengths, prompts, torch.tensor(chosen), self.slack)
         return read_scored(self.shape, batch)
 
-    def _asks(self, texts: IdTexts, prompts: Sequence[Ids], number: int) -> list[Ask]:
+    def _asks(self, texts: IdTexts, prompts: Sequence[Prompt], number: int) -> list[Ask]:
         """Every request has a seed of its own, where seeds are taken."""
         made = []
         for i, prompt in enumerate(prompts):
@@ -140,6 +152,15 @@ class Scoring:
             raise DraftError(str(error)) from None
 
 
+def _ids_before(ask: Ask, answer: Answer) -> Ids:
+    """The ids that a text continues."""
+    if isinstance(ask.prompt, tuple):
+        return ask.prompt
+    if not answer.prompt:
+        raise UnscoredError("the ids of a message do not come back")
+    return answer.prompt
+
+
 def of_baseline(call: Callable[[], _A]) -> _A:
     """What the baseline gives; its failures are told apart from the judged server's."""
     try:
@@ -155,35 +176,42 @@ def seeded(pair: ServerPair, ask: Ask, *what: object) -> Ask:
     return ask.but(seed=pair.seed(*what)) if pair.takes_seeds else ask
 
 
-def prepare(pair: ServerPair, longest: int, no_draft: str, attempt: int) -> Scoring:
+def prepare(
+    pair: ServerPair, longest: int, no_draft: str, attempt: int, chat: bool = False
+) -> Scoring:
     """Find how both servers write, who scores how, and how exact that is.
 
     Args:
         longest: tokens of a text. no_draft: why no draft is asked, "" where one may be. attempt:
-            how often the check had begun before.
+            how often the check had begun before. chat: whether messages are answered.
     Errors:
         UnscoredError where they do not do what is needed.
     """
     assert pair.baseline is not None
-    start = pair.prompts[0]
-    server, baseline = find_texts(pair.server, start), find_texts(pair.baseline, start)
+    if chat:
+        server, baseline = (find_chat(side, MESSAGES[0]) for side in (pair.server, pair.baseline))
+    else:
+        start = pair.prompts[0]
+        server, baseline = find_texts(pair.server, start), find_texts(pair.baseline, start)
     for name, texts in (("the server", server), ("the baseline", baseline)):
         if texts is None:
             raise UnscoredError(f"no token ids come back from {name}")
     assert server is not None
     assert baseline is not None
-    prompts = _prompts(pair, baseline)
+    prompts: list[Prompt] = [*(MESSAGES if chat else _prompts(pair, baseline))]
     first = seeded(pair, Ask(prompts[0], LENGTHS[-1]), "scored sample")
-    sample = of_baseline(lambda: baseline.write([first]))[0].tokens or ()
-    scorer, why = find_scorer(pair.baseline, prompts[0], sample)
+    answer = of_baseline(lambda: baseline.write([first]))[0]
+    before, sample = _ids_before(first, answer), answer.tokens or ()
+    scorer, why = find_scorer(pair.baseline, before, sample)
     if scorer is None:
         raise UnscoredError(f"the baseline scores no text: {'; '.join(why)}")
     most = STEPWISE[0] if isinstance(scorer, NextLogprobs) else LENGTHS[0]
     length = _longest([server, baseline], prompts, min(longest, most))
-    prompts += _strange(pair, [server, baseline], scorer, (prompts[0], sample))
+    if not chat:
+        prompts += _strange(pair, [server, baseline], scorer, (before, sample))
     draft, more = None, no_draft or pair.no_draft
     if not no_draft and pair.draft is not None:
-        draft, why = find_scorer(pair.draft, prompts[0], sample)
+        draft, why = find_scorer(pair.draft, before, sample)
         more = f"the draft by {draft.name}" if draft else f"no draft: {why[-1]}"
     asked = [
         seeded(pair, Ask(prompts[i % len(prompts)], length, logprobs=1), "scored slack", i)
@@ -232,7 +260,7 @@ def _strange(
     return taken
 
 
-def _longest(sides: Sequence[IdTexts], prompts: Sequence[Ids], most: int) -> int:
+def _longest(sides: Sequence[IdTexts], prompts: Sequence[Prompt], most: int) -> int:
     """The length that each side takes after the longest prompt."""
     ask = Ask(max(prompts, key=len))
     for length in LENGTHS:
@@ -260,8 +288,8 @@ def measured_slack(baseline: IdTexts, scorer: Scorer, asked: Sequence[Ask]) -> f
     pairs: list[tuple[Ids, Ids]] = []
     reported: list[Answer] = []
     for ask, answer in zip(asked, answers, strict=True):
-        if isinstance(ask.prompt, tuple) and answer.tokens:
-            pairs.append((ask.prompt, answer.tokens))
+        if answer.tokens:
+            pairs.append((_ids_before(ask, answer), answer.tokens))
             reported.append(answer)
     together = of_baseline(lambda: scorer.score_all(pairs))
     errors: list[float] = []
@@ -320,11 +348,34 @@ def scored_distribution(pair: ServerPair, session: Session) -> Iterator[Verdict]
     `prompt_logprobs`, `echo` with `logprobs`, SGLang's `/generate`, or alternatives by id: then
     each token takes a request.
     """
+    yield from _begun(pair, session, chat=False)
+
+
+@asks(
+    "http.scored-chat",
+    offers=("sampling",),
+    baseline=True,
+    distribution=True,
+    statistical=True,
+    since="0.2",
+)
+def scored_chat(pair: ServerPair, session: Session) -> Iterator[Verdict]:
+    """Do answers to messages follow the probabilities that the baseline reports for their tokens?
+
+    As http.scored-law, through `/v1/chat/completions`, where the ids of the answer and of the
+    prompt come back (`return_token_ids`). The baseline scores them as a completion.
+    """
+    yield from _begun(pair, session, chat=True)
+
+
+def _begun(pair: ServerPair, session: Session, chat: bool) -> Iterator[Verdict]:
+    """The check; it begins again where texts are late or the draft fails, at a smaller error
+    rate."""
     length, no_draft, why = LENGTHS[0], "", ""
     for attempt in range(ATTEMPTS):
         alpha = session.alpha() * 7 / 8 / 8**attempt
         try:
-            yield from _judged(prepare(pair, length, no_draft, attempt), session, alpha)
+            yield from _judged(prepare(pair, length, no_draft, attempt, chat), session, alpha)
             return
         except UnscoredError as error:
             yield Verdict("UNSUPPORTED", "none", str(error))
