@@ -20,7 +20,6 @@ KERNEL_PARTS = {
     "kernel": "answers",
     "kernel_call": "answers",
     "kernel_diagnose": "diagnose",
-    "shared_randomness": "rows trees",
     "kernel_group": "group",
     "kernel_stream": "stream pooled",
     "kernel_cells": "cells exact",
@@ -31,6 +30,21 @@ KERNEL_PARTS = {
     "kernel_tally": "tally group",
     "kernel_tree": "trees",
     "kernel_wide": "wide",
+}
+# files of judge/kernel/ and their tests
+KERNEL_ROOM = {
+    "answers": "mixed",
+    "bad_rows": "mixed",
+    "checks": "mixed",
+    "pace": "mixed",
+    "pairs": "rows",
+    "questions": "bets",
+    "reach": "bets",
+    "rows": "mixed",
+    "scenarios": "mixed",
+    "stream": "bets",
+    "stream_checks": "bets",
+    "texts": "rows",
 }
 JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     "stats/sequential.py": DISTRIBUTION,

@@ -4,22 +4,19 @@ under which distribution.
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from specref.adapters.reference import Rejection
 from specref.judge import cases
 from specref.judge import session as session_of_a_run
+from specref.judge.kernel import pairs
+from specref.judge.kernel.pairs import NEAR_ROWS, NEXT_CALL, SAME_CALL, PairBets
+from specref.judge.kernel.texts import continued_texts, token_laws
 from specref.judge.session import MisbehavedError, Session
 from specref.judge.suite import checks, kernel_rows
-from specref.judge.suite import shared_randomness as kernel_copies
 from specref.judge.suite.kernel_call import answer
-from specref.judge.suite.kernel_distribution import detectable
 from specref.judge.suite.kernel_group import Group
-from specref.judge.suite.kernel_rows import CALLS_APART, ROWS_APART
-from specref.judge.suite.shared_randomness import ROWS
-from specref.stats.sequential import OneSample
 from torch import Tensor
 
 from tests.judge.by_hand import Mixed
@@ -29,7 +26,7 @@ def test_strides_are_round_numbers_powers_of_two_primes_and_a_hash_s_constant() 
     """What a row's number is multiplied by, in code that makes a seed of the call's and the
     row's.
     """
-    assert set(kernel_copies.STRIDES) == {
+    assert set(pairs.STRIDES) == {
         100,
         1_000,
         10_000,
@@ -48,24 +45,6 @@ def test_strides_are_round_numbers_powers_of_two_primes_and_a_hash_s_constant() 
         1_000_003,
         1_000_000_007,
         2_654_435_761,
-    }
-
-
-def test_which_rows_are_held_against_each_other() -> None:
-    a, b = torch.arange(ROWS), ROWS + torch.arange(ROWS)  # one call's rows, and those of the next
-    pairs = {}
-    for name, split in (*ROWS_APART, *CALLS_APART):
-        left, right = split(a, b)
-        pairs[name] = [{*zip(left.tolist(), right.tolist(), strict=True)}, len(left)]
-    each = [*range(ROWS), *range(ROWS, 2 * ROWS)]
-    assert pairs == {
-        "neighbours": [{(i, i + 1) for i in each if i % 2 == 0}, ROWS],
-        "halves of a batch": [{(i, i + ROWS // 2) for i in each if i % ROWS < ROWS // 2}, ROWS],
-        "a row and itself in the next call": [{(i, i + ROWS) for i in range(ROWS)}, ROWS],
-        "a row and the one before it in the next call": [
-            {(i + 1, i + ROWS) for i in range(ROWS - 1)},
-            ROWS - 1,
-        ],
     }
 
 
@@ -142,76 +121,42 @@ def verdicts(check: str, coins: Callable, mde: float = 0.1) -> tuple[list, Draw]
 @pytest.mark.parametrize(
     ("check", "coins", "told"),
     [
-        ("independence", paired, "neighbours"),
-        ("independence", halved, "a row and the one 2048 behind it"),
-        ("independence", every(1000), "a row and the one 1000 behind it"),
-        ("independence", every(7), "a row and the one 7 behind it"),
-        ("independence", every(1), "a row and the one 1 behind it"),
-        ("seeds", three_seeds, "a row and itself in the next call"),
-        ("seeds", on(2), "a row and the one 1 before it 2 seeds later"),
-        ("seeds", on(4), "a row and the one 1 before it 4 seeds later"),
-        ("seeds", on(7), "a row and the one 1 before it 7 seeds later"),
-        ("seeds", on(63), "a row and the one 1 before it 63 seeds later"),
+        ("independence", paired, "same call, row +1"),
+        ("independence", halved, "same call, row +2048"),
+        ("independence", every(1000), "same call, row +1000"),
+        ("independence", every(7), "same call, row +7"),
+        ("independence", every(1), "same call, row +"),
+        ("seeds", three_seeds, "the next call, the same row and place"),
+        ("seeds", shifted, "the next call, row -1"),
+        ("seeds", on(2), "the call whose seed is +2, row -1"),
+        ("seeds", on(4), "the call whose seed is +4, row -1"),
+        ("seeds", on(7), "the call whose seed is +7, row -1"),
+        ("seeds", on(63), "the call whose seed is +63, row -1"),
     ],
 )
 def test_shared_coins_are_named_by_who_shares_them(check: str, coins: Callable, told: str) -> None:
     (*_, said), _kernel = verdicts(check, coins)
     assert said.verdict == "FAIL"
-    kind = (
-        "rows of one batch share coins"
-        if check == "independence"
-        else "calls with different seeds share coins"
-    )
-    assert said.what.startswith(
-        f"{kind}, or the distribution of each is off: {told} get the same first token with"
-        " probability "
-    )
-    same, right = (
-        float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of ")
-    )
-    # two rows agree with .49 + .09 without a draft, where p = (.7, .3), else with .01 + .36 + .09
-    # of p = (.1, .6, .3)
-    if "K = 0" in said.case:
-        wanted = 0.58
-    else:
-        wanted = 0.625 if "V = 2" in said.case else 0.46
-    assert right == pytest.approx(wanted, abs=1e-3)
-    assert right + 0.2 < same <= 1
-    if told == "neighbours":
-        assert said.interval is not None
-        assert said.tv is not None
-        assert said.interval[0] <= said.tv <= said.interval[1]
-        assert said.alpha == pytest.approx(1e-6 / 8)
+    shared = kernel_rows.SHARED_ROWS if check == "independence" else kernel_rows.SHARED_CALLS
+    assert said.what.startswith(f"{shared}: tokens at a fixed distance go together ({told}")
+    assert said.alpha == pytest.approx(1e-6)
 
 
-def test_rows_agree_at_each_distance_as_often_as_counting_says() -> None:
-    a, b = torch.randint(3, (2, ROWS), generator=torch.Generator().manual_seed(0))
-    found = kernel_copies.agreeing(a, b, 3)
-    assert sorted(found) == [*range(-3584, 3585)], "512 pairs at least"
-    for far in (-3584, -1, 0, 1, 5, 3584):
-        pairs = [(int(a[i]), int(b[i + far])) for i in range(max(0, -far), min(ROWS, ROWS - far))]
-        assert found[far] == pytest.approx(sum(x == y for x, y in pairs) / len(pairs), abs=1e-9)
+def test_what_the_other_check_convicts_is_no_failure_of_this_one() -> None:
+    (*_, said), _kernel = verdicts("seeds", every(1))
+    assert said.verdict == "INCONCLUSIVE"
+    assert "same call, row +" in said.what
+    (*_, said), _kernel = verdicts("independence", three_seeds)
+    assert said.verdict == "INCONCLUSIVE"
 
 
-def test_copies_are_looked_for_where_one_draft_alone_is_possible() -> None:
-    """Rows of other drafts are no copies, and a last draw that they share may come from other
-    distributions.
-    """
-    groups = [*kernel_rows._alike(), kernel_rows._one_draft()]
-    assert [int((group.draft > 0).sum()) == 1 for group in groups] == [
-        True,
-        False,
-        False,
-        False,
-        True,
-    ]
+def test_calls_at_far_seeds_are_of_the_one_draft_that_is_certain() -> None:
     _, kernel = verdicts("seeds", own)
-    for group, calls in ((0, kernel.calls[:83]), (4, kernel.calls[83:166])):
-        assert [(rows, count, seed - calls[0][2]) for rows, count, seed, _ in calls] == [
-            (ROWS if later < 2 else 1024, group, later)
-            for later in (*range(65), *kernel_copies.STRIDES)
-        ]
-    assert [count for _, count, *_ in verdicts("independence", own)[1].calls[:2]] == [0, 4]
+    far = [(rows, count) for rows, count, *_ in kernel.calls if rows == pairs.FAR_ROWS]
+    assert far == [(pairs.FAR_ROWS, 4)] * (3 + 64 + len(pairs.STRIDES))
+    seeds = [seed for rows, _, seed, _ in kernel.calls if rows == pairs.FAR_ROWS]
+    assert [seed - seeds[0] for seed in seeds[:33]] == [*range(33)]
+    assert [seed - seeds[66] for seed in seeds[66:]] == [0, *pairs.STRIDES]
 
 
 def test_coins_are_copies_where_the_last_draws_are_not() -> None:
@@ -226,11 +171,9 @@ def test_coins_are_copies_where_the_last_draws_are_not() -> None:
             return out
 
     session = Session("x", "kernel", mde=0.1)
-    session.check = "kernel.independence"
-    (said,) = kernel_rows.independence(Judged(own), session)
-    assert (said.verdict, said.case) == ("FAIL", "certain (V = 2, K = 4)")
-    assert "a row and the one 1000 behind it" in said.what
-    assert "probability 1.000 instead of 0.625" in said.what
+    *_, said = kernel_rows.independence(Judged(own), session)
+    assert said.verdict == "FAIL"
+    assert "same call, row +1000" in said.what
 
 
 class Coined(Draw):
@@ -268,69 +211,39 @@ def seeded(step: int) -> Callable:
 @pytest.mark.parametrize(
     ("check", "coins", "told"),
     [
-        (
-            "independence",
-            stride(1),
-            "draft token 2 of a row and draft token 1 of the one 1 behind it",
-        ),
-        (
-            "independence",
-            stride(2),
-            "draft token 3 of a row and draft token 1 of the one 1 behind it",
-        ),
-        (
-            "independence",
-            stride(3),
-            "draft token 4 of a row and draft token 1 of the one 1 behind it",
-        ),
-        (
-            "independence",
-            stride(1, 64),
-            "draft token 2 of a row and draft token 1 of the one 64 behind it",
-        ),
-        ("seeds", seeded(1), "draft token 2 of a row and draft token 1 of itself in the next call"),
+        ("independence", stride(1), "same call, row +1 and place -1"),
+        ("independence", stride(2), "same call, row +1 and place -2"),
+        ("independence", stride(3), "same call, row +1 and place -3"),
+        ("independence", stride(1, 64), "same call, row +64 and place -1"),
+        ("independence", stride(1, 65), "same call, row +65 and place -1"),
+        ("seeds", seeded(1), "the next call, place -1"),
+        ("seeds", seeded(2), "the call whose seed is +2, place -1"),
+        ("seeds", seeded(100), "the call whose seed is +100, place -1"),
     ],
 )
 def test_a_later_coin_that_is_the_first_one_of_another_row_is_seen(
     check: str, coins: Callable, told: str
 ) -> None:
-    session = Session("x", "kernel", mde=0.1)
-    session.check = f"kernel.{check}"
-    (said,) = getattr(kernel_rows, check)(Coined(coins), session)
+    *_, said = getattr(kernel_rows, check)(Coined(coins), Session("x", "kernel", mde=0.1))
     assert said.verdict == "FAIL"
-    assert f"{told} are kept or replaced together with probability " in said.what
-    same, right = (
-        float(part.split()[0]) for part in said.what.split("probability ")[1].split("instead of ")
-    )
-    assert right + 0.1 < same < 1
+    assert told in said.what
 
 
 @pytest.mark.parametrize(
-    ("check", "coins"),
-    [
-        ("independence", stride(5)),
-        ("seeds", seeded(100)),
-        ("independence", stride(1, 65)),
-        ("seeds", seeded(2)),
-    ],
+    ("check", "coins"), [("independence", stride(5)), ("seeds", seeded(10**7))]
 )
-def test_a_later_coin_of_its_own_passes_and_so_does_one_that_is_shared_farther_away(
+def test_a_later_coin_of_its_own_passes_and_so_does_one_that_is_shared_with_a_seed_not_asked(
     check: str, coins: Callable
 ) -> None:
-    """Beyond 64 rows and the next call there are more pairs of places than so many rows could tell
-    apart.
-    """
-    session = Session("x", "kernel", mde=0.1)
-    session.check = f"kernel.{check}"
-    assert {said.verdict for said in getattr(kernel_rows, check)(Coined(coins), session)} == {
-        "PASS"
-    }
+    *waiting, said = getattr(kernel_rows, check)(Coined(coins), Session("x", "kernel", mde=0.1))
+    assert said.verdict == "PASS"
+    assert {v.verdict for v in waiting} == {"INCONCLUSIVE"}
 
 
 def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
     group = Group("two", cases.turned(2, 2, {"opposed": cases.TWOS["opposed"]}))
     given = torch.tensor([[0, -1, -1], [1, -1, -1], [0, 1, -1], [1, 1, 0]]).repeat(20_000, 1)
-    texts = kernel_copies.continued_texts(group, given, torch.Generator().manual_seed(0))
+    texts = continued_texts(group, given, torch.Generator().manual_seed(0))
     assert bool((texts >= 0).all())
     assert torch.equal(texts[given >= 0], given[given >= 0])
     for row, told in enumerate((1, 1, 2, 3)):
@@ -345,73 +258,75 @@ def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
         )
 
 
-def test_coins_that_move_on_by_one_row_with_the_seed_are_seen() -> None:
-    kernel = Draw(shifted)
-    session = Session("x", "kernel", mde=0.1)
-    session.check = "kernel.seeds"
-    said = [v for v in kernel_rows.seeds(kernel, session) if v.verdict == "FAIL"]
-    seeds = [seed for *_, seed, _ in kernel.calls[:2]]
-    assert seeds[1] == seeds[0] + 1
-    assert len(said) == 1
-    assert (
-        "a row and the one 1 before it in the next call" in said[0].what
-        or "a row and the one before it" in said[0].what
-    )
+def test_each_token_is_held_against_its_own_distribution() -> None:
+    """The distribution of a token follows those before it."""
+    group = Group("two", cases.turned(2, 3, {"cyclic": cases.CHAINS["cyclic"]}))
+    texts = torch.tensor([[0, 1, 2], [2, 2, 0]])
+    laws = token_laws(group, texts)
+    tables = group.target[0].view(3, 3, 3)
+    assert torch.allclose(laws[:, 0], tables.sum((1, 2)).expand(2, -1))
+    for row, (first, second, _) in enumerate(texts.tolist()):
+        after = tables[first].sum(1)
+        assert torch.allclose(laws[row, 1], after / after.sum())
+        assert torch.allclose(laws[row, 2], tables[first, second] / tables[first, second].sum())
 
 
 @pytest.mark.parametrize("check", ["independence", "seeds"])
 def test_rows_of_their_own_pass_at_the_goal_after_every_kind_of_draft(check: str) -> None:
-    said, kernel = verdicts(check, own)
-    assert {v.verdict for v in said} == {"PASS"}
-    assert said[-1].mde <= 0.1
-    assert all(v.mde > 0.1 for v in said[:-1])
+    said, kernel = verdicts(check, own, 0.03)
+    assert [v.mde is None for v in said] == [v.verdict == "INCONCLUSIVE" for v in said]
+    assert said[-1].verdict == "PASS"
+    assert said[-1].mde <= 0.03
+    assert all(v.mde > 0.03 for v in said[:-1] if v.verdict == "PASS")
     assert {(count, told) for _, count, _, told in kernel.calls} == {
         (0, True),
         (1, True),
         (4, True),
         (1, False),
     }
-    assert {rows for rows, *_ in kernel.calls} == (
-        {ROWS} if check == "independence" else {ROWS, 1024}
-    )
-    assert said[-1].what == "2 kinds of pairs"
-    # the first ones look for copies
-    drawn = len(kernel.calls) - (2 * 83 if check == "seeds" else 2)
-    assert said[-1].n == ROWS * drawn - (drawn // 2 if check == "seeds" else 0)
-    assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6 / 8), "e-process")
+    assert {rows for rows, *_ in kernel.calls} == {NEAR_ROWS, pairs.FAR_ROWS}
+    assert said[-1].n == sum(rows for rows, *_ in kernel.calls)
+    assert (said[-1].alpha, said[-1].method) == (pytest.approx(1e-6), "e-process")
 
 
-def test_a_pass_tells_the_least_power_of_all_kinds_of_drafts() -> None:
-    said, kernel = verdicts("independence", own, mde=0.05)
-    kinds = [(0, True), (1, True), (4, True), (1, False)]
-    drawn = dict.fromkeys(kinds, 0)
-    for rows, count, _, told in kernel.calls[2:]:
-        drawn[count, told] += rows
-    assert len({*drawn.values()}) > 1
-    assert said[-1].mde == max(
-        detectable(n // 2, 4 if kind == (0, True) else 9, said[-1].alpha, 0.05)
-        for kind, n in drawn.items()
-    )
+def test_the_share_of_copies_that_is_claimed_is_found_and_half_of_it_is_not() -> None:
+    """A part of the rows takes the coins of the row before it; the test is asked at the size that
+    a run without them claims."""
+
+    def partly(share: float) -> Callable:
+        def coins(batch: int, generator: torch.Generator, seed: int) -> Tensor:
+            u = own(batch, generator, seed)
+            copied = own(batch, generator, seed) < share
+            return torch.where(copied, u.roll(1), u)
+
+        return coins
+
+    groups = [kernel_rows._alike()[0]]
+
+    def bets(coins: Callable, seed: int) -> PairBets:
+        made = PairBets(Draw(coins), Session("x", "kernel", seed), groups, 1e-6)
+        for _ in range(8):
+            made.advance()
+        return made
+
+    claimed = bets(own, 0).least_share(SAME_CALL)
+    assert 0.02 < claimed < 0.2
+    assert all(bets(partly(claimed), seed).rejected for seed in range(4))
+    assert not any(bets(partly(claimed / 2.5), seed).rejected for seed in range(4))
 
 
-def test_a_pass_tells_the_distance_of_the_oddest_test() -> None:
-    p = torch.tensor([0.5, 0.5]).double()
-    tests = [OneSample(p, 1e-6) for _ in range(3)]
-    for test, first in zip(tests, (510, 570, 495), strict=True):
-        test.update(torch.tensor([first, 1000 - first]))
-    said = kernel_rows._passed(tests, 0.01, "said")
-    assert (said.verdict, said.n, said.what, said.tv) == ("PASS", 3000, "said", pytest.approx(0.07))
-    assert said.interval is not None
-    assert said.interval[0] <= 0.07 <= said.interval[1]
-
-
-def test_the_first_verdict_comes_when_every_kind_of_draft_was_tried() -> None:
-    kernel, session = Draw(own), Session("x", "kernel", mde=0.01)
-    session.check = "kernel.seeds"
-    next(kernel_rows.seeds(kernel, session))
-    tried = ((count, told) for _, count, _, told in kernel.calls[166:])
-    kinds = [kind for kind, _ in itertools.groupby(tried)]
-    assert kinds == [(0, True), (1, True), (4, True), (1, False)]
+def test_next_calls_and_rows_have_shares_of_their_own() -> None:
+    made = PairBets(Draw(own), Session("x", "kernel"), kernel_rows._alike(), 1e-6)
+    assert made.least_share(SAME_CALL) == made.least_share(NEXT_CALL) == 1
+    made.advance()
+    first = [made.least_share(kind) for kind in (SAME_CALL, NEXT_CALL)]
+    for _ in range(5):
+        made.advance()
+    later = [made.least_share(kind) for kind in (SAME_CALL, NEXT_CALL)]
+    assert all(b < a for a, b in zip(first, later, strict=True))
+    assert not made.begun
+    made.advance()
+    assert made.begun
 
 
 def test_a_token_that_never_comes_is_a_failure_and_no_crash() -> None:
@@ -420,58 +335,34 @@ def test_a_token_that_never_comes_is_a_failure_and_no_crash() -> None:
             out = super().verify(p, q, draft, seed)
             return out if p.shape[2] == 2 else torch.where(out == 2, 0, out)
 
-    session = Session("x", "kernel", mde=0.1)
-    session.check = "kernel.independence"
-    *_, said = kernel_rows.independence(Last(own), session)
+    *_, said = kernel_rows.independence(Last(own), Session("x", "kernel", mde=0.1))
     assert (said.verdict, said.method) == ("FAIL", "e-process")
 
 
-def test_two_rows_are_expected_to_be_independent_and_suspected_to_be_equal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made = []
-
-    def making(*given: Any) -> OneSample:
-        made.append(given)
-        return OneSample(*given)
-
-    monkeypatch.setattr(kernel_rows, "OneSample", making)
-    verdicts("independence", own, mde=0.3)
-    assert len(made) == 8
-    for distribution, alpha, toward, plan in made:
-        p = [0.7, 0.3] if len(distribution) == 4 else [0.1, 0.6, 0.3]
-        assert distribution.tolist() == pytest.approx([a * b for a in p for b in p], abs=1e-7)
-        assert torch.stack(toward).tolist() == [
-            pytest.approx(
-                [a if i == j else 0 for i, a in enumerate(p) for j in range(len(p))], abs=1e-7
-            )
-        ]
-        assert (alpha, plan) == (pytest.approx(1e-6 / 8), 0.3)
-
-
-def test_the_second_of_two_calls_has_the_next_seed() -> None:
-    kernel, group = Draw(own), kernel_rows._alike()[1]
-    kernel_rows.PairedCalls(kernel, Session("x", "kernel"), [group]).counts(group, 1, 0)  # type: ignore[arg-type]
-    (*_, first, _), (*_, second, _) = kernel.calls
-    assert second == first + 1
-
-
-def test_both_calls_draw_drafts_of_their_own_and_every_pair_of_calls_others() -> None:
+def test_calls_follow_each_other_by_their_seeds_and_draw_drafts_of_their_own() -> None:
     class Keeps(Draw):
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
             drafts.append(draft)
             return super().verify(p, q, draft, seed)
 
     drafts: list[Tensor] = []
-    group = kernel_rows._alike()[1]
     kernel = Keeps(own)
-    pairs = kernel_rows.PairedCalls(kernel, Session("x", "kernel"), [group])  # type: ignore[arg-type]
-    for number in (1, 2, 1):
-        pairs.ask(group, number, (ROWS, ROWS), (0, 1))
+    made = PairBets(kernel, Session("x", "kernel"), [kernel_rows._alike()[1]], 1e-6)
+    made.advance()
+    (*_, first, _), (*_, second, _) = kernel.calls
+    assert second == first + 1
     assert not torch.equal(drafts[0], drafts[1])
-    assert not torch.equal(drafts[0], drafts[2])
-    assert torch.equal(drafts[0], drafts[4])
-    assert kernel.calls[0] == kernel.calls[4] != kernel.calls[2]
+
+
+def test_a_slow_kernel_gets_calls_of_the_rows_that_fit() -> None:
+    session = Session("x", "kernel")
+    session.most_rows = 40
+    kernel = Draw(own)
+    made = PairBets(kernel, session, kernel_rows._alike(), 1e-6)
+    for _ in range(8):
+        made.advance()
+    assert {rows for rows, *_ in kernel.calls} == {40}
+    assert made.begun
 
 
 class OneWrong(Mixed):
@@ -532,6 +423,7 @@ def test_what_is_slow_to_draw_ends_at_a_tv_of_2_in_100_as_its_page_says() -> Non
     assert Session("x", "kernel").slow_goal == 0.02
     slow = [item for item in checks("kernel") if item.slow]
     assert {item.id.split(".")[1] for item in slow} == {
+        "token-bets",
         "small-batches",
         "tree-small-batches",
         "large-vocabulary",
@@ -621,14 +513,12 @@ def test_rows_of_small_batches_have_their_own_distributions_and_are_counted_as_t
 
 
 def test_both_checks_of_independence_look_at_the_same_calls() -> None:
-    kernel, session = Draw(own), Session("x", "kernel", mde=0.1)
+    kernel, session = Draw(own), Session("x", "kernel", mde=0.05)
     first, second = (
         list(check(kernel, session))[-1] for check in (kernel_rows.independence, kernel_rows.seeds)
     )
-    drawn = len(kernel.calls) - 2 * (1 + 83)  # the others look for copies
-    assert first.n == ROWS * drawn
-    assert second.n == first.n - drawn // 2
-    assert len({seed for *_, seed, _ in kernel.calls}) == len(kernel.calls)
+    assert first.n < second.n == sum(rows for rows, *_ in kernel.calls)
+    assert second.n - first.n < first.n
 
 
 def test_what_is_no_answer_in_a_small_batch_is_named() -> None:
@@ -652,11 +542,11 @@ def near(monkeypatch: pytest.MonkeyPatch, kernel: object, rows: int) -> list:
 def test_enough_nearly_equal_rows_are_drawn_to_see_a_rejection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One case of three rejects 9e-5 of its rows: nine are expected, and none comes with a
+    """One case of three rejects 9e-5 of its draft tokens: nine are expected, and none comes with a
     probability of e^-9.
     """
     assert pytest.approx(9) == kernel_rows.NEAR * 9e-5 / 3
-    said = near(monkeypatch, Mixed(0), 20_000)
+    said = near(monkeypatch, Rejection(), 20_000 * kernel_rows.NEAR_TOKENS)
     assert [v.verdict for v in said] == ["INCONCLUSIVE"] * (len(said) - 1) + ["PASS"]
     assert [v.n >= 20_000 for v in said] == [False] * (len(said) - 1) + [True]
     assert said[-1].what == f"{said[-1].n:,} rows"
@@ -670,7 +560,8 @@ def test_nearly_equal_distributions_that_break_a_kernel_are_told(
 
         def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
             out = super().verify(p, q, draft, seed)
-            out[p[:, 0, 1] == 0] = self.told
+            out[p[:, 0, 1] == 0, :2] = self.told
+            out[p[:, 0, 1] == 0, 2:] = -1
             return out
 
     for told, what in (
@@ -679,7 +570,7 @@ def test_nearly_equal_distributions_that_break_a_kernel_are_told(
     ):
         kernel = Odd(0)
         kernel.told = told
-        (said,) = near(monkeypatch, kernel, 20_000)
+        (said,) = near(monkeypatch, kernel, 20_000 * kernel_rows.NEAR_TOKENS)
         assert said.verdict == "FAIL"
         assert what in said.what
         assert "one token certain" in said.what

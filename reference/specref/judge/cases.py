@@ -209,15 +209,21 @@ RARE: tuple[CaseRow, CaseRow] = ((985, *[1] * 15), (985, *[1] * 15))
 TWOS: dict[str, tuple[CaseRow, CaseRow]] = {"opposed": ((7, 3), (2, 8)), "likely": ((9, 1), (6, 4))}
 
 
-def off_by_rounding() -> Tables:
+def off_by_rounding(count: int = 1) -> Tables:
     """q a little above p everywhere, as distributions of half precision are: a rejection is rare
-    and leaves nothing of p - q.
+    and leaves nothing of p - q. `count` draft tokens alike.
     """
     base = _distribution((3, 1))
-    return _pairs(
+    one = _pairs(
         ["q above p everywhere", "equal", "one token certain"],
         [(base, base * (1 + 9e-5)), (base, base), tuple(map(_distribution, _ALMOST["of two"]))],
     )
+    p, q = (
+        tuple(table[0].expand(-1, one.vocabulary**i, -1) for i in range(count))
+        for table in (one.p, one.q)
+    )
+    last = one.p[1][:, :1].expand(-1, one.vocabulary**count, -1)
+    return Tables(one.names, (*p, last), q, one.lengths * count)
 
 
 def wide(size: int) -> Tables:

@@ -96,7 +96,7 @@ def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) ->
         if said[item.id].verdict == "INCONCLUSIVE"
         or (
             said[item.id].verdict == "UNVERIFIED"
-            and _unseen(item, said[item.id], session, True) > _enough(item, session)
+            and _unseen(item, said[item.id], session, True) > enough_of(item, session)
         )
     ]
     waiting = unsure or tests
@@ -121,7 +121,10 @@ def _unseen(item: Check, verdict: Verdict, session: Session, unsure: bool) -> fl
     return mde if unsure else mde / (session.slow_goal if item.slow else session.goal)
 
 
-def _enough(item: Check, session: Session) -> float:
+def enough_of(item: Check, session: Session) -> float:
+    """The TV that a check has to see."""
+    if item.alone:
+        return session.alone_enough
     return session.slow_enough if item.slow else session.enough
 
 
@@ -188,7 +191,7 @@ def _settled(
         and verdict.method != "deterministic"
     ):
         outcome = "LOSSY-BY-DESIGN"
-    if outcome == "PASS" and verdict.sees is not None and verdict.sees > _enough(item, session):
+    if outcome == "PASS" and verdict.sees is not None and verdict.sees > enough_of(item, session):
         outcome = "INCONCLUSIVE"
     return replace(
         verdict,

@@ -21,6 +21,8 @@ _GOAL = 0.005  # without --mde, tests go on until they would have seen this, or 
 _ENOUGH = {"kernel": 0.02, "scheduler": 0.02, "engine": 0.05, "http": 0.10}
 # the same of checks whose draws cost a hundred times as much as those of their level
 SLOW_GOAL, _SLOW_ENOUGH = 0.02, 0.05
+# the same of tests of one case of many: a fault in all of them is what kernel.token-bets looks for
+ALONE_ENOUGH = 0.2
 GRACE = (2.0, 0.1)  # seconds, and a part of the budget: what a run may take beyond its budget
 AGAIN = 0.05  # seconds after which the next of a series of calls is told to the watch
 
@@ -110,6 +112,10 @@ class Session:
     @property
     def slow_enough(self) -> float:
         return _SLOW_ENOUGH if self.mde is None else self.mde
+
+    @property
+    def alone_enough(self) -> float:
+        return ALONE_ENOUGH if self.mde is None else self.mde
 
     def alpha(self, cases: int = 1) -> float:
         """The false-alarm rate of each of a check's e-processes, so that the run's is ALPHA."""

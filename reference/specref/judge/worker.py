@@ -20,7 +20,7 @@ import torch
 from ..data import SpecrefError
 from .job import Job
 from .load import Adapter, NotLoadedError, load_adapter, opened
-from .schedule import judge
+from .schedule import enough_of, judge
 from .session import ALPHA, Session
 from .suite import LEVELS, Check, checks
 from .torch_state import TorchStates
@@ -77,7 +77,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)
     wanted = Session(job.engine, adapter.level, mde=job.mde)
-    slow = {item.id: wanted.slow_enough for item in known.values() if item.slow}
+    slow = {item.id: enough_of(item, wanted) for item in known.values() if item.slow or item.alone}
     teller.tell(
         "loaded",
         level=adapter.level,

@@ -75,7 +75,7 @@ class ReachSums:
             some[-1] = False  # what a rejection leaves over is the judge's own
         if not bool(some.any()):
             return MOST_TV
-        found = _lean(squares[some], need) * size[some] / n[some] / 2
+        found = least_lean(squares[some], need) * size[some] / n[some] / 2
         return min(float(found.max()), MOST_TV)
 
 
@@ -87,7 +87,7 @@ def _moments(call: Observed, fault: FaultClass, bettor: Bettor) -> list[Tensor]:
     return [(p * s.square()).sum(1), (p * s.abs()).sum(1)]
 
 
-def _lean(squares: Tensor, need: float) -> Tensor:
+def least_lean(squares: Tensor, need: float) -> Tensor:
     """[C] sums of E s^2 -> the least e that is found."""
     stakes, psi = STAKES[:, None], PSI[:, None]
     V = squares.clamp(min=1e-300)

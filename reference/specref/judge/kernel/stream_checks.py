@@ -11,10 +11,19 @@ from .reach import ReachSums
 from .stream import MixedStream
 
 NARROW = 10
-CALLS, FEW_CALLS = 16, 4  # of a slice; of a slow kernel's
+CALLS = 16  # of a slice
+MEAN_ROWS = 60  # of a call
+SLICE_ROWS = 8  # of a slow kernel's slice, in calls of as many rows as it may have
 
 
-@check("kernel.token-bets", since="0.2", distribution=True, statistical=True, needs=("verify",))
+@check(
+    "kernel.token-bets",
+    since="0.2",
+    distribution=True,
+    statistical=True,
+    needs=("verify",),
+    slow=True,
+)
 def token_bets(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Has every token the target's distribution, wherever it stands?
 
@@ -22,13 +31,17 @@ def token_bets(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     K + 1 tokens: does a token of some rank come too often, do answers lean to the draft, to likely
     tokens or to large ids, for one pair of distributions, at one place, in one row of the batch, at
     its edge, in batches of one size, at one vocabulary, with one layout? A PASS says what it would
-    have found, class by class.
+    have found, class by class. Ends when a lean would have been found at a TV of .005, and a bias
+    by ranks, for each p and q, at a TV of .02.
     """
     alpha = session.alpha()
     stream = MixedStream(kernel, session, alpha)
     reach = ReachSums(stream.bettor, KERNEL_FAULTS)
+    calls = CALLS
+    if session.most_rows is not None:
+        calls = max(1, min(CALLS, SLICE_ROWS * session.most_rows // MEAN_ROWS))
     while True:
-        call = stream.draw(CALLS if session.most_rows is None else FEW_CALLS)
+        call = stream.draw(calls)
         if call is None:
             yield Verdict("FAIL", what=stream.wrong, case=str(stream.shown_in), n=stream.rows)
             return
@@ -50,10 +63,10 @@ def token_bets(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 
 
 def _enough(found: Sequence[Reach], session: Session) -> bool:
-    """Whether the test may end: a lean on every token is found at the goal, a bias at twice
-    that or where --mde is, and what acts in few tokens at NARROW times as much."""
-    goal = session.goal
-    wanted = (goal, min(2 * goal, session.enough), *[NARROW * goal] * (len(found) - 2))
+    """Whether the test may end: a lean on every token is found at the goal, a bias at that of slow
+    draws, and what acts in few tokens at NARROW times as much as a lean."""
+    narrow = [NARROW * session.goal] * (len(found) - 2)
+    wanted = (session.goal, session.slow_goal, *narrow)
     return all((one.tv or 1) <= most for one, most in zip(found, wanted, strict=True))
 
 

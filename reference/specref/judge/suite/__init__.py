@@ -74,6 +74,8 @@ class Check:
     # one draw costs as much as a hundred elsewhere: it is asked for less (session.SLOW_GOAL)
     slow: bool = False
     concern: str = "protocol"  # of CONCERNS
+    # its MDE is that of a fault in one case alone: it is asked for less (session.ALONE_ENOUGH)
+    alone: bool = False
 
     @property
     def level(self) -> str:
@@ -92,6 +94,7 @@ def check(
     needs: tuple[str, ...] = (),
     slow: bool = False,
     concern: str = "",
+    alone: bool = False,
 ) -> Callable[[Run], Run]:
     """Register a check under its permanent id; the first paragraph of its docstring is its
     question.
@@ -116,6 +119,7 @@ def check(
             frozenset(needs),
             slow,
             meant,
+            alone,
         )
         return run
 

@@ -294,7 +294,7 @@ def first(group: Group) -> list[Window]:
     return [(0, 1)]
 
 
-@check("kernel.first-token", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.first-token", distribution=True, statistical=True, alone=True, needs=("verify",))
 def first_token(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does the first emitted token have the target's distribution?
 
@@ -305,7 +305,7 @@ def first_token(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     yield from distribution(draws(kernel, session), session, DISAGREE, first)
 
 
-@check("kernel.joint", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.joint", distribution=True, statistical=True, alone=True, needs=("verify",))
 def joint(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do all K + 1 tokens together have the target's distribution?
 
@@ -317,7 +317,7 @@ def joint(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     yield from distribution(draws(kernel, session), session, DISAGREE, windows)
 
 
-@check("kernel.bonus", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.bonus", distribution=True, statistical=True, alone=True, needs=("verify",))
 def bonus(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does the token after a fully accepted draft have the target's distribution?
 
@@ -327,7 +327,7 @@ def bonus(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     yield from distribution(draws(kernel, session), session, EQUAL, windows)
 
 
-@check("kernel.certain-draft", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.certain-draft", distribution=True, statistical=True, alone=True, needs=("verify",))
 def certain_draft(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept when the kernel is not told q (q = None: proposed with certainty)?
 

@@ -18,7 +18,7 @@ from .kernel_stream import StreamReader, watched
 POOLED = ("pairs", "chains", "threes")
 
 
-@check("kernel.directed", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.directed", distribution=True, statistical=True, alone=True, needs=("verify",))
 def directed(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do first tokens lean towards the draft, or away from it, over all cases together?
 
@@ -72,7 +72,7 @@ def directed(kernel: Kernel, session: Session) -> Iterator[Verdict]:
             return
 
 
-@check("kernel.accepted", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.accepted", distribution=True, statistical=True, alone=True, needs=("verify",))
 def accepted(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Are drafts accepted no more often than any lossless rule can?
 

@@ -1,28 +1,22 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import cycle
+from collections.abc import Collection, Iterator, Sequence
 from typing import cast
-
-import torch
-from torch import Tensor
 
 from ...stats.sequential import OneSample
 from .. import cases
 from ..contract import Kernel
+from ..kernel.pairs import NEXT_CALL, SAME_CALL, PairBets
 from ..session import Session
-from ..verdict import Verdict
+from ..verdict import Outcome, Verdict
 from . import check
 from .kernel_distribution import detectable
 from .kernel_group import Group
 from .kernel_stream import SampleStream
-from .shared_randomness import ROWS, copies
 
-_MOST = 32  # pairs of calls in one turn
 CALLS = 200  # of single rows in one slice; sizes that take turns get their parts
-NEAR = 300_000  # rows that are nearly equal: 1 in 30,000 is rejected, of three cases one
+# Draft tokens that are nearly equal: 1 in 30,000 is rejected, of three cases one. So many in a row.
+NEAR, NEAR_TOKENS = 300_000, 12
 # each in turn
 SMALL = {"1 row": (1,), "2 to 8 rows": (2, 3, 4, 5, 8), "16 to 100 rows": (16, 31, 32, 33, 64, 100)}
 
@@ -46,119 +40,44 @@ def _one_draft() -> Group:
     return Group("one draft", cases.turned(4, 2, {"certain": ((3, 1), (1, 0))}))
 
 
-_Pair = tuple[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
-# Two calls with seeds s and s + 1 answer first tokens a and b, [B] each: what must be independent
-# of what.
-ROWS_APART: tuple[_Pair, ...] = (
-    ("neighbours", lambda a, b: (torch.cat((a[:-1:2], b[:-1:2])), torch.cat((a[1::2], b[1::2])))),
-    (
-        "halves of a batch",
-        lambda a, b: (
-            torch.cat((a[: len(a) // 2], b[: len(a) // 2])),
-            torch.cat((a[-(len(a) // 2) :], b[-(len(a) // 2) :])),
-        ),
-    ),
-)
-CALLS_APART: tuple[_Pair, ...] = (
-    ("a row and itself in the next call", lambda a, b: (a, b)),
-    ("a row and the one before it in the next call", lambda a, b: (a[1:], b[:-1])),
-)
 SHARED_ROWS = "rows of one batch share coins, or the distribution of each is off"
 SHARED_CALLS = "calls with different seeds share coins, or the distribution of each is off"
 
 
-@dataclass
-class PairedCalls:
-    """Pairs of calls on equal rows, which the checks of independence share: each is drawn when one
-    first asks for it.
-    """
-
-    kernel: Kernel
-    session: Session
-    groups: Sequence[Group]
-    seen: dict[tuple[str, int, int], dict[str, Tensor]] = field(default_factory=dict)
-
-    def counts(self, group: Group, turn: int, number: int) -> dict[str, Tensor]:
-        """How often each two first tokens come together [V^2], for every kind of pairs."""
-        key = group.name, turn, number
-        if key not in self.seen:
-            rows = self.session.fit(ROWS)
-            a, b = (said[:, 0] for said in self.ask(group, (turn, number), (rows, rows), (0, 1)))
-            self.seen[key] = {
-                name: torch.bincount(group.V * x + y, minlength=group.V**2)
-                for name, split in (*ROWS_APART, *CALLS_APART)
-                for x, y in (split(a, b),)
-            }
-        return self.seen[key]
-
-    def ask(
-        self, group: Group, number: object, sizes: Sequence[int], steps: Sequence[int]
-    ) -> list[Tensor]:
-        """What equal rows get [n,K+1] in calls of these sizes, whose seeds are so far on. number:
-        for other draws.
-        """
-        generator = self.session.generator("alike", group.name, number)
-        seed = self.session.seed_for("alike", group.name, number) // 2
-        return [
-            group.ask(self.kernel, self.session, group.rows(size, generator), seed + step)
-            for size, step in zip(sizes, steps, strict=True)
-        ]
-
-
-def apart(
-    found: PairedCalls,
-    session: Session,
-    pairs: tuple[_Pair, ...],
-    told: str,
-    also: Sequence[Group] = (),
-) -> Iterator[Verdict]:
-    """Equal rows with drafts of their own: whatever the rule, first tokens are p and p,
-    independent. Rows of one draft are looked at for copies first."""
-    calls = pairs is CALLS_APART
-    for group in (*found.groups, *also):
-        if (group.draft > 0).sum() == 1 and (
-            said := copies(group, session, partial(found.ask, group, calls), calls)
-        ):
-            yield replace(said, what=f"{told}: {said.what}")
+def apart(bets: PairBets, session: Session, kind: int) -> Iterator[Verdict]:
+    """Bet until a part of the rows that is small enough would have been found to share their coins:
+    within a call (kind SAME_CALL), or with the next call."""
+    told = SHARED_ROWS if kind == SAME_CALL else SHARED_CALLS
+    while True:
+        bets.advance()
+        if bets.rejected:
+            yield _dependent(bets, kind, told)
             return
-    alpha = session.alpha(len(found.groups) * len(pairs))
-    tests = {}
-    for group in found.groups:
-        p = group.target[0].view(group.V, -1).sum(1)
-        for name, _ in pairs:
-            tests[group.name, name] = OneSample(
-                (p[:, None] * p).flatten(), alpha, [torch.diag(p).flatten()], session.goal
-            )
-    for turn, group in enumerate(cycle(found.groups), 1):
-        for number in range(min(turn, _MOST)):
-            counts = found.counts(group, turn, number)
-            for name, _ in pairs:
-                test = tests[group.name, name]
-                if test.update(counts[name]):
-                    tv, low, high = test.region(0.95)
-                    same, right = (
-                        float(t.view(group.V, -1).trace())
-                        for t in (test.counts[0] / test.n, test.p)
-                    )
-                    yield Verdict(
-                        "FAIL",
-                        "e-process",
-                        f"{told}: {name} get the same first token with probability "
-                        f"{same:.3f} instead of {right:.3f}",
-                        group.label(0),
-                        test.n,
-                        alpha,
-                        detectable(test.n, test.cells, alpha, session.goal),
-                        tv,
-                        (low, high),
-                    )
-                    return
-        if turn < len(found.groups):
-            continue
-        said = _passed(tests.values(), session.goal, f"{len(pairs)} kinds of pairs")
-        yield said
-        if said.mde <= session.goal:  # type: ignore[operator]
+        share = bets.least_share(kind)
+        yield Verdict(
+            "PASS" if bets.begun else "INCONCLUSIVE",
+            "e-process",
+            f"{bets.calls} calls, at every distance in rows, places, calls and seeds",
+            n=bets.rows,
+            alpha=bets.alpha,
+            mde=share if bets.begun else None,
+        )
+        if bets.begun and share <= session.goal:
             return
+
+
+def _dependent(bets: PairBets, kind: int, told: str) -> Verdict:
+    """The failure, where it is of this kind."""
+    culprit, words = bets.culprit()
+    mine = (culprit == SAME_CALL) == (kind == SAME_CALL)
+    return Verdict(
+        "FAIL" if mine else "INCONCLUSIVE",
+        "e-process",
+        f"{told}: {words}" if mine else f"not asked to the end: {words}",
+        n=bets.rows,
+        alpha=bets.alpha,
+        mde=bets.least_share(kind),
+    )
 
 
 def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
@@ -178,38 +97,46 @@ def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
     )
 
 
-def _found(kernel: Kernel, session: Session) -> PairedCalls:
-    return cast(
-        PairedCalls, session.once("kernel.alike", lambda: PairedCalls(kernel, session, _alike()))
-    )
+def _found(kernel: Kernel, session: Session) -> PairBets:
+    def made() -> PairBets:
+        return PairBets(kernel, session, [*_alike(), _one_draft()], session.alpha())
+
+    return cast(PairBets, session.once("kernel.alike", made))
 
 
-@check("kernel.independence", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.independence", distribution=True, statistical=True, alone=True, needs=("verify",))
 def independence(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Do the rows of one batch have coins of their own?
 
-    Equal rows, with drafts drawn for each: the first tokens of two rows are independent under any
-    lossless rule. Neighbours, and the two halves of a batch; rows at any distance up to 3,584,
-    where all of their coins are the same; and rows up to 64 apart, where one's later coin is the
-    other's first.
+    Equal rows, with drafts drawn for each: under any lossless rule each token of a row, continued
+    by the target, is independent of every other row's. One test by betting on the products of two
+    tokens' scores looks at every distance in rows and places at once. The MDE is the part of the
+    rows whose coins are those of the row beside them.
     """
-    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS, [_one_draft()])
+    yield from apart(_found(kernel, session), session, SAME_CALL)
 
 
-@check("kernel.seeds", distribution=True, statistical=True, needs=("verify",))
+@check("kernel.seeds", distribution=True, statistical=True, alone=True, needs=("verify",))
 def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does another seed give other coins, also the seed that comes next?
 
-    Two calls with seeds s and s + 1: a row and itself, and a row and the one before it, must be
-    independent, and so must one's later coins and the other's first. Seeds made of seed + row or of
-    seed + place fail here. In the next call no row may be a copy of one at up to 3,584 rows'
-    distance; up to 64 seeds later, and at 18 larger distances that the number of a row may be
-    multiplied by, of none at up to 512.
+    The same test, over calls whose seeds follow each other: no token may depend on one of the next
+    call, at any distance in rows and places. Seeds made of seed + row or of seed + place fail here.
+    Calls of 512 rows are held against those one to 64 seeds later, and 18 larger distances that the
+    number of a row may be multiplied by. The MDE is the part of the rows whose coins come again in
+    the next call.
     """
-    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS, [_one_draft()])
+    yield from apart(_found(kernel, session), session, NEXT_CALL)
 
 
-@check("kernel.small-batches", distribution=True, statistical=True, needs=("verify",), slow=True)
+@check(
+    "kernel.small-batches",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify",),
+    slow=True,
+)
 def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept in batches of one row, of a few and of some tens?
 
@@ -288,19 +215,16 @@ def near_equal(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     a token is rejected, and nothing is left of p - q. Dividing by that nothing gives NaN, a crash
     or an id from nowhere.
     """
-    yield from near(kernel, session, Group("near-equal", cases.off_by_rounding()))
+    yield from near(kernel, session, Group("near-equal", cases.off_by_rounding(NEAR_TOKENS)))
 
 
 def near(kernel: Kernel, session: Session, group: Group) -> Iterator[Verdict]:
-    """Rows enough that some are rejected."""
-    found = SampleStream(kernel, session, {group.name: group})
-    while group.drawn < NEAR:
+    """Draft tokens enough that some are rejected."""
+    found, enough = SampleStream(kernel, session, {group.name: group}), NEAR // group.K
+    while group.drawn < enough:
         found.more([group.name])
-        said = group.wrong
-        yield Verdict(
-            "FAIL" if said else "INCONCLUSIVE" if group.drawn < NEAR else "PASS",
-            what=said or f"{group.drawn:,} rows",
-            n=group.drawn,
-        )
-        if said:
+        if group.wrong:
+            yield Verdict("FAIL", what=group.wrong, n=group.drawn)
             return
+        outcome: Outcome = "PASS" if group.drawn >= enough else "INCONCLUSIVE"
+        yield Verdict(outcome, what=f"{group.drawn:,} rows", n=group.drawn)

@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import cases
 from ..cases import Tables
 from ..contract import Kernel, TreeKernel
+from ..kernel.pairs import NEXT_CALL, SAME_CALL, PairBets
 from ..session import MisbehavedError, Session
 from ..tree_subjects import Parents, TreeStep, anew, best, untried, without
 from ..verdict import Verdict
@@ -20,17 +21,7 @@ from . import check
 from .kernel_call import asked
 from .kernel_distribution import distribution, first, windows
 from .kernel_group import CALL, Group
-from .kernel_rows import (
-    CALLS_APART,
-    ROWS_APART,
-    SHARED_CALLS,
-    SHARED_ROWS,
-    SMALL,
-    PairedCalls,
-    apart,
-    near,
-    small,
-)
+from .kernel_rows import SMALL, apart, near, small
 from .kernel_stream import SampleStream, watched
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
@@ -186,7 +177,13 @@ def _draws(kernel: TreeKernel, session: Session) -> SampleStream:
     )
 
 
-@check("kernel.tree-first-token", distribution=True, statistical=True, needs=("verify_tree",))
+@check(
+    "kernel.tree-first-token",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify_tree",),
+)
 def tree_first_token(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Does the first token have the target's distribution when several guesses are made for it?
 
@@ -196,7 +193,7 @@ def tree_first_token(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     yield from distribution(_draws(kernel, session), session, tuple(groups()), first)
 
 
-@check("kernel.tree-joint", distribution=True, statistical=True, needs=("verify_tree",))
+@check("kernel.tree-joint", distribution=True, statistical=True, alone=True, needs=("verify_tree",))
 def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do all tokens down a tree, and one more, together have the target's distribution?
 
@@ -239,35 +236,42 @@ def _alike() -> list[TreeGroup]:
     ]
 
 
-def _found(kernel: TreeKernel, session: Session) -> PairedCalls:
-    return cast(
-        PairedCalls,
-        session.once("kernel.alike-trees", lambda: PairedCalls(kernel, session, _alike())),
-    )
+def _found(kernel: TreeKernel, session: Session) -> PairBets:
+    def made() -> PairBets:
+        return PairBets(kernel, session, _alike(), session.alpha())
+
+    return cast(PairBets, session.once("kernel.alike-trees", made))
 
 
-@check("kernel.tree-independence", distribution=True, statistical=True, needs=("verify_tree",))
+@check(
+    "kernel.tree-independence",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify_tree",),
+)
 def tree_independence(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do the trees of one batch have coins of their own?
 
     As kernel.independence, over trees: their code is often not that of chains.
     """
-    yield from apart(_found(kernel, session), session, ROWS_APART, SHARED_ROWS)
+    yield from apart(_found(kernel, session), session, SAME_CALL)
 
 
-@check("kernel.tree-seeds", distribution=True, statistical=True, needs=("verify_tree",))
+@check("kernel.tree-seeds", distribution=True, statistical=True, alone=True, needs=("verify_tree",))
 def tree_seeds(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Does another seed give a batch of trees other coins, also the seed that comes next?
 
     As kernel.seeds, over trees.
     """
-    yield from apart(_found(kernel, session), session, CALLS_APART, SHARED_CALLS)
+    yield from apart(_found(kernel, session), session, NEXT_CALL)
 
 
 @check(
     "kernel.tree-small-batches",
     distribution=True,
     statistical=True,
+    alone=True,
     needs=("verify_tree",),
     slow=True,
 )

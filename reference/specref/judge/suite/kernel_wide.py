@@ -31,7 +31,14 @@ _KEPT: dict[str, tuple[cases.CaseRow, cases.CaseRow]] = {"kept": ((10, 1), (1, 0
 _LONG = (4, 6, 7, 12)  # draft tokens
 
 
-@check("kernel.large-vocabulary", distribution=True, statistical=True, needs=("verify",), slow=True)
+@check(
+    "kernel.large-vocabulary",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify",),
+    slow=True,
+)
 def large_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept among 4,097, 32,768 and 131,072 tokens, most of them of probability
     zero?
@@ -98,7 +105,14 @@ def dense() -> dict[str, Group]:
     }
 
 
-@check("kernel.dense-vocabulary", distribution=True, statistical=True, needs=("verify",), slow=True)
+@check(
+    "kernel.dense-vocabulary",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify",),
+    slow=True,
+)
 def dense_vocabulary(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept among 2,560 tokens that are all likely?
 
@@ -162,7 +176,9 @@ def sizes() -> dict[str, Group]:
     }
 
 
-@check("kernel.sizes", distribution=True, statistical=True, needs=("verify",), slow=True)
+@check(
+    "kernel.sizes", distribution=True, statistical=True, alone=True, needs=("verify",), slow=True
+)
 def other_sizes(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept for 4, 6, 7 and 12 draft tokens, and for 37 to 300 tokens in the
     vocabulary?
@@ -217,7 +233,14 @@ def trees() -> dict[str, Group]:
     }
 
 
-@check("kernel.tree-sizes", distribution=True, statistical=True, needs=("verify_tree",), slow=True)
+@check(
+    "kernel.tree-sizes",
+    distribution=True,
+    statistical=True,
+    alone=True,
+    needs=("verify_tree",),
+    slow=True,
+)
 def tree_sizes(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Is the distribution kept over four siblings, over nine nodes four deep, and over 300 tokens?
 
