@@ -36,6 +36,7 @@ KERNEL_ROOM = {
     "answers": "mixed",
     "bad_rows": "mixed",
     "checks": "mixed",
+    "half_checks": "bets",
     "pace": "mixed",
     "pairs": "rows",
     "questions": "bets",

@@ -184,3 +184,74 @@ def test_a_single_impossible_token_ends_the_stream() -> None:
     assert (said.verdict, said.method) == ("FAIL", "deterministic")
     assert "probability 0" in said.what
     assert "rows that differ" in said.case
+
+
+class HalfAsIs(Kernel):
+    """Takes p and q of any format as they are, in float32."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        p, q = p.float(), None if q is None else q.float()
+        q = None if q is None else q / q.sum(-1, keepdim=True)
+        return self.judged(p / p.sum(-1, keepdim=True), q, draft, seed)
+
+    def judged(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        return Rejection().verify(p, q, draft, seed)
+
+
+class HalfRefused(HalfAsIs):
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        if p.dtype != torch.float32:
+            raise TypeError(f"p is {p.dtype}: give float32")
+        return super().verify(p, q, draft, seed)
+
+
+class HalfIsLikeliest(HalfAsIs):
+    """In half precision the last token is the likeliest."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        out = super().verify(p, q, draft, seed)
+        return likeliest(p, out, torch.full((len(p),), p.dtype == torch.bfloat16))
+
+
+class HalfReadAsFloat(HalfAsIs):
+    """Reads the memory of the rows one after the other."""
+
+    def judged(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        return Rejection().verify(p.roll(1, 0), None if q is None else q.roll(1, 0), draft, seed)
+
+
+class HalfInHalf(Kernel):
+    """All of it in the format that is given."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        g = torch.Generator().manual_seed(seed)
+        count, at = draft.shape[1], draft[..., None]
+        q = torch.zeros_like(p[:, :count]).scatter_(2, at, 1) if q is None else q
+        ratio = (p[:, :count].gather(2, at) / q.gather(2, at))[..., 0]
+        kept = (torch.rand(draft.shape, generator=g) < ratio).long().cumprod(1).sum(1)
+        rows = torch.arange(len(p))
+        beside = torch.cat((q, torch.zeros_like(p[:, :1])), 1)[rows, kept]
+        rest = (p[rows, kept] - beside).clamp(min=0)
+        rest = torch.where(rest.sum(1, keepdim=True) > 0, rest, p[rows, kept])
+        last = torch.multinomial(rest.float(), 1, generator=g)
+        out = torch.cat((draft, last), 1).scatter(1, kept[:, None], last)
+        return out.where(torch.arange(count + 1) <= kept[:, None], -1)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "verdict", "said"),
+    [
+        (HalfRefused, "PASS", "float16 refused, bfloat16 refused"),
+        (HalfAsIs, "PASS", "rows of float16"),
+        (HalfInHalf, "PASS", "rows of bfloat16"),
+        (HalfIsLikeliest, "FAIL", "bfloat16: the token of rank 0 by p came"),
+        (HalfReadAsFloat, "FAIL", "probability 0"),
+    ],
+)
+def test_half_precision_is_refused_or_taken_for_what_it_is(
+    kernel: type, verdict: str, said: str
+) -> None:
+    (chosen,) = [item for item in checks("kernel") if item.id == "kernel.half-inputs"]
+    (found,) = judge(kernel(), Session("x", "kernel"), [chosen])
+    assert found.verdict == verdict
+    assert said in found.what

@@ -74,7 +74,8 @@ class TakenAsContiguous(Wrapped):
             # two rows of a buffer behind the last would be read beyond its end
             sizes = t.shape
             memory = torch.empty(0, dtype=t.dtype).set_(t.untyped_storage())
-            return memory[: t.numel()].view(sizes)
+            read = memory[: t.numel()].view(sizes)
+            return read / read.sum(-1, keepdim=True).clamp(min=1e-9)
 
         return flat(p), q, draft
 
@@ -329,6 +330,17 @@ def test_a_slow_kernel_is_not_convicted_and_the_budget_is_kept() -> None:
     assert waiting
     assert {v.verdict for v in waiting} == {"INCONCLUSIVE"}
     assert {v.verdict for v in said if "tree" in v.id} == {"UNSUPPORTED"}
+
+
+def test_a_kernel_that_is_too_slow_for_bisection_is_judged_by_sampling() -> None:
+    session = Session("x", "kernel")
+    session.most_rows = 800
+    (chosen,) = [item for item in checks("kernel") if item.id == "kernel.exact-law"]
+    (said,) = chosen.run(Rejection(), session)
+    assert (said.verdict, said.what) == (
+        "UNSUPPORTED",
+        "too slow for bisection: judged by sampling alone",
+    )
 
 
 def test_a_batch_is_as_large_as_memory_and_pace_allow() -> None:

@@ -99,6 +99,10 @@ def _turn(going: Sequence[Check], said: dict[str, Verdict], session: Session) ->
             and _unseen(item, said[item.id], session, True) > enough_of(item, session)
         )
     ]
+    # then tests of one case that are excused from what the others have to see
+    unsure = unsure or [
+        item for item in tests if _unseen(item, said[item.id], session, True) > _full(item, session)
+    ]
     waiting = unsure or tests
     most = sum(said[item.id].seconds for item in waiting) * _PARTS / (len(waiting) - 1 + _PARTS)
     chosen = [item for item in waiting if said[item.id].seconds <= most]
@@ -123,8 +127,11 @@ def _unseen(item: Check, verdict: Verdict, session: Session, unsure: bool) -> fl
 
 def enough_of(item: Check, session: Session) -> float:
     """The TV that a check has to see."""
-    if item.alone:
-        return session.alone_enough
+    return session.alone_enough if item.alone else _full(item, session)
+
+
+def _full(item: Check, session: Session) -> float:
+    """The TV that it would have to see if its case were the only one."""
     return session.slow_enough if item.slow else session.enough
 
 

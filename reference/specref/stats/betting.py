@@ -210,8 +210,10 @@ class Bettor:
     def rejected(self) -> bool:
         return self.convicted_at is not None
 
-    def update(self, call: Observed) -> bool:
+    def update(self, call: Observed, look: bool = True) -> bool:
         """Bet on one call's tokens; returns whether the stream is known to be wrong by now.
+
+        look: False leaves it to the caller to `look`, after many small calls.
 
         Errors:
             SpecrefError for tokens that do not fit the questions; nothing is then bet on.
@@ -228,7 +230,7 @@ class Bettor:
         if self.lags is not None:
             self.lags.update(call)
         self.n += call.n
-        if self.n >= LOOK * self.looked_at or math.isinf(self.surprise.log_won):
+        if (look and self.n >= LOOK * self.looked_at) or math.isinf(self.surprise.log_won):
             self.look()
         return self.rejected
 

@@ -18,7 +18,7 @@ from .bad_rows import BadRow, bad_rows
 from .rows import LAYOUTS
 from .scenarios import Scenario, covering, covering_trees, shrunk
 
-SCENARIOS = 48  # of chains; of trees
+SCENARIOS = 39  # of chains; of trees
 TRIES = 3  # batches that a smaller scenario has to fail one of
 
 

@@ -84,9 +84,9 @@ class PairBets:
 
     def advance(self) -> None:
         """Two calls of one group; once each, calls at far seeds."""
-        turn, self.turns = self.turns - len(self.groups), self.turns + 1
-        if 0 <= turn < len(self.bursts):
-            self._burst(turn)
+        turn, self.turns = self.turns, self.turns + 1
+        if 1 <= turn <= len(self.bursts):
+            self._burst(turn - 1)
             return
         group = self.groups[self.turns % len(self.groups)]
         rows = self.session.fit(NEAR_ROWS)
@@ -101,7 +101,7 @@ class PairBets:
         slow = self.session.most_rows is not None
         rows = self.session.fit(FAR_ROWS // 2 if slow else FAR_ROWS)
         for step in (0, *self.bursts[number]):
-            self.far.update(self._call(self.groups[-1], rows, base + step))
+            self.far.update(self._call(self.groups[-1], rows, base + step), look=False)
         self.far.look()
 
     def _call(self, group: Group, rows: int, seed: int) -> Observed:

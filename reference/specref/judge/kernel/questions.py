@@ -5,6 +5,7 @@ known distribution given those before, under any lossless rule.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise, product
 
 import torch
@@ -148,6 +149,15 @@ def read_rows(scenario: Scenario, rows: MixedRows, texts: Continued) -> Observed
         row=row,
         place=place,
     )
+
+
+def rounded(call: Observed, dtype: torch.dtype) -> Observed:
+    """The same call, with the slack that the rule needs when it computes in a short number format:
+    each probability may be off by eps of itself, and a running sum by eps of 1.
+    """
+    eps = torch.finfo(dtype).eps
+    tol = {name: (eps * (1 + p)).where(p > 0, 0.0) for name, p in call.p.items()}
+    return replace(call, tol=tol)
 
 
 def joined_calls(calls: Sequence[Observed]) -> Observed:

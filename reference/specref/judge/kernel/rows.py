@@ -132,10 +132,11 @@ def mixed_rows(
     vocabulary: int,
     generator: torch.Generator,
     own_ids: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> MixedRows:
     """Rows of random shapes; the draft is drawn from q, siblings with replacement.
 
-    own_ids: each row has its ids; else all rows share them.
+    own_ids: each row has its ids; else all rows share them. dtype: of p and q.
     """
     size = min(TOKENS, vocabulary)
     names = [name for name, (p, _) in SHAPES.items() if len(p) <= size]
@@ -144,14 +145,13 @@ def mixed_rows(
     which = torch.randint(len(names), (batch,), generator=generator)
     order = torch.rand(batch, depth + 1, size, generator=generator).argsort(-1)  # [B,D+1,S]
     p, q = (
-        table[:, None].expand(-1, depth + 1, -1).gather(2, order).float().double()
+        table[:, None].expand(-1, depth + 1, -1).gather(2, order).to(dtype).double()
         for table in tables[which].unbind(1)
     )
     ids = _ids(batch if own_ids else 1, size, vocabulary, generator).expand(batch, -1)
     number = torch.tensor([[*SHAPES].index(name) for name in names])[which]
-    made = MixedRows(
-        p, q[:, :depth], ids, vocabulary, parents, torch.zeros(batch, 0).long(), number
-    )
+    none = torch.zeros(batch, 0, dtype=torch.int64)
+    made = MixedRows(p, q[:, :depth], ids, vocabulary, parents, none, number, dtype=dtype)
     return replace(made, draft=_drawn(made, generator))
 
 

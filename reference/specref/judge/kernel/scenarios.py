@@ -31,13 +31,16 @@ class Scenario:
     layout: str = LAYOUTS[0]
     own_ids: bool = True
     parents: tuple[int, ...] | None = None
+    dtype: torch.dtype = torch.float32
 
     @property
     def nodes(self) -> tuple[int, ...]:
         return chain_parents(self.draft_tokens) if self.parents is None else self.parents
 
     def batch(self, generator: torch.Generator) -> MixedRows:
-        made = mixed_rows(self.rows, self.nodes, self.vocabulary, generator, self.own_ids)
+        made = mixed_rows(
+            self.rows, self.nodes, self.vocabulary, generator, self.own_ids, self.dtype
+        )
         return replace(made, told=self.told)
 
     def within(self, session: Session) -> "Scenario":
@@ -56,6 +59,8 @@ class Scenario:
             parts.append("the same possible tokens in each")
         if not self.told:
             parts.append("q = None")
+        if self.dtype != torch.float32:
+            parts.append(str(self.dtype).removeprefix("torch."))
         if self.layout != LAYOUTS[0]:
             parts.append(f"p, q and draft lie {self.layout}")
         return ", ".join(parts)

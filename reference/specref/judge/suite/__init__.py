@@ -38,6 +38,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_wide",
         "..kernel.checks",
         "..kernel.stream_checks",
+        "..kernel.half_checks",
     ),
     "scheduler": ("scheduler",),
     "engine": (

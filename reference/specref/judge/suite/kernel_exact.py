@@ -29,8 +29,12 @@ def exact_distribution(kernel: InjectableKernel, session: Session) -> Iterator[V
     No sampling: for every draft the uniforms fall into boxes of one answer, whose walls are found
     by bisection; so the distribution is known to 1e-6, and off by more than 1e-5 is a failure
     (float32 rounding stays below). An answer whose walls are not those of boxes is told as
-    INCONCLUSIVE. What the kernel does with coins of its own making is left to the other checks.
+    INCONCLUSIVE, and a kernel that is too slow for so many calls is judged by sampling alone. What
+    the kernel does with coins of its own making is left to the other checks.
     """
+    if session.most_rows is not None:
+        yield Verdict("UNSUPPORTED", "none", "too slow for bisection: judged by sampling alone")
+        return
     count = 0
     seen: list[tuple[float, str]] = []  # TV and name of every case
     known = draws(kernel, session).groups
