@@ -6,6 +6,7 @@ injected uniforms make it a replay.
 
 import secrets
 from collections.abc import Sequence
+from random import Random
 from typing import Protocol
 
 import torch
@@ -87,15 +88,20 @@ class Uniforms:
 
 
 class Stream:
-    """One request's own uniforms in [0,1), of 53 bits. A seed of None takes fresh entropy."""
+    """One request's own uniforms in [0,1), of 53 bits. A seed of None takes fresh entropy.
+
+    Python's generator reads every bit of a seed. torch's on the CPU reads the low 32 alone: seeds
+    that differ above them draw the same numbers.
+    """
 
     def __init__(self, seed: int | None):
         self.seed = secrets.randbits(63) if seed is None else seed
-        self.generator = torch.Generator().manual_seed(self.seed)
+        self.random = Random(self.seed)
 
     def take(self, count: int) -> Tensor:
         """The next `count` uniforms, [count] float64."""
-        return torch.rand(count, dtype=torch.float64, generator=self.generator)
+        drawn = [self.random.random() for _ in range(count)]
+        return torch.tensor(drawn, dtype=torch.float64)
 
 
 class Streams(Uniforms):

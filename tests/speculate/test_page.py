@@ -10,6 +10,7 @@ import sys
 from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import cast
 
@@ -180,10 +181,8 @@ def test_it_writes_what_the_real_loop_writes_coin_for_coin(drafter, temperature,
 
 
 def test_equal_seeds_of_the_loop_are_equal_streams_of_the_page() -> None:
-    """`torch.rand` one by one gives the stream that the loop draws several at a time from."""
-    generator = torch.Generator().manual_seed(5)
-    one_by_one = [
-        torch.rand((), dtype=torch.float64, generator=generator).item() for _ in range(600)
-    ]
+    """Python's `random` one by one gives the stream that the loop draws several at a time from."""
+    numbers = Random(5)
+    one_by_one = [numbers.random() for _ in range(600)]
     stream = Stream(5)
     assert [stream.take(1).item() for _ in range(600)] == one_by_one

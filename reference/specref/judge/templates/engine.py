@@ -10,11 +10,12 @@ distribution of every text that may come out.
 
 import json
 from pathlib import Path
+from random import Random
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Generator, Tensor
+from torch import Tensor
 
 from specref.judge.contract import Completion, Engine, Metrics, SamplingParams
 
@@ -67,7 +68,7 @@ class Mine(Engine):
         temperature = torch.tensor([row.params.temperature for row in rows])  # [B]
         # Every row draws as many random numbers in every cycle, so that its text does not depend
         # on the other rows: K for the drafts, K to accept, one for the last token.
-        u = torch.stack([torch.rand(2 * K + 1, generator=row.generator) for row in rows])
+        u = torch.tensor([[row.random.random() for _ in range(2 * K + 1)] for row in rows])
         # [B] bool: the first cycle only reads the prompt, and a draft must fit into the context.
         drafts = torch.tensor(
             [
@@ -107,11 +108,8 @@ class Row:
         self.room = min(params.max_new_tokens, context - len(prompt))
         self.tokens: list[int] = []
         self.reason = "" if self.room > 0 else "length"
-        self.generator = Generator()
-        if params.seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(params.seed)
+        # torch's own generator would read the low 32 bits of a seed only
+        self.random = Random(params.seed)
         self.steps = self.drafted = self.accepted = 0
 
     def take(self, tokens: list[int]) -> int:

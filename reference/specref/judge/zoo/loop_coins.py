@@ -48,7 +48,7 @@ class StepStream(Stream):
 
     def step(self) -> None:
         self.cycle += 1
-        self.generator.manual_seed((self.seed + self.cycle) % 2**63)
+        self.random.seed((self.seed + self.cycle) % 2**63)
 
 
 class SeedPlusStep(Loop):
