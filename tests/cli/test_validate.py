@@ -45,7 +45,7 @@ def test_what_init_writes_is_right(level: str, tmp_path: Path) -> None:
             "engine.batch",
         )
     )
-    said = verdicts(here(Job(f"{file}:Mine", level, budget=2.0, only=only)))
+    said = verdicts(here(Job(f"{file}:Mine", level, only=only), budget=0))
     assert len(said) >= len(only)
     assert not {
         name: one["what"] for name, one in said.items() if one["verdict"] in ("FAIL", "UNVERIFIED")

@@ -48,7 +48,8 @@ class EngineHandle:
         key = (self.toy.name, self.lookup)
         if key in self.session.kept.get("raised", ()):
             self.session.kept["raised"].remove(key)
-            _close(held.pop(key), self.session)
+            if key in held:
+                _close(held.pop(key), self.session)
         if key in held:
             held[key] = held.pop(key)  # the latest comes last
             return held[key]
@@ -75,10 +76,17 @@ class EngineHandle:
         self.session.kept["loaded"] = True
         return held[key]
 
+    def renew(self) -> None:
+        """The next call is answered by an engine that was just made."""
+        self.session.kept.setdefault("raised", set()).add((self.toy.name, self.lookup))
+
     def answers(
         self, rows: Sequence[EngineRow], speculative: bool = True, together: int = _TOGETHER
     ) -> list[Completion]:
-        """One completion a row. Engines without batches are asked row by row."""
+        """One completion a row. Engines without batches are asked row by row; no rows at all are
+        one call."""
+        if not rows:
+            return self._call(rows, speculative)
         size = together if self.has("batch") else 1
         return [
             done
@@ -88,7 +96,7 @@ class EngineHandle:
 
     def _call(self, rows: Sequence[EngineRow], speculative: bool) -> list[Completion]:
         prompts, params = [list(prompt) for prompt, _ in rows], [s for _, s in rows]
-        one = params[0] if all(s is params[0] for s in params) else None
+        one = params[0] if params and all(s is params[0] for s in params) else None
         given, biases = [list(prompt) for prompt in prompts], [dict(s.logit_bias) for s in params]
         what = (
             f"generate, {len(rows)} prompts, {'' if speculative else 'not '}speculative, toy"
@@ -178,7 +186,7 @@ def _refuse_prompts(texts: Sequence[list[int]], rows: Sequence[EngineRow]) -> No
     """Where every text begins with its prompt and is too long for that, the prompts were given back
     too.
     """
-    if all(
+    if rows and all(
         len(text) > params.max_new_tokens and text[: len(prompt)] == list(prompt)
         for text, (prompt, params) in zip(texts, rows)
     ):

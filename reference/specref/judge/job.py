@@ -26,6 +26,7 @@ class Job:
     accept_inconclusive: bool = False
     plain_too: bool = False
     draft: str | None = None
+    scenario: str = ""
 
     def __post_init__(self) -> None:
         for name, value in (("budget", self.budget), ("call timeout", self.call_timeout)):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -14,6 +14,8 @@ from ..data import SamplingParams
 from .contract import Completion
 from .torch_state import TorchStates
 from .toys import Toy
+
+T = TypeVar("T")
 
 ALPHA = 1e-6  # false alarms of a whole run
 _GOAL = 0.005  # without --mde, tests go on until they would have seen this, or the budget is spent
@@ -76,6 +78,8 @@ class Session:
     # rows that a call of a slow kernel may have (kernel/pace.py); None: it is not slow
     most_rows: int | None = None
     call_seconds: float = 0.0  # of a call of a slow kernel, however few its rows
+    scenario: str = ""  # as text (text/scenario.py): the only one that is asked
+    parts: dict[type, Any] = field(default_factory=dict)  # what checks share, by its type
 
     def __post_init__(self) -> None:
         self.began = self.told = time.monotonic()  # told: when the watch was told last
@@ -171,6 +175,13 @@ class Session:
         if time.monotonic() - self.told > AGAIN:
             self.watch(what)
             self.told = time.monotonic()
+
+    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
+        """What several checks use is made once, and is the only one of its type."""
+        if kind not in self.parts:
+            self.parts[kind] = make()
+        found: T = self.parts[kind]
+        return found
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What several checks use is made once."""

@@ -22,7 +22,7 @@ from ..model.toy import toy_transformer
 from ..model.transformer import Block, Transformer
 
 TOY_CONTEXT = 128
-_LONG_CONTEXT = 256  # of toys for texts beyond 128 tokens
+_LONG_CONTEXT = 320  # of toys for texts beyond 256 tokens
 _SHARPNESS = 2.0, 32.0  # of the phase with a real choice, and of the others
 TOY_TIE = 1e-3  # scores nearer than this are a tie, which float32 may break either way
 
@@ -100,6 +100,11 @@ def _recurring(noise: float = 0.0) -> Transformer:
     return made
 
 
+def _long(vocabulary: int, peak: float, noise: float = 0.0, eos: float = 0.3) -> Transformer:
+    """With room for texts beyond 256 tokens."""
+    return _decoder(vocabulary, peak, noise, eos, _LONG_CONTEXT)
+
+
 RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
     # V = 8, for distributions: 4 tokens have 4,096 texts at most.
     "small": lambda: (_decoder(8, 1.5), _decoder(8, 1.5, noise=0.15)),
@@ -116,13 +121,22 @@ RECIPES: dict[str, Callable[[], tuple[Transformer, Transformer]]] = {
     # V = 16, texts that end early; and a draft of another vocabulary, too far from the target's to
     # be padding.
     "ending": lambda: (_decoder(16, 3.0, eos=1.3), _decoder(16, 3.0, noise=0.03, eos=1.3)),
-    # Texts beyond 128 tokens; and one whose prefixes recur.
-    "long": lambda: (
-        _decoder(32, 2.0, context=_LONG_CONTEXT),
-        _decoder(32, 2.0, noise=0.1, context=_LONG_CONTEXT),
-    ),
+    # Texts beyond 256 tokens; and one whose prefixes recur.
+    "long": lambda: (_long(32, 2.0), _long(32, 2.0, 0.1)),
     "recurring": lambda: (_recurring(), _recurring(noise=0.02)),
     "foreign": lambda: (_decoder(32, 3.0), _decoder(256, 3.0)),
+    # The worlds of scenarios (text/worlds.py).
+    "long-same": lambda: (_long(32, 3.0), _long(32, 3.0)),
+    "long-wide": lambda: (_long(32, 3.0), _long(32, 3.0, 0.05)),
+    "long-small": lambda: (_long(8, 1.5), _long(8, 1.5, 0.15)),
+    "long-opposed": lambda: (_long(8, 1.5), _long(8, -1.5)),
+    "long-flat": lambda: (_long(37, 0.7), _long(37, 0.7, 0.1)),
+    "long-ending": lambda: (_long(16, 3.0, eos=1.3), _long(16, 3.0, 0.03, eos=1.3)),
+    "brief": lambda: (_decoder(32, 3.0, context=48), _decoder(32, 3.0, 0.05, context=48)),
+    "short-draft": lambda: (_long(32, 3.0), _decoder(32, 3.0, 0.05, context=64)),
+    "fewer-words": lambda: (_long(32, 3.0), _long(24, 3.0)),
+    "long-vast": lambda: (_long(2053, 1.2), _long(2053, 1.2, 0.06)),
+    "long-vast-same": lambda: (_long(2053, 1.2), _long(2053, 1.2)),
 }
 
 
@@ -147,7 +161,7 @@ def scores(
     ]
 
 
-def _continued(model: Transformer, prompts: Tensor, count: int) -> Tensor:
+def greedy_continuations(model: Transformer, prompts: Tensor, count: int) -> Tensor:
     """The likeliest continuations of prompts [B,N], with them: [B,N+count]."""
     cache = model.new_cache(len(prompts), prompts.shape[1] + count)
     fresh, text = prompts, prompts
@@ -204,7 +218,7 @@ def _candidates(target: Transformer, size: int, candidates: int, count: int) -> 
         generator=torch.Generator().manual_seed(size),
     )
     prompts = torch.cat((pattern, pattern, pattern[:, : size - 3]), 1)
-    texts = _continued(target, prompts, count)
+    texts = greedy_continuations(target, prompts, count)
     p = target(texts).logits[:, prompts.shape[1] - 1 : -1]
     return texts[
         (_margin(p).amin(1) > 10 * TOY_TIE) & (texts[:, prompts.shape[1] :] == p.argmax(-1)).all(1)

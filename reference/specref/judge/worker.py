@@ -23,6 +23,7 @@ from .load import Adapter, NotLoadedError, load_adapter, opened
 from .schedule import enough_of, judge
 from .session import ALPHA, Session
 from .suite import LEVELS, Check, checks
+from .text.scenario import TextScenario
 from .torch_state import TorchStates
 from .verdict import Verdict
 
@@ -76,6 +77,8 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)
+    if job.scenario:
+        TextScenario.from_text(job.scenario)
     wanted = Session(job.engine, adapter.level, mde=job.mde)
     slow = {item.id: enough_of(item, wanted) for item in known.values() if item.slow or item.alone}
     teller.tell(
@@ -107,6 +110,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
         asked["shares"],
         worlds=worlds,
         plain_too=job.plain_too,
+        scenario=job.scenario,
     )
     session.watch = lambda call: teller.tell("call", check=session.check, call=call)
     teller.tell("call", check="", call="starting the engine")

@@ -79,6 +79,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         " run",
     )
     parser.add_argument(
+        "--scenario",
+        default="",
+        metavar="TEXT",
+        help="ask this scenario alone, as a report's `again` line gives it",
+    )
+    parser.add_argument(
         "--accept-inconclusive",
         action="store_true",
         help="exit 0 where nothing failed, although too little was tested to say more",
@@ -137,6 +143,7 @@ def _run(args: argparse.Namespace) -> int:
         args.accept_inconclusive,
         args.plain_too,
         args.draft,
+        args.scenario,
     )
     report = run_judge(job)
     write_result(args.json, "validate", report.as_dict())

@@ -42,6 +42,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "scheduler": ("scheduler",),
     "engine": (
+        "engine_scenarios",
         "engine_text",
         "engine_counts",
         "engine_rows",

@@ -3,15 +3,11 @@ accepted or refused.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-import torch
-
-from ...data import SamplingParams
-from .. import expected as reading
 from ..contract import Completion, Engine, Metrics
-from ..engine_handle import EngineHandle, EngineRow, asked, engine_check
+from ..engine_handle import EngineHandle, asked, engine_check
 from ..session import Session
 from ..toys import written
 from ..verdict import Verdict
@@ -169,128 +165,6 @@ def after_reject(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         what=f"drafts accepted again; the cycles gain {gained[:8]} tokens",
         n=len(once[:4]) * _LENGTH,
     )
-
-
-def _miscounted(counts: Metrics, length: int, bonus: bool) -> str:
-    """What cannot be, of counts for a text of `length` tokens. bonus: a fully accepted draft gains
-    one token more.
-    """
-    if counts.accepted > counts.drafted:
-        return f"{counts.accepted} of {counts.drafted} drafted tokens accepted"
-    if counts.accepted > length:
-        return f"{counts.accepted} accepted tokens in a text of {length}"
-    if counts.target_steps is None:
-        return ""
-    # 1: the last token was a drafted one; -1: the prefill gave one
-    over = counts.target_steps + counts.accepted - length
-    if over < -1 or (bonus and over > 1) or counts.target_steps > length + 1:
-        return (
-            f"{counts.target_steps} target steps and {counts.accepted} accepted tokens for a text"
-            f" of {length}"
-        )
-    return ""
-
-
-@engine_check("engine.metrics", needs=("metrics",))
-def metrics(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Do the counts of target steps, drafted and accepted tokens agree with the text, also where a
-    stop cuts it?
-
-    accepted <= drafted, accepted <= tokens, and target steps + accepted = tokens, where one may be
-    missing (the prefill gave a token) or too many (the last token was a drafted one). Engines
-    without a bonus token, seen by drafts that are always accepted, need not have the upper bound.
-    Without speculation nothing may count as drafted.
-    """
-    tried, bonus = 0, True
-    for name in ("wide-same", "wide", "ending"):
-        one = asked(engine, session, name)
-        found = written(name, 48)[:4]
-        rows: list[EngineRow] = [
-            (some.prompt, greedy(one.toy, most)) for some in found for most in (20, 21, 22, 23)
-        ]
-        if name == "ending" or one.has("stop"):
-            rows += [
-                (
-                    some.prompt,
-                    (
-                        greedy(one.toy, 24, stop_ids=(one.toy.eos, some.text[i]))
-                        if one.has("stop")
-                        else greedy(one.toy, 24)
-                    ),
-                )
-                for some in found
-                for i in range(10)
-            ]
-        done = one.answers(rows)
-        texts = reading.restored(one.toy, rows, done)
-        if name == "wide-same":
-            over = [
-                (_metrics_of(d).target_steps or 0) + _metrics_of(d).accepted - len(text)
-                for d, text, (_, s) in zip(done, texts, rows, strict=True)
-                if len(text) == s.max_new_tokens
-            ]
-            bonus = max(over, default=0) <= 1
-        for (prompt, _), completion, text in zip(rows, done, texts, strict=True):
-            tried += 1
-            if wrong := _miscounted(_metrics_of(completion), len(text), bonus):
-                yield Verdict(
-                    "FAIL",
-                    what=f"counts {wrong}",
-                    case=f"toy {name}, prompt {list(prompt)}, text {text}",
-                    n=tried,
-                )
-                return
-    alone = one.answers(rows[:2], speculative=False)
-    if any(_metrics_of(completion).drafted for completion in alone):
-        yield Verdict(
-            "FAIL",
-            what="counts drafted tokens without speculation",
-            case=f"prompt {list(rows[0][0])}",
-            n=tried,
-        )
-        return
-    yield Verdict(
-        "PASS", what=f"the counts of {tried} texts" + "; no bonus token" * (not bonus), n=tried
-    )
-
-
-@engine_check("engine.logprobs", needs=("logprobs", "sampling"))
-def logprobs(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Are log probabilities those of the tokens that came, under the target's distribution?
-
-    At temperature 1 without filters, where the model's distribution and the distribution drawn from
-    are one; accepted, replaced and bonus tokens alike, to 0.001.
-    """
-    tried = 0
-    for name in ("small", "small-same", "small-opposed"):
-        one = asked(engine, session, name)
-        params = SamplingParams(max_new_tokens=16, stop_ids=(one.toy.eos,))
-        rows: list[EngineRow] = [
-            (found.prompt, replace(params, seed=i) if one.has("seed") else params)
-            for i, found in enumerate(written(name, 48)[:8])
-        ]
-        done = one.answers(rows)
-        tables = reading.expected_distributions(
-            one.toy, rows, [completion.tokens for completion in done]
-        )
-        for (prompt, _), completion, table in zip(rows, done, tables, strict=True):
-            tokens, said = completion.tokens, completion.logprobs or []
-            right = table.distribution[range(len(tokens)), tokens].log()
-            off = (torch.tensor(said, dtype=torch.float64) - right).abs()
-            tried += len(tokens)
-            if not bool((off <= _NEAR).all()):  # infinite ones too
-                at = int((~(off <= _NEAR)).nonzero()[0, 0])
-                yield Verdict(
-                    "FAIL",
-                    what=(
-                        f"says {said[at]:.4f} of token {at + 1}, whose log probability is "
-                        f"{float(right[at]):.4f}"
-                    ),
-                    case=f"toy {name}, prompt {list(prompt)}, text {tokens}",
-                    n=tried,
-                )
-                return
-    yield Verdict("PASS", what=f"the log probabilities of {tried} tokens", n=tried)
 
 
 @check("engine.vocabulary", needs=("generate",))

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations, count
+from itertools import count
 from typing import Any
 
 import torch
@@ -37,65 +37,6 @@ _OWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("biased", "logit_bias", {"logit_bias": {0: -100.0, 3: 1.5}}),
 )
 _EXCUSED = 1  # rows that a float error may have moved over an edge when the batch changed
-
-
-@engine_check("engine.seeds", needs=("sampling", "seed"))
-def seeds(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Does a seed bring its text back, alone and in any batch, and another seed another text?
-
-    Four prompts with six seeds each, alone, alone again, in one batch, and in a batch turned round.
-    Alone, every text must come back; in a batch, one of the 24 may differ, since sums in another
-    order move an edge now and then. Seed 0 is a seed, three of the others are alike in their low 8
-    bits, two of them in their low 16, and two in the 24 bits that float32 keeps: two seeds that
-    write the same four texts are one.
-    """
-    one = asked(engine, session, "wide")
-    params = SamplingParams(max_new_tokens=_LENGTH, stop_ids=(one.toy.eos,))
-    rows: list[EngineRow] = [
-        (found.prompt, replace(params, seed=seed))
-        for found in written("wide", 48)[:4]
-        for seed in _SEEDS
-    ]
-    alone = [done.tokens for done in one.answers(rows, together=1)]
-    again = [done.tokens for done in one.answers(rows[: len(_SEEDS)], together=1)]
-    ways: list[tuple[str, int, list[list[int]]]] = [("alone again", 0, again)]
-    if one.has("batch"):
-        ways.append(("in one batch", _EXCUSED, [done.tokens for done in one.answers(rows)]))
-        ways.append(
-            (
-                "in a batch turned round",
-                _EXCUSED,
-                [done.tokens for done in one.answers(rows[::-1])][::-1],
-            )
-        )
-    for way, excused, texts in ways:
-        other = [i for i, text in enumerate(texts) if text != alone[i]]
-        if len(other) > excused:
-            prompt, s = rows[other[0]]
-            yield Verdict(
-                "FAIL",
-                what=(
-                    f"{len(other)} of {len(texts)} texts do not come back {way}: {alone[other[0]]} "
-                    f"became {texts[other[0]]}"
-                ),
-                case=f"prompt {list(prompt)}, seed {s.seed}",
-                n=len(rows),
-            )
-            return
-    for a, b in combinations(range(len(_SEEDS)), 2):
-        if alone[a :: len(_SEEDS)] == alone[b :: len(_SEEDS)]:
-            yield Verdict(
-                "FAIL",
-                what=f"the seeds {_SEEDS[a]} and {_SEEDS[b]} write the same four texts: {alone[a]}",
-                case=f"prompt {list(rows[a][0])}",
-                n=len(rows),
-            )
-            return
-    yield Verdict(
-        "PASS",
-        what=f"{len(rows)} seeded texts, {', '.join(way for way, _, _ in ways)}",
-        n=len(rows),
-    )
 
 
 def _repeated(one: EngineHandle, prompt: tuple[int, ...], texts: list[list[int]]) -> str:

@@ -71,27 +71,6 @@ def plain(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     )
 
 
-@engine_check("engine.greedy")
-def parity(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """Is greedy text the target's own, whether drafts are taken or rejected?
-
-    Twelve prompts of several lengths on a draft that is often right, on one that likes what the
-    target likes least, and on the target itself; in batches and one by one. A wrong row of scores,
-    a cache that keeps rejected tokens, a verifier that compares with the wrong place, and a sampled
-    rule used at temperature 0 all show. Texts whose two best tokens are nearer than 0.001 are not
-    used: float32 may choose either.
-    """
-    readings, count = [], 0
-    for name in ("wide", "wide-opposed", "wide-same"):
-        one = asked(engine, session, name)
-        rows = _texts(one, 12, 24)
-        for together, some in ((64, rows), (1, rows[:3])) if one.has("batch") else ((1, rows),):
-            reading = read(one.toy, some, one.answers(some, together=together))
-            readings.append((f"toy {name}" + ", batch 1" * (together == 1), reading))
-            count += len(some)
-    yield said(readings, "on three drafts", count)
-
-
 @engine_check("engine.greedy-long")
 def long(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Does a long greedy text stay the target's own?

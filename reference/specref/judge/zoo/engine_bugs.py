@@ -268,7 +268,7 @@ _KINDS = (
         _OURS,
         "length",
         "texts without an accepted token lose their last",
-        "engine.greedy",
+        "engine.ends",
         loop_kinds.EndsWithReject,
     ),
     (
@@ -466,7 +466,7 @@ _KINDS = (
         _OURS,
         "random numbers",
         "some seeds bring back each other's texts",
-        "engine.seeds",
+        "engine.copies",
         loop_places.SeedCut,
     ),
     (
@@ -511,7 +511,7 @@ _KINDS = (
         _OURS,
         "random numbers",
         "large seeds bring back each other's texts",
-        "engine.seeds",
+        "engine.copies",
         loop_coins.SeedThroughFloat,
     ),
     (

@@ -114,6 +114,7 @@ def trial(
     budget: seconds; 0 for one slice of each check.
     """
     session = Session(subject.name, level, seed, _BUDGETS[level] if budget is None else budget, mde)
+    session.plain_too = True  # a bug of the parameters is in both ways
     plugged = Adapter(PLUGS[level](subject.subject), level, subject.name)
     failed: list[Verdict] = []
 
