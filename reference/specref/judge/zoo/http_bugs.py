@@ -81,7 +81,7 @@ HTTP_BUGS = (
         "teaching repositories",
         "residual",
         "after a rejection draws from p",
-        "law",
+        "scored-law",
         parts.HttpFromTarget,
     ),
     _bug(
