@@ -79,6 +79,11 @@ class PairBets:
         return self.turns >= len(self.groups) + len(self.bursts)
 
     @property
+    def seeds_begun(self) -> bool:
+        """Whether every distance of seeds was asked once: the first slices do that."""
+        return self.turns > len(self.bursts)
+
+    @property
     def rejected(self) -> bool:
         return self.near.rejected or self.far.rejected
 

@@ -60,7 +60,7 @@ def apart(bets: PairBets, session: Session, kind: int) -> Iterator[Verdict]:
             f"{bets.calls} calls, at every distance in rows, places, calls and seeds",
             n=bets.rows,
             alpha=bets.alpha,
-            mde=share if bets.begun else None,
+            mde=share if bets.seeds_begun else None,
         )
         if bets.begun and share <= session.goal:
             return
