@@ -16,8 +16,7 @@ from tests.judge.told import here, verdicts
 SOME = (
     "engine.greedy",
     "engine.joint",
-    "engine.bonus",
-    "engine.tokens",
+    "engine.token-bets",
     "engine.rows",
     "engine.stop-sequence",
     "engine.metrics",

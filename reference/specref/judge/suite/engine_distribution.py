@@ -166,32 +166,6 @@ def joint_opposed(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     yield from _joint(engine, session, "small-opposed")
 
 
-@engine_check("engine.bonus", distribution=True, statistical=True, needs=("sampling",))
-def bonus(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """When the draft is the target, so that every draft is accepted, has every token the target's
-    distribution, the bonus token too?
-
-    Up to 64 tokens from 8 and from 32: whatever the draft's length, some of them follow a fully
-    accepted draft. A token's distribution after its own prefix is known, so all of them are bet on
-    together; a bonus that comes once in K + 1 tokens is diluted by as much. Tokens of one text that
-    depend on each other, at any distance, show coins that fall again.
-    """
-    ones = [asked(engine, session, name) for name in ("small-same", "wide-same")]
-    yield from bets(ones, session, SamplingParams(max_new_tokens=64))
-
-
-@engine_check("engine.tokens", distribution=True, statistical=True, needs=("sampling",))
-def tokens(engine: type[Engine], session: Session) -> Iterator[Verdict]:
-    """In long sampled texts, has each token the target's distribution after its own prefix?
-
-    Up to 64 tokens from 32, bet on by token id, by rank and by what stands before: a cache that
-    drifts, a row that is one off, and a draft that has too much say show. Tokens that depend on
-    each other, at any distance, show coins that fall again.
-    """
-    one = asked(engine, session, "wide")
-    yield from bets([one], session, SamplingParams(max_new_tokens=64))
-
-
 @engine_check("engine.lookup-law", distribution=True, statistical=True, needs=("sampling",))
 def lookup_distribution(engine: type[Engine], session: Session) -> Iterator[Verdict]:
     """Without a draft model, has each token the target's distribution after its own prefix?
