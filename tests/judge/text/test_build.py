@@ -81,6 +81,17 @@ def test_texts_fit_the_context_or_pass_its_end_by_a_little() -> None:
     assert beyond > 0
 
 
+def test_texts_of_an_engine_that_refuses_more_keep_within_the_context() -> None:
+    """No engine is blamed for a request that it may refuse."""
+    rng = random.Random(5)
+    builder = Builder(CAPABILITIES, rng, overruns=False)
+    for choice in islice(choices(rng, TEXT_AXES), PERIOD):
+        scenario = builder.scenario(choice)
+        context = toy(scenario.world).target.config.max_position_embeddings
+        for one in scenario.requests:
+            assert 0 < one.params.max_new_tokens <= context - len(one.prompt)
+
+
 def test_prompts_that_circle_do() -> None:
     """Lookup is asked to draft well where the text turns in a circle: it has to."""
     for world in ("long-wide", "long-small"):

@@ -15,6 +15,7 @@ from .axes import NEUTRAL, TEXT_AXES, Choice
 from .scenario import TextCall, TextRequest, TextScenario
 
 LARGE = 99  # a vocabulary from which on a row costs so much that batches and texts are kept small
+_MARGIN = 8  # tokens between a text and its context's end where that must not be reached
 _SEEDS = (0, 1, 2**31 - 1, 2**31, 2**32)
 _FLIPPED = (1, 2**8, 2**16, 2**31, 2**32)  # bits in which the seeds of copies differ
 _BLOCKS = (16, 32, 64, 128, 256)
@@ -38,10 +39,12 @@ _BIASES = {"ban": -math.inf, "favour": 2.5, "steep": -100.0}
 
 @dataclass
 class Builder:
-    """Builds scenarios for one engine. has: its capabilities."""
+    """Builds scenarios for one engine. has: its capabilities. overruns: whether it takes requests
+    for more tokens than the context has room for."""
 
     has: Collection[str]
     rng: random.Random
+    overruns: bool = True
     seeded: int = -1  # requests that got a seed so far
 
     def scenario(self, choice: Choice) -> TextScenario:
@@ -106,11 +109,18 @@ class Builder:
         vocabulary = toy(world).vocabulary
         context = toy(world).target.config.max_position_embeddings
         new = self._new(choice, place)
-        prompt = self._prompt(choice, place == focus, min(context - 2, context - new // 2))
+        prompt = self._prompt(choice, place == focus, self._most(context, new))
         if own["temperature"] == 0 and self.rng.random() < 0.3:
             prompt = self._circling(world) or prompt
+        if not self.overruns:
+            new = min(new, context - len(prompt) - _MARGIN)
         features = tuple((name, own[name]) for name in ("temperature", *NEUTRAL, "seed"))
         return TextRequest(prompt, self._params(own, vocabulary, new), features)
+
+    def _most(self, context: int, new: int) -> int:
+        """Tokens of a prompt: half of what is asked fits, or all of it."""
+        kept = max(2, new // 2) if self.overruns else new + _MARGIN
+        return max(1, context - kept)
 
     def _prompt(self, choice: Choice, focus: bool, most: int) -> tuple[int, ...]:
         """Random tokens, or a pattern that recurs, so that lookup drafts at once."""

@@ -70,7 +70,7 @@ class Home:
     @property
     def spare(self) -> int:
         """Tokens of the context that the plain text leaves unused."""
-        return int(self._once("spare", self._spare))
+        return int(self._once("spare", self._spare)) if self.overruns else 0
 
     def _spare(self) -> int:
         context = toy("brief").target.config.max_position_embeddings
@@ -85,7 +85,7 @@ class Home:
     def overruns(self) -> bool:
         """Whether requests that ask for more than the context has room for are taken."""
 
-        return self._taken("overruns", lambda: self.spare)
+        return self._taken("overruns", self._spare)
 
     @property
     def takes_nothing(self) -> bool:

@@ -60,7 +60,7 @@ class Hunt:
         self.steps: list[HuntStep] = []
         self.total: Counter[str] = Counter()
         self.rng = random.Random(session.seed_for("scenarios"))
-        self.builder = Builder(self.known, self.rng)
+        self.builder = Builder(self.known, self.rng, self.home.overruns)
         self.coming = choices(self.rng, self._axes(first))
         self.ahead: list[Choice] = list(islice(self.coming, _AHEAD))
 
