@@ -427,6 +427,8 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_distributions_by_c
     known = {item.id.removeprefix("kernel."): item for item in checks("kernel")}
     assert {name for name, item in known.items() if item.statistical} == {
         "first-token",
+        "token-bets",
+        "half-inputs",
         "joint",
         "bonus",
         "certain-draft",

@@ -208,7 +208,7 @@ def test_a_hang_and_a_death_cost_one_check_each(
     assert [name for name, _, _ in said] == [*LISTED]
     assert said[0][1:] == (
         "FAIL",
-        f"hangs: verify, 1 rows gave no answer within 1 s (beasts.py, line {line('PyDLL')})",
+        f"hangs: verify, 4 rows gave no answer within 1 s (beasts.py, line {line('PyDLL')})",
     )
     assert said[1][1] == "FAIL"
     assert "was ended by SIGSEGV: segmentation fault in verify" in said[1][2]

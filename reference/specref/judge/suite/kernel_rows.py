@@ -53,16 +53,16 @@ def apart(bets: PairBets, session: Session, kind: int) -> Iterator[Verdict]:
         if bets.rejected:
             yield _dependent(bets, kind, told)
             return
-        share = bets.least_share(kind)
+        share, begun = bets.least_share(kind), bets.begun  # others go on with the same bets
         yield Verdict(
-            "PASS" if bets.begun else "INCONCLUSIVE",
+            "PASS" if begun else "INCONCLUSIVE",
             "e-process",
             f"{bets.calls} calls, at every distance in rows, places, calls and seeds",
             n=bets.rows,
             alpha=bets.alpha,
             mde=share if bets.seeds_begun else None,
         )
-        if bets.begun and share <= session.goal:
+        if begun and share <= session.goal:
             return
 
 
