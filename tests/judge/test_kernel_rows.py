@@ -173,7 +173,7 @@ def test_coins_are_copies_where_the_last_draws_are_not() -> None:
     session = Session("x", "kernel", mde=0.1)
     *_, said = kernel_rows.independence(Judged(own), session)
     assert said.verdict == "FAIL"
-    assert "same call, row +1000" in said.what
+    assert "same call, row +" in said.what
 
 
 class Coined(Draw):
