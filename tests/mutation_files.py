@@ -81,6 +81,7 @@ def names_nothing(starts: Iterable[str], files: Collection[str]) -> list[str]:
 
 
 LOOP = _tests("decode", "bad_input stops_and_lengths requests cache_contents greedy_output")
+HANDED = _tests("decode", "what_a_cycle_tells")
 EXACT = _tests("decode", "exact_distribution")
 FORWARD = _tests("model", "cache tree initial_weights")
 # what people copy: start of a path -> its tests
@@ -93,7 +94,7 @@ CORE: dict[str, Groups] = {
     ),
     "probs.py": (_tests("probs", "edges penalties"), _tests("probs", "hugging_face"), EXACT),
     "copying.py": (["tests/copying"],),
-    "decode": (LOOP, EXACT),
+    "decode": (HANDED, LOOP, EXACT),
     "stops.py": (_tests("decode", "stops_and_lengths"), LOOP),
     "speculate.py": (["tests/speculate"],),
     "verify/": (_tests("verify", "refusals lossless"), ["tests/tree/test_tree_distribution.py"]),
