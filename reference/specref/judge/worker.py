@@ -78,6 +78,11 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)
     if job.scenario:
+        if adapter.level != "engine":
+            raise SpecrefError(
+                f"--scenario is for engines and {job.engine} is judged at the level"
+                f" {adapter.level}: leave it out"
+            )
         TextScenario.from_text(job.scenario)
     wanted = Session(job.engine, adapter.level, mde=job.mde)
     slow = {item.id: enough_of(item, wanted) for item in known.values() if item.slow or item.alone}

@@ -27,7 +27,16 @@ def test_a_command_line_brings_the_same_scenario_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"world":"long-wide"}', '{"world":"x","drafts":true,"calls":[]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"world":"long-wide"}',
+        '{"world":"x","drafts":true,"calls":[]}',
+        '{"world":"long-wide","drafts":true,"calls":[]}',
+        TextScenario("long-wide", (TextCall((TextRequest((), FULL),)),)).as_text(),
+        TextScenario("long-wide", (TextCall((TextRequest((32,), FULL),)),)).as_text(),
+    ],
 )
 def test_what_is_no_scenario_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(SpecrefError) as refused:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...data import SamplingParams
 from ...errors import SpecrefError
-from ..toys import RECIPES
+from ..toys import RECIPES, toy
 
 DEFAULT = SamplingParams()
 # What a request can be told apart by; the lengths are told first.
@@ -85,7 +85,21 @@ class TextScenario:
             raise SpecrefError(
                 f"--scenario names the toy {made.world!r}: give one of {', '.join(RECIPES)}"
             )
+        made._check()
         return made
+
+    def _check(self) -> None:
+        """Errors: SpecrefError where no engine could answer."""
+        words = range(toy(self.world).vocabulary)
+        if not self.calls:
+            raise SpecrefError("--scenario has no call: copy it from a report's `again` line")
+        for one in self.requests:
+            named = {*one.prompt, *one.params.stop_ids, *one.params.logit_bias}
+            if not one.prompt or not named <= {*words}:
+                raise SpecrefError(
+                    f"--scenario has a prompt without tokens, or a token outside 0..{words[-1]}:"
+                    " copy it from a report's `again` line"
+                )
 
 
 def _call_as_data(call: TextCall) -> dict[str, Any]:
