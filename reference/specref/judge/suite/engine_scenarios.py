@@ -45,7 +45,7 @@ def _so_far(hunt: Hunt, number: int, total: int) -> Verdict:
     elif total < LEAST_ASKED:
         what = f"{said}: fewer than {LEAST_ASKED} say too little"
         return Verdict("INCONCLUSIVE", what=what, n=total)
-    if not hunt.drafted:
+    if not hunt.speculates():
         why = (
             "its metrics count no drafted token"
             if "metrics" in hunt.known

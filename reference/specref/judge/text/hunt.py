@@ -29,6 +29,10 @@ _SHRINKING = 15.0  # seconds for the first fault; later ones get a share
 # Worlds whose draft model differs from the target in more than its weights: to refuse it is right.
 ODD_DRAFTS = ("short-draft", "fewer-words")
 _PROBE = TextCall((TextRequest((1, 2, 3), SamplingParams(temperature=0.0, max_new_tokens=8)),))
+# where no scenario drafted: a text that repeats itself, so that a lookup drafts too
+_LONG_PROBE = TextCall(
+    (TextRequest((1, 2, 3, 4) * 4, SamplingParams(temperature=0.0, max_new_tokens=24)),)
+)
 _SLOW = 1.0  # seconds; an engine that takes longer to make is made again only if it must
 
 
@@ -42,8 +46,8 @@ class HuntStep:
 
 
 class Hunt:
-    """One engine's scenarios, which all relations share. Every scenario depends on the run's seed
-    alone, not on which checks run."""
+    """One engine's scenarios, which all relations share. They depend on the run's seed, and every
+    third one on how often the answers so far let each relation be asked; not on which checks run."""
 
     def __init__(self, engine: type[Engine], session: Session):
         self.engine, self.session = engine, session
@@ -52,6 +56,7 @@ class Hunt:
         self.refused: dict[tuple[str, bool], str] = {}  # worlds that cannot be made, and why
         self.making = 0.0  # seconds of the slowest engine
         self.drafted = 0
+        self.probed = False
         self.shrunk = 0
         first = self._handle(HOME_WORLD, True)
         self.known = first.made().supports
@@ -114,6 +119,14 @@ class Hunt:
         done = one.answers(rows, call.speculative, together=max(1, len(rows)))
         self.drafted += sum(d.metrics.drafted for d in done if d.metrics)
         return done
+
+    def speculates(self) -> bool:
+        """Whether a drafted token was seen; where the scenarios were too short for one, at home."""
+        if not self.drafted and "metrics" in self.known and not self.probed:
+            self.probed = True
+            with suppress(Exception):
+                self._ask(self._handle(HOME_WORLD, not self._refuses(HOME_WORLD, True)), _LONG_PROBE)
+        return self.drafted > 0
 
     def see(self, scenario: TextScenario) -> SeenScenario | None:
         """All answers of a scenario; None where the engine refuses its world."""
