@@ -21,7 +21,6 @@ TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FIL
 ROOMS = [
     "__init__.py",
     "errors.py",
-    "copying.py",
     "speculate.py",
     "data.py",
     "chance.py",
@@ -31,6 +30,7 @@ ROOMS = [
     "stats/",
     "exact/",
     "exercises/",
+    "copying.py",
     "verify/",
     "model/",
     "draft/",

@@ -16,6 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from docs import live  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -43,6 +44,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         generated.api_pages(ROOT) | generated.source_pages(ROOT) | {"checks.md": checks.page()}
     ).items():
         files.append(File.generated(config, uri, content=markdown))
+    for uri, text in live.assets().items():
+        files.append(File.generated(config, uri, content=text))
     for name in ("CONTRIBUTING", "CHANGELOG"):
         path = str(ROOT / f"{name}.md")
         files.append(File.generated(config, f"{name.lower()}.md", abs_src_path=path))
@@ -83,6 +86,7 @@ def functions(uri: str) -> dict[str, Any]:
         "code": lambda path, *names: source.block(ROOT, path, names, link[path]),
         "room": lambda folder: source.room(ROOT, folder, link),
         "figure": figure,
+        "live": lambda id: live.block(id, here),
         "result": lambda command, part="": results.table(ROOT, command, part),
         "number": lambda command, keys, form="{}": results.number(ROOT, command, keys, form),
         "glossary": lambda: glossary.page(glossary.terms(TERMS)),

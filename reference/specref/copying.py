@@ -1,6 +1,7 @@
 """A part of this package, copied flat into a folder with everything that it imports.
 
 A copy needs PyTorch and nothing of specref: relative imports become imports of the files beside it.
+An exercise is the exception: a student gets its skeleton, and `specref grade` grades it.
 """
 
 import ast
@@ -11,6 +12,8 @@ from textwrap import shorten
 
 from . import __version__
 from .errors import SpecrefError
+from .exercises.grading.catalogue import IDS, module_name
+from .exercises.grading.skeleton import student_file
 
 HOME = Path(__file__).parent
 
@@ -19,6 +22,8 @@ _HEADER = """\
 # License: Apache-2.0, https://www.apache.org/licenses/LICENSE-2.0
 # To cite: specref {version} (software), with the paper that is named below, if one is.
 """
+
+_FLAT, _SKELETON = "its imports are flat", "what a student gets of it"
 
 _RULE_EXAMPLE = """\
 import chance, data, {module}, torch
@@ -40,10 +45,7 @@ import enumerate as exact, torch
 weights = torch.tensor([[0.25, 0.75]])
 print(exact.distribution(lambda chance: int(chance.draw(weights)) + int(chance.draw(weights))))"""
 
-_EXERCISE_EXAMPLE = """\
-import {module}
-print({module}.__doc__)
-print({module}.grade({module}.attempt))"""
+_EXERCISE_EXAMPLE = "specref grade {module}.py"
 
 # name -> module in verify/, and the rule itself
 _RULES = {
@@ -68,10 +70,14 @@ _DRAFTERS = {
 
 @dataclass(frozen=True)
 class Item:
-    """What can be copied. The first of `sources` names it; sources are files below specref/."""
+    """What can be copied. The first of `sources` names it; sources are files below specref/.
+
+    exercise: its id, where the item is one.
+    """
 
     sources: tuple[str, ...]
-    example: str  # three lines that run in the folder
+    example: str  # three lines that run in the folder, or the command that grades an exercise
+    exercise: str | None = None
 
     @property
     def summary(self) -> str:
@@ -93,7 +99,7 @@ class Copy:
 
 
 def items() -> dict[str, Item]:
-    """Everything that can be copied, by name. A file in exercises/ is an exercise."""
+    """Everything that can be copied, by name."""
     found = {
         "speculate": Item(("speculate.py",), _SPECULATE_EXAMPLE),
         "enumerate": Item(("exact/enumerate.py",), _ENUMERATE_EXAMPLE),
@@ -105,10 +111,10 @@ def items() -> dict[str, Item]:
         source = f"draft/{module}.py"
         example = _DRAFTER_EXAMPLE.format(module=flat_name(source), rule=rule, drafter=drafter)
         found[name] = Item((source, f"verify/{rule}.py", "decode.py"), example)
-    for file in sorted((HOME / "exercises").glob("[!_]*.py")):
-        source, module = f"exercises/{file.name}", file.stem
-        name = module.replace("_", "-")
-        found[name] = Item((source,), _EXERCISE_EXAMPLE.format(module=module))
+    for name in IDS:
+        module = module_name(name)
+        example = _EXERCISE_EXAMPLE.format(module=module)
+        found[name] = Item((f"exercises/{module}.py",), example, exercise=name)
     return found
 
 
@@ -143,19 +149,34 @@ def flat_files(item: Item) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def copy_item(name: str, folder: Path) -> Copy:
+def exercise_files(item: Item, solution: bool) -> dict[str, str]:
+    """File name -> text of an exercise: the skeleton, and the solution where it is asked for."""
+    assert item.exercise is not None
+    source, module = item.sources[0], module_name(item.exercise)
+    files = {f"{module}.py": student_file(item.exercise)}
+    if solution:
+        files[f"{module}_solution.py"] = student_file(item.exercise, "solution")
+    header = _HEADER.format(version=__version__, source=source).replace(_FLAT, _SKELETON)
+    return {name: header + text for name, text in files.items()}
+
+
+def copy_item(name: str, folder: Path, solution: bool = False) -> Copy:
     """Write the files of `name` into `folder`, which is created where it is missing.
 
     A file that is there with the same text stays, so that one folder takes several copies.
+    solution: write the solution of an exercise beside its skeleton.
 
     Errors:
-        SpecrefError for an unknown name, for a file that is there with another text, and where the
-        folder cannot be written. Nothing is written then.
+        SpecrefError for an unknown name, for a solution of what is no exercise, for a file that is
+        there with another text, and where the folder cannot be written. Nothing is written then.
     """
     known = items()
     if name not in known:
         raise SpecrefError(f"there is no {name!r} to copy: choose one of {', '.join(known)}")
-    files = flat_files(known[name])
+    item = known[name]
+    if solution and item.exercise is None:
+        raise SpecrefError(f"{name} is no exercise and has no solution: leave out --solution")
+    files = exercise_files(item, solution) if item.exercise else flat_files(item)
     kept = [file for file in files if _stands(folder / file, files[file])]
     written = [file for file in files if file not in kept]
     done: list[Path] = []
@@ -171,7 +192,7 @@ def copy_item(name: str, folder: Path) -> Copy:
         raise SpecrefError(
             f"cannot write to {folder} ({error.strerror}): choose another folder"
         ) from None
-    return Copy(folder, written, kept, known[name].example)
+    return Copy(folder, written, kept, item.example)
 
 
 def _stands(path: Path, text: str) -> bool:

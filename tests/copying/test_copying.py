@@ -21,6 +21,8 @@ from specref.data import SpecrefError
 
 HOME = Path(specref.__file__).parent
 ITEMS = items()
+EXERCISES = [name for name, item in ITEMS.items() if item.exercise]
+ALONE = [name for name in ITEMS if name not in EXERCISES]  # needs PyTorch and nothing of specref
 RULES = ["greedy", "rejection", "block", "matching", "tree", "typical"]
 DRAFTERS = ["none", "ngram", "model", "early-exit", "medusa", "mtp"]
 
@@ -126,7 +128,7 @@ def importable(distribution: str) -> list[str]:
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, str]]]:
     """For every name: status and output of its use, and of its printed example."""
     scripts = []
-    for name in ITEMS:
+    for name in ALONE:
         folder = tmp_path_factory.mktemp(name)
         copy = copy_item(name, folder)
         body = in_the_copy(name) if name in [*RULES, *DRAFTERS, "speculate", "enumerate"] else ""
@@ -144,7 +146,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[i
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
-    return {name: answers[2 * i : 2 * i + 2] for i, name in enumerate(ITEMS)}
+    return {name: answers[2 * i : 2 * i + 2] for i, name in enumerate(ALONE)}
 
 
 @pytest.mark.parametrize("name", [*RULES, *DRAFTERS, "speculate", "enumerate"])
@@ -154,7 +156,7 @@ def test_a_copy_does_what_the_package_does(name: str, outcomes) -> None:
     assert json.loads(output.splitlines()[-1]) == in_the_package(name)
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", ALONE)
 def test_the_example_has_three_lines_and_runs(name: str, outcomes) -> None:
     assert len(ITEMS[name].example.splitlines()) == 3
     status, output = outcomes[name][1]
@@ -169,7 +171,7 @@ def test_every_rule_and_drafter_is_offered() -> None:
     assert {*RULES, *DRAFTERS} < ITEMS.keys()
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", ALONE)
 def test_files_are_flat_named_apart_and_shadow_nothing(name: str) -> None:
     files = flat_files(ITEMS[name])
     stems = {file.removesuffix(".py") for file in files}
@@ -183,10 +185,36 @@ def test_files_are_flat_named_apart_and_shadow_nothing(name: str) -> None:
                 assert not node.level, f"{file}: line {node.lineno}"
 
 
+@pytest.mark.parametrize("name", EXERCISES)
+def test_of_an_exercise_a_student_gets_no_answer(name: str, tmp_path: Path) -> None:
+    """The skeleton alone; the solution in a second file, for who asks for it."""
+    copy = copy_item(name, tmp_path)
+    (file,) = copy.written
+    assert copy.example == f"specref grade {file}"
+    text = (tmp_path / file).read_text()
+    assert "Apache-2.0" in text[:400]
+    assert f'EXERCISE = "{name}"' in text
+    defined = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    assert defined == ["attempt"]
+    assert not any(
+        isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(ast.parse(text))
+    )
+    again = copy_item(name, tmp_path, solution=True)
+    assert again.kept == [file]
+    assert again.written == [file.replace(".py", "_solution.py")]
+    assert (tmp_path / again.written[0]).read_text() != text
+
+
+def test_only_an_exercise_has_a_solution(tmp_path: Path) -> None:
+    with pytest.raises(SpecrefError, match="rejection is no exercise and has no solution"):
+        copy_item("rejection", tmp_path / "new", solution=True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_no_two_sources_of_any_copies_have_one_flat_name() -> None:
     """A folder takes several copies: a name must mean the same file in all of them."""
     meaning: dict[str, str] = {}
-    for name in ITEMS:
+    for name in ALONE:
         for flat, dotted in modules(name).items():
             assert meaning.setdefault(flat, dotted) == dotted
 

@@ -41,5 +41,6 @@ if (location.protocol === "file:") {
       this.frame.remove()
     }
   }
+  window.SystemWorker = window.Worker  // for live.js, whose worker is made from text and works here
   window.Worker = window.IFrameWorker
 }

@@ -1,118 +1,310 @@
-"""Exercise: one step of speculative sampling. Change `attempt` until `grade` says that it is right.
+"""Exercise of part 3: one step of speculative sampling.
 
-A draft token x is drawn from q. Emit one token whose distribution is p, and emit x as often as you
-can. Ask `chance.accept(probability)` for a yes or no, and `chance.draw(weights)` for a token; the
-weights need not sum to 1. Both take and return tensors of one row.
+The draft token x was drawn from q. Emit one token whose distribution is p, and emit x as often as
+you can. Ask chance.accept(probability) for a yes or no, and chance.draw(weights) for a token; the
+weights need not sum to 1. p and q are lists of fractions, one for each token.
 
-`grade` runs your rule over every outcome of its random numbers, on seven pairs p and q. So it says
-exactly what your rule emits, and names the mistake if it knows one that emits the same.
-(Leviathan et al. 2023, arXiv:2211.17192, Algorithm 1.)
+Your rule is run over every outcome of its random choices. So the verdict says exactly what it
+emits. (Leviathan et al. 2023, arXiv:2211.17192, Algorithm 1.)
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
+from fractions import Fraction
+from typing import Any
 
-import torch
-from torch import Tensor
+from .grading.exercise import Answer, Exercise, Row, row, token_of
+from .grading.forks import Forks
 
-from ..chance import Chance
-from ..exact.enumerate import Forking, distribution, total_variation
 
-Rule = Callable[[Tensor, Tensor, Chance], Tensor]  # p, q [1,V] and chance -> the token [1]
+class OneToken(Exercise):
+    """A case has p and q. An outcome is (draft token, emitted token)."""
 
-# Opposed, overlapping, zeros on both sides, p = q, two likely tokens, and four tokens.
-PAIRS = (
-    ((0.5, 0.3, 0.2), (0.1, 0.3, 0.6)),
-    ((0.7, 0.2, 0.1), (0.2, 0.5, 0.3)),
-    ((0.0, 0.375, 0.625), (0.5, 0.5, 0.0)),
-    ((0.25, 0.5, 0.25), (0.25, 0.5, 0.25)),
-    ((0.625, 0.25, 0.125), (0.25, 0.625, 0.125)),
-    ((0.4, 0.3, 0.2, 0.1), (0.2, 0.1, 0.1, 0.6)),
-    ((0.15, 0.25, 0.4, 0.2), (0.05, 0.15, 0.6, 0.2)),
+    def run(self, rule: Answer, case: Mapping[str, Any], chance: Forks) -> Hashable:
+        x = chance.draw(case["q"])
+        return x, token_of(rule(case["p"], case["q"], x, chance), len(case["p"]))
+
+    def seen(self, outcome: Any) -> Hashable:
+        return outcome[1]
+
+    def wanted(self, case: Mapping[str, Any]) -> dict[Hashable, Fraction]:
+        return {token: share for token, share in enumerate(case["p"]) if share}
+
+
+# Opposed, overlapping, zeros on both sides, p = q, two likely tokens, and four tokens, with
+# residuals of more than one token: "take the largest of the residual" is right where it has one.
+PAIRS = [
+    (row("1/2", "3/10", "1/5"), row("1/10", "3/10", "3/5")),
+    (row("7/10", "1/5", "1/10"), row("1/5", "1/2", "3/10")),
+    (row(0, "3/8", "5/8"), row("1/2", "1/2", 0)),
+    (row("1/4", "1/2", "1/4"), row("1/4", "1/2", "1/4")),
+    (row("5/8", "1/4", "1/8"), row("1/4", "5/8", "1/8")),
+    (row("2/5", "3/10", "1/5", "1/10"), row("1/5", "1/10", "1/10", "3/5")),
+    (row("3/20", "1/4", "2/5", "1/5"), row("1/20", "3/20", "3/5", "1/5")),
+]
+
+EXERCISE = OneToken(
+    id="rejection-step",
+    part=3,
+    cases=[{"p": p, "q": q} for p, q in PAIRS],
+    right="In every case the emitted token has exactly the distribution p.",
+)
+EXERCISE.worth = (
+    "it keeps the draft token less often than it could",
+    lambda outcome: Fraction(outcome[0] == outcome[1]),
 )
 
 
-def attempt(p: Tensor, q: Tensor, chance: Chance) -> Tensor:
-    """p, q [1,V] -> the emitted token [1] int64. This one believes the draft: it emits x always."""
-    x = chance.draw(q)  # [1]
+def attempt(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """p, q: lists of V fractions. x: the draft token, drawn from q. Returns the emitted token."""
+    return x  # this believes the draft: the emitted token has the distribution q
+
+
+@EXERCISE.solution
+def solution(p: Row, q: Row, x: int, chance: Forks) -> int:
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    residual = [max(a - b, 0) for a, b in zip(p, q)]
+    return chance.draw(residual)
+
+
+@EXERCISE.also_right
+def never_speculate(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """It ignores the draft: right, and no faster than plain decoding."""
+    return chance.draw(p)
+
+
+@EXERCISE.also_right
+def sampler_match(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """It draws from p and compares, as some engines do. It keeps less than it could."""
+    y = chance.draw(p)
+    return x if y == x else y
+
+
+@EXERCISE.also_right
+def half_hearted(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """It accepts half as often, and draws from exactly what is then left."""
+    if chance.accept(min(1, p[x] / q[x]) / 2):
+        return x
+    return chance.draw([a - min(a, b) / 2 for a, b in zip(p, q)])
+
+
+@EXERCISE.also_right
+def in_floats(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The solution in floats."""
+    if chance.accept(min(1.0, float(p[x]) / float(q[x]))):
+        return x
+    residual = [max(float(a) - float(b), 0.0) for a, b in zip(p, q)]
+    total = sum(residual)
+    return chance.draw([left / total for left in residual])
+
+
+@EXERCISE.also_right
+def coin_by_halves(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """Two coins in place of one, and a residual drawn token by token."""
+    overpaid = max(q[x] - p[x], 0)
+    if not chance.accept(overpaid / q[x]):
+        return x
+    left = sum(max(a - b, 0) for a, b in zip(p, q))
+    for token in range(len(p)):
+        owed = max(p[token] - q[token], 0)
+        if left and chance.accept(owed / left):
+            return token
+        left -= owed
     return x
 
 
-def step(accept: Callable[..., Tensor], replace: Callable[..., Tensor]) -> Rule:
-    """Accept x with probability accept(p, q, x); else draw from replace(p, q)."""
-
-    def rule(p: Tensor, q: Tensor, chance: Chance) -> Tensor:
-        x = chance.draw(q)  # [1]
-        if bool(chance.accept(accept(p, q, x).clamp(0, 1)[:, None])):
-            return x
-        return chance.draw(replace(p, q))
-
-    return rule
+@EXERCISE.also_right
+def from_the_mixture(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """It writes p as kept part plus residual, and draws which part is paid from."""
+    kept = [min(a, b) for a, b in zip(p, q)]
+    if chance.accept(sum(kept)):
+        return chance.draw(kept)
+    return chance.draw([a - b for a, b in zip(p, kept)])
 
 
-def _ratio(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
-    return p[0, x] / q[0, x]
+@EXERCISE.wrong("you believe the draft: it is never rejected")
+def always_accept(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """What comes out is q, the distribution of the draft. Accept x with probability min(1,
+    p(x)/q(x)).
+    """
+    return x
 
 
-def _residual(p: Tensor, q: Tensor) -> Tensor:
-    rest = (p - q).clamp(min=0)
-    return rest if bool(rest.sum() > 0) else p
+@EXERCISE.wrong("after a rejection you draw from p")
+def redraw_from_p(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """A token that p likes more than q has been paid by its own draft, and is paid again out of
+    every rejection. Draw from what is still owed: max(p - q, 0).
+    """
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return chance.draw(p)
 
 
-def _largest(weights: Tensor) -> Tensor:
-    return torch.zeros_like(weights).scatter_(1, weights.argmax(1, keepdim=True), 1.0)
+@EXERCISE.wrong("after a rejection you draw from q")
+def redraw_from_q(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The token that was rejected because q proposes it too often comes back out of q."""
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return chance.draw(q)
 
 
-# A mistake, and a rule that makes it. Two rules that emit the same on all pairs have one entry.
-MISTAKES: dict[str, Rule] = {
-    "you believe the draft": lambda p, q, chance: chance.draw(q),
-    "after a rejection you draw from p": step(_ratio, lambda p, q: p),
-    "after a rejection you draw from q": step(_ratio, lambda p, q: q),
-    "after a rejection you draw from |p - q|": step(_ratio, lambda p, q: (p - q).abs() + 1e-9 * p),
-    "after a rejection you take the likeliest token": step(_ratio, lambda p, q: _largest(p)),
-    "after a rejection you take the largest p - q": step(
-        _ratio, lambda p, q: _largest(_residual(p, q))
-    ),
-    "you accept with q / p": step(lambda p, q, x: q[0, x] / p[0, x], _residual),
-    "you accept with p(x), as if x had been certain": step(lambda p, q, x: p[0, x], _residual),
-    "you accept exactly when p(x) >= q(x)": step(
-        lambda p, q, x: (p[0, x] >= q[0, x]).double(), _residual
-    ),
-}
+@EXERCISE.wrong("after a rejection you draw from p without the rejected token")
+def p_without_x(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """That is right only for a token that was proposed with certainty, where q is 1 at x. Else the
+    other tokens that q proposes too often are paid again.
+    """
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return chance.draw([0 if token == x else a for token, a in enumerate(p)])
 
 
-def _row(numbers: Sequence[float]) -> Tensor:
-    return torch.tensor([numbers], dtype=torch.float64)  # [1,V]
+@EXERCISE.wrong("after a rejection you draw from |p - q|")
+def absolute_difference(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """Where q is above p nothing is owed. The absolute value pays it once more."""
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return chance.draw([abs(a - b) for a, b in zip(p, q)])
 
 
-def emitted(rule: Rule, p: Tensor, q: Tensor) -> Mapping[Hashable, float]:
-    """Exactly what a rule emits: token -> probability."""
-
-    def program(chance: Forking) -> int:
-        return int(rule(p, q, chance))
-
-    return distribution(program)
-
-
-def grade(rule: Rule) -> str:
-    """Whether the rule is right; if not, how far off, and which known mistake it is."""
-    pairs = [(_row(p), _row(q)) for p, q in PAIRS]
-    ours = [emitted(rule, p, q) for p, q in pairs]
-    wanted = [dict(enumerate(p[0].tolist())) for p, _ in pairs]
-    distances = list(map(total_variation, ours, wanted))
-    worst = max(range(len(pairs)), key=distances.__getitem__)
-    if distances[worst] < 1e-9:
-        return "Right: on every pair the emitted token has the distribution p."
-    answer = (
-        f"Not yet: for p = {PAIRS[worst][0]} and q = {PAIRS[worst][1]} it emits"
-        f" {_shown(ours[worst], len(PAIRS[worst][0]))}, a total variation of"
-        f" {distances[worst]:.3f} from p."
-    )
-    for mistake, wrong in MISTAKES.items():
-        theirs = [emitted(wrong, p, q) for p, q in pairs]
-        if max(map(total_variation, ours, theirs)) < 1e-6:
-            return f"{answer} It looks as if {mistake}."
-    return answer
+@EXERCISE.wrong(
+    "you draw from the residual before it is normalised, so that the last token gets the rest"
+)
+def rest_to_the_last(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The residual sums to the rejected mass, less than 1. A search over its cumulative sum with u
+    in [0, 1) runs past the end. Divide it by its sum.
+    """
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    residual = [max(a - b, 0) for a, b in zip(p, q)]
+    residual[-1] += 1 - sum(residual)
+    return chance.draw(residual)
 
 
-def _shown(found: Mapping[Hashable, float], size: int) -> str:
-    return "(" + ", ".join(f"{found.get(token, 0.0):.3g}" for token in range(size)) + ")"
+@EXERCISE.wrong("you smooth the residual, as a softmax over it does")
+def smoothed_residual(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """A token to which nothing is owed must have probability 0 in the residual. A softmax has no
+    zeros.
+    """
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    residual = [max(a - b, 0) for a, b in zip(p, q)]
+    return chance.draw([left + Fraction(1, len(p)) for left in residual])
+
+
+@EXERCISE.wrong("after a rejection you draw from max(q - p, 0), with p and q swapped")
+def swapped_residual(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """That pays the rejected mass to the tokens it was taken from: what comes out is q."""
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return chance.draw([max(b - a, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("after a rejection you take the token with the largest p - q")
+def largest_residual(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The residual is a distribution to draw from. The largest entry is right only where it is the
+    only one.
+    """
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    residual = [max(a - b, 0) for a, b in zip(p, q)]
+    return residual.index(max(residual))
+
+
+@EXERCISE.wrong("after a rejection you take the likeliest token of p")
+def likeliest_token(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """Every rejection goes to one token. Draw from the residual."""
+    if chance.accept(min(1, p[x] / q[x])):
+        return x
+    return list(p).index(max(p))
+
+
+@EXERCISE.wrong("you accept with q(x)/p(x)")
+def inverted_ratio(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The ratio is upside down: the tokens that q proposes too often are the ones that you always
+    keep.
+    """
+    if chance.accept(min(1, q[x] / p[x]) if p[x] else 1):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept with p(x), as if x had been certain")
+def accept_with_p(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The coin must know how often q proposes x: the ratio is p(x)/q(x). p(x) alone is right only
+    where q is 1 at x.
+    """
+    if chance.accept(p[x]):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept exactly where p(x) >= q(x)")
+def accept_where_p_is_larger(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """Where q is larger, x must still be kept with probability p(x)/q(x). Never to keep it leaves
+    it short.
+    """
+    if chance.accept(p[x] >= q[x]):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept exactly the likeliest token of p")
+def accept_the_likeliest(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """That is the rule for temperature 0. A sampled token is accepted by a coin."""
+    if chance.accept(p[x] == max(p)):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept with p(x) / (p(x) + q(x))")
+def accept_by_share(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """The kept mass must be min(p, q). This keeps less where p is larger, and the residual does not
+    know of it.
+    """
+    if chance.accept(p[x] / (p[x] + q[x])):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept by a threshold on p(x)")
+def threshold(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """A threshold is a lossy rule: how often a token is kept must depend on both p and q."""
+    if chance.accept(p[x] > Fraction(1, 4)):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you accept every token with the same probability, the acceptance rate")
+def accept_with_alpha(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """alpha is the average over tokens. The coin for x is min(1, p(x)/q(x))."""
+    alpha = sum(min(a, b) for a, b in zip(p, q))
+    if chance.accept(alpha):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you judge with another q than the one that x was drawn from")
+def sharpened_q(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """q must be the distribution that the token was really drawn from, after temperature, top-k and
+    top-p.
+    """
+    sharp = [b * b for b in q]
+    judged = [b / sum(sharp) for b in sharp]
+    if chance.accept(min(1, p[x] / judged[x])):
+        return x
+    residual = [max(a - b, 0) for a, b in zip(p, judged)]
+    return chance.draw(residual if any(residual) else p)
+
+
+@EXERCISE.wrong("you redraw until one is accepted, as in textbook rejection sampling")
+def only_the_kept_part(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """With the coin min(1, p/q) that emits min(p, q), normalised. The textbook coin is p / (M q)
+    with M at least the largest ratio.
+    """
+    return chance.draw([min(a, b) for a, b in zip(p, q)])
+
+
+@EXERCISE.wrong("you take the likeliest token of p always")
+def argmax_of_p(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """That is greedy decoding. It is right at temperature 0, where p is 1 at one token."""
+    return list(p).index(max(p))

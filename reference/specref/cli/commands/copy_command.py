@@ -1,7 +1,8 @@
 """Copy a rule, a drafter or another part into a folder, with what it imports.
 
-The files need PyTorch and nothing of specref. Each says where it is from, its license and how to
-cite it. A file that is there is never overwritten. Without a name, the command lists the names.
+The files need PyTorch and nothing of specref; an exercise is graded by `specref grade`. Each file
+says where it is from, its license and how to cite it. A file that is there is never overwritten.
+Without a name, the command lists the names.
 """
 
 import argparse
@@ -15,6 +16,7 @@ _EXAMPLE = """
   specref copy
   specref copy rejection my-folder
   specref copy medusa my-folder --json files.json
+  specref copy rejection-step my-folder --solution
 """
 
 
@@ -23,6 +25,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", nargs="?", type=Path, metavar="FOLDER", help="where to; created if it is missing"
     )
+    parser.add_argument("--solution", action="store_true", help="of an exercise, also the solution")
     add_json(parser)
 
 
@@ -33,7 +36,7 @@ def _run(args: argparse.Namespace) -> int:
     elif args.folder is None:
         raise SpecrefError(f"no folder to copy to: give one, as in `specref copy {args.name} mine`")
     else:
-        result = _copy(args.name, args.folder)
+        result = _copy(args.name, args.folder, args.solution)
     if args.json:
         from ..results import write_result
 
@@ -51,10 +54,10 @@ def _list_names() -> dict[str, object]:
     return {"names": names}
 
 
-def _copy(name: str, folder: Path) -> dict[str, object]:
+def _copy(name: str, folder: Path, solution: bool) -> dict[str, object]:
     from ...copying import copy_item
 
-    copy = copy_item(name, folder)
+    copy = copy_item(name, folder, solution)
     print(f"{len(copy.written)} files written to {folder}: {', '.join(copy.written) or 'none'}")
     if copy.kept:
         print(f"there already, with the same text: {', '.join(copy.kept)}")
