@@ -29,6 +29,8 @@ DENSE = {
     "reference/specref/stats/lags.py",
     "reference/specref/stats/pooled.py",
     "reference/specref/stats/rehearse.py",
+    "reference/specref/verify/gumbel.py",
+    "reference/specref/verify/traversal.py",
 }
 
 

@@ -54,7 +54,17 @@ _RULES = {
     "block": ("block", "block.block"),
     "matching": ("matching", "matching.matching"),
     "tree": ("tree", "tree.tree"),
+    "gumbel": ("gumbel", "gumbel.gumbel"),
+    "naive": ("naive", "naive.naive"),
+    "k-sequential": ("k_sequential", "k_sequential.k_sequential"),
+    "canonical": ("canonical", "canonical.canonical"),
+    "traversal": ("traversal", "traversal.traversal"),
     "typical": ("typical", "typical.LossyTypical()"),
+    "medusa-typical": ("medusa_typical", "medusa_typical.LossyMedusaTypical()"),
+    "fly": ("fly", "fly.LossyFly()"),
+    "relaxed": ("relaxed", "relaxed.LossyRelaxed()"),
+    "ensemble": ("ensemble", "ensemble.LossyEnsemble()"),
+    "synthetic": ("synthetic", "synthetic.LossySynthetic()"),
 }
 
 # name -> module in draft/, the rule of its example, and how the example makes it

@@ -23,7 +23,9 @@ HOME = Path(specref.__file__).parent
 ITEMS = items()
 EXERCISES = [name for name, item in ITEMS.items() if item.exercise]
 ALONE = [name for name in ITEMS if name not in EXERCISES]  # needs PyTorch and nothing of specref
-RULES = ["greedy", "rejection", "block", "matching", "tree", "typical"]
+RULES = ["greedy", "rejection", "block", "matching", "tree", "gumbel", "naive", "k-sequential"]
+RULES += ["canonical", "traversal", "typical", "medusa-typical", "fly", "relaxed", "ensemble"]
+RULES += ["synthetic"]
 DRAFTERS = ["none", "ngram", "model", "early-exit", "medusa", "mtp"]
 
 # What each name is used for, as a body that finds its modules as globals and leaves `result`.
@@ -165,7 +167,10 @@ def test_the_example_has_three_lines_and_runs(name: str, outcomes) -> None:
 
 
 def test_every_rule_and_drafter_is_offered() -> None:
-    assert {*RULES} == {*specref.verify.RULES, "typical"}
+    lossless = {*specref.verify.RULES, *specref.verify.RESEARCH_RULES}
+    lossy = {name for name in specref.verify.__all__ if name.startswith("Lossy")}
+    used = {ITEMS[name].example.partition("print(")[2].partition("(")[0] for name in RULES}
+    assert {name.partition(".")[2] for name in used} == lossless | lossy
     files = {file.stem for file in (HOME / "draft").glob("*.py")} - {"__init__", "base"}
     assert {name.replace("-", "_") for name in DRAFTERS} == files
     assert {*RULES, *DRAFTERS} < ITEMS.keys()

@@ -12,11 +12,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from specref.exact.enumerate import total_variation
-from specref.verify import RULES
+from specref.verify import RESEARCH_RULES, RULES
 
 from tests.distributions import Outcome, World, continued, outcomes, target_distribution, worlds
 
-LOSSLESS = ["rejection", "block", "matching", "tree"]
+ALL = RULES | RESEARCH_RULES
+LOSSLESS = sorted(ALL.keys() - {"greedy"})
+# of which these accept what another rule accepts when the draft is a chain
+LIKE = {"naive": "matching", "traversal": "block", "k_sequential": "rejection", "canonical": "tree"}
 EXACT = 1e-12
 
 
@@ -47,7 +50,7 @@ def prefixes(
 
 def expected_survival(rule: str, world: World, root: int, depth: int) -> float:
     """P(accepted >= depth), by the papers' own formulas, over all prefixes of that depth."""
-    total = 0.0
+    rule, total = LIKE.get(rule, rule), 0.0
     for _, ps, qs in prefixes(world, root, depth):
         weight = 1.0
         for p, q in zip(ps, qs):
@@ -67,9 +70,10 @@ def expected_survival(rule: str, world: World, root: int, depth: int) -> float:
 
 @pytest.mark.parametrize("rule", LOSSLESS)
 @given(world=worlds())
+@settings(max_examples=60)
 def test_emitted_tokens_have_the_targets_distribution(rule: str, world: World) -> None:
     """First token and whole block: a wrong ratio, residual or bonus changes one of them."""
-    for root, distribution in enumerate(outcomes(world, RULES[rule])):
+    for root, distribution in enumerate(outcomes(world, ALL[rule])):
         runs: dict[tuple[int, ...], float] = {}
         for (emitted, accepted), weight in distribution.items():
             assert len(emitted) == accepted + 1 <= world.lengths[root] + 1
@@ -88,16 +92,34 @@ def test_emitted_tokens_have_the_targets_distribution(rule: str, world: World) -
         )
 
 
-@pytest.mark.parametrize("rule", LOSSLESS)
+@pytest.mark.parametrize("rule", sorted({*LOSSLESS} - {"gumbel"}))
 @given(world=worlds())
 @settings(max_examples=40)
 def test_accepted_count_has_the_papers_distribution(rule: str, world: World) -> None:
     """Lossless alone is not enough: a rule that accepts too rarely is right and slow."""
-    for root, distribution in enumerate(outcomes(world, RULES[rule])):
+    for root, distribution in enumerate(outcomes(world, ALL[rule])):
         length = world.lengths[root]
         survival = accepted_distribution(distribution, length)
         for depth in range(length + 1):
             assert abs(survival[depth] - expected_survival(rule, world, root, depth)) < EXACT
+
+
+@given(world=worlds())
+@settings(max_examples=40)
+def test_the_gumbel_coupling_accepts_what_the_race_does(world: World) -> None:
+    """Daliri et al. 2024, Theorem 4: P(X = Y = x) = 1 / sum max(q_i / q_x, p_i / p_x), between
+    (1 - TV) / (1 + TV) and 1 - TV.
+    """
+    for root, distribution in enumerate(outcomes(world, ALL["gumbel"])):
+        if world.lengths[root] == 0:
+            continue
+        p, q = world.p[root, 0], world.q[root, 0]
+        both = ((p > 0) & (q > 0)).nonzero()[:, 0].tolist()
+        race = sum(1 / float(torch.maximum(q / q[x], p / p[x]).sum()) for x in both)
+        found = accepted_distribution(distribution, 1)[1]
+        tv = float((p - q).abs().sum()) / 2
+        assert abs(found - race) < EXACT
+        assert (1 - tv) / (1 + tv) - EXACT <= found <= 1 - tv + EXACT
 
 
 @pytest.mark.parametrize("rule", ["rejection", "block", "tree"])

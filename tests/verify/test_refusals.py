@@ -12,11 +12,29 @@ import torch
 from specref.chance import Streams
 from specref.checks import check_judgeable
 from specref.data import Draft, SpecrefError
-from specref.verify import RULES
+from specref.verify import (
+    RESEARCH_RULES,
+    RULES,
+    LossyEnsemble,
+    LossyFly,
+    LossyMedusaTypical,
+    LossyRelaxed,
+    LossySynthetic,
+    Rule,
+)
 from torch import Tensor
 
 P = torch.tensor([[[0.5, 0.25, 0.25, 0.0]] * 3] * 2, dtype=torch.float64)  # [2,3,4]
 Q = torch.tensor([[[0.25, 0.25, 0.5, 0.0]] * 2] * 2, dtype=torch.float64)  # [2,2,4]
+LOSSY: dict[str, Rule] = {
+    "medusa-typical": LossyMedusaTypical(),
+    "fly": LossyFly(),
+    "relaxed": LossyRelaxed(),
+    "ensemble": LossyEnsemble(),
+    "synthetic": LossySynthetic(),
+}
+ALL: dict[str, Rule] = {**RULES, **RESEARCH_RULES, **LOSSY}
+TREES = {"tree", "naive", "k_sequential", "canonical", "traversal", "medusa-typical"}
 TOKENS = torch.tensor([[0, 1], [2, 0]])
 
 
@@ -80,32 +98,32 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ALL)
 @pytest.mark.parametrize("what", BAD)
 def test_every_rule_refuses(what: str, rule: str) -> None:
     draft, p, message = BAD[what]
     with pytest.raises(SpecrefError, match=re.escape(message)) as error:
-        RULES[rule](draft, p, Streams([0, 1]))
+        ALL[rule](draft, p, Streams([0, 1]))
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("rule", sorted(set(RULES) - {"tree"}))
+@pytest.mark.parametrize("rule", sorted(ALL.keys() - TREES))
 def test_a_chain_rule_refuses_branches(rule: str) -> None:
     """Read as a chain, siblings would be judged as parent and child: a wrong distribution without a
     sign of it.
     """
     siblings = Draft(TOKENS, torch.full_like(TOKENS, -1), Q, torch.tensor([2, 2]))
     with pytest.raises(SpecrefError, match="use the tree rule"):
-        RULES[rule](siblings, P, Streams([0, 1]))
+        ALL[rule](siblings, P, Streams([0, 1]))
     check_judgeable(siblings, P, chain=False)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ALL)
 @pytest.mark.parametrize("certain", [True, False])
 def test_padding_is_never_looked_at(rule: str, certain: bool) -> None:
     """A row gives the same verdict, from the same coins, alone and padded with nonsense."""
     for seed in range(20):
-        alone = RULES[rule](
+        alone = ALL[rule](
             Draft.chain(TOKENS[:1, :1], None if certain else Q[:1, :1]), P[:1, :2], Streams([seed])
         )
         tokens = torch.tensor([[0, -7, 99], [2, 0, 1]])
@@ -114,7 +132,7 @@ def test_padding_is_never_looked_at(rule: str, certain: bool) -> None:
         p = torch.cat((P, P[:, :1]), 1)
         p[0, 2:] = torch.inf
         parents = torch.tensor([[-1, 50, -9], [-1, 0, 1]])
-        padded = RULES[rule](
+        padded = ALL[rule](
             Draft(tokens, parents, None if certain else q, torch.tensor([1, 3])),
             p,
             Streams([seed, 7]),
@@ -125,17 +143,17 @@ def test_padding_is_never_looked_at(rule: str, certain: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ALL)
 def test_float32_distributions_are_distributions(rule: str) -> None:
     """Softmax in float32 misses 1 by its rounding: no refusal, at a large vocabulary either."""
     torch.manual_seed(0)
     p, q = torch.randn(2, 3, 50_000).softmax(-1), torch.randn(2, 2, 50_000).softmax(-1)
-    RULES[rule](Draft.chain(torch.tensor([[5, 6], [7, 8]]), q), p, Streams([0, 1]))
+    ALL[rule](Draft.chain(torch.tensor([[5, 6], [7, 8]]), q), p, Streams([0, 1]))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ALL)
 def test_an_empty_draft_is_a_plain_draw(rule: str) -> None:
-    verdict = RULES[rule](
+    verdict = ALL[rule](
         Draft.chain(torch.zeros(2, 0, dtype=torch.int64)), P[:, :1], Streams([0, 1])
     )
     assert verdict.accepted.tolist() == [0, 0]

@@ -25,24 +25,35 @@ def rejection(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
         Verdict; its path is the accepted prefix.
     """
     check_judgeable(draft, p)
+    coins = chance.accept(ratios(draft, p).clamp(max=1), draft.valid)  # [B,N]
+    return first_rejection(draft, p, coins, chance)
+
+
+def ratios(draft: Draft, p: Tensor) -> Tensor:
+    """p(x) / q(x) of every draft token, [B,N]; p(x) where x was proposed with certainty."""
+    ratio = p[:, : draft.tokens.shape[1]].gather(2, draft.index)[..., 0]  # [B,N]
+    if draft.q is None:
+        return ratio
+    return ratio / draft.q.gather(2, draft.index)[..., 0]
+
+
+def first_rejection(draft: Draft, p: Tensor, coins: Tensor, chance: Chance) -> Verdict:
+    """Keep the tokens before the first tails of coins [B,N]; then draw from the residual there, or
+    from the bonus row where there is none.
+    """
     batch, count = draft.tokens.shape
     path = torch.arange(count, device=p.device).expand(batch, count)  # [B,N]
-    if not count:
-        return Verdict(path, draft.lengths, chance.draw(p[:, 0]))
-    x = draft.index  # [B,N,1]
-    ratio = p[:, :count].gather(2, x)[..., 0]  # [B,N]
-    if draft.q is not None:
-        ratio = ratio / draft.q.gather(2, x)[..., 0]  # [B,N]
-    coins = chance.accept(ratio.clamp(max=1), draft.valid)  # [B,N]
-    accepted = coins.cumprod(1).sum(1)  # [B]: accepted tokens before the first rejection
+    accepted = coins.cumprod(1).sum(1)  # [B]
     rows = torch.arange(batch, device=p.device)  # [B]
-    rejected = accepted < draft.lengths  # [B]
     after = p[rows, accepted]  # [B,V]: p of the first rejected token, or of the bonus token
-    rest = residual(after, _q_at(draft, accepted.clamp(max=count - 1), p))  # [B,V]
-    return Verdict(path, accepted, chance.draw(torch.where(rejected[:, None], rest, after)))
+    if not count:
+        return Verdict(path, accepted, chance.draw(after))
+    rejected = (accepted < draft.lengths)[:, None]  # [B,1]
+    rest = residual(after, q_at(draft, accepted.clamp(max=count - 1), p))  # [B,V]
+    return Verdict(path, accepted, chance.draw(torch.where(rejected, rest, after)))
 
 
-def _q_at(draft: Draft, node: Tensor, p: Tensor) -> Tensor:
+def q_at(draft: Draft, node: Tensor, p: Tensor) -> Tensor:
     """q of one node [B] of each row, [B,V]; a point mass where it was proposed with certainty."""
     rows = torch.arange(len(node), device=node.device)  # [B]
     if draft.q is not None:

@@ -1,8 +1,10 @@
-"""LOSSY. Typical acceptance: accept a guess that the target finds likely enough.
+"""LOSSY. Typical acceptance with a drawn token: accept a guess that the target finds likely enough.
 
-Cai et al. 2024, Medusa (arXiv:2401.10774), section 2.3.1: x is accepted when p(x) > min(epsilon,
-delta exp(-H(p))). Faster than any lossless rule, but the output's distribution is not the target's.
-How far off it is depends on p and must be measured (proof C4).
+The criterion is Medusa's (Cai et al. 2024, arXiv:2401.10774, section 2.3.1): x is accepted when
+p(x) > min(epsilon, delta exp(-H(p))). What follows is ours: the token behind the accepted path is
+drawn from p, and the first of equally deep paths is kept. `medusa_typical.py` is Medusa's own rule.
+Faster than any lossless rule, but the output's distribution is not the target's. How far off it is
+depends on p and must be measured (proof C4).
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from torch import Tensor
 from ..chance import Chance
 from ..checks import check_judgeable
 from ..data import Draft, Verdict
+from .nodes import path_to
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,10 @@ class LossyTypical:
             depth[:, i + 1] = depth[rows, before[:, i]] + 1
         end = torch.where(kept, depth, -1).argmax(1)  # [B]: the deepest kept entry
         accepted = depth[rows, end]  # [B]
-        path = _path(draft, end - 1, accepted)  # [B,N]
+        path = path_to(draft, end - 1, accepted)  # [B,N]
         return Verdict(path, accepted, chance.draw(p[rows, end]))
 
     def bar(self, p: Tensor) -> Tensor:
         """p [...,V] -> [...]: the probability that a typical token must exceed."""
         entropy = -torch.xlogy(p, p).sum(-1)  # [...]: in nats
         return (self.delta * (-entropy).exp()).clamp(max=self.epsilon)
-
-
-def _path(draft: Draft, node: Tensor, depth: Tensor) -> Tensor:
-    """The nodes from the context down to `node` [B] (-1: the context), depth[b] of them: [B,N]."""
-    path = torch.zeros_like(draft.tokens)  # [B,N]
-    rows = torch.arange(len(path), device=path.device)  # [B]
-    for level in range(int(depth.max()) - 1, -1, -1):  # from the node up to the context
-        reached = depth > level  # [B]
-        path[:, level] = torch.where(reached, node, path[:, level])
-        node = torch.where(reached, draft.parents[rows, node.clamp(min=0)], node)
-    return path
