@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from specref.chance import Injected, Streams
 from specref.data import Draft, SpecrefError
 from specref.exact.enumerate import total_variation
-from specref.exact.transport import independent, smallest_cut, without_replacement
+from specref.exact.transport import smallest_cut, with_replacement, without_replacement
 from specref.verify import RESEARCH_RULES, RULES
 from specref.verify.pair_weights import pair_weights
 
@@ -77,7 +77,7 @@ def test_no_rule_accepts_more_than_the_bound(rule, how, pair, k):
     assume(how == WITH or sum(weight > 0 for weight in q) >= k)
     assume(rule != "canonical" or k <= 2)
     if how != CERTAIN:
-        drawn = independent(q, k) if how == WITH else without_replacement(q, k)
+        drawn = with_replacement(q, k) if how == WITH else without_replacement(q, k)
         assert fan(p, q, k, how, rule) <= smallest_cut(p, drawn) + EXACT
 
 
@@ -90,7 +90,7 @@ def test_the_canonical_decomposition_reaches_the_bound_for_two_candidates(pair):
     assert bool(((win + win.T - 1).abs() < EXACT).all() and (win >= 0).all())
     picked = 2 * q[0] * (win @ q[0])
     assert abs(float(picked.sum()) - 1) < EXACT
-    best = smallest_cut(pair[0], independent(pair[1], 2))
+    best = smallest_cut(pair[0], with_replacement(pair[1], 2))
     assert abs(float(torch.minimum(p[0], picked).sum()) - best) < EXACT
 
 
@@ -102,7 +102,7 @@ def test_k_sequential_selection_has_its_papers_guarantee(pair, k):
     share = 1 - (1 - 1 / k) ** k
     assert share >= 1 - 1 / math.e
     found = fan(p, q, k, WITH, "k_sequential")
-    assert found >= share * smallest_cut(p, independent(q, k)) - EXACT
+    assert found >= share * smallest_cut(p, with_replacement(q, k)) - EXACT
 
 
 @settings(max_examples=30)

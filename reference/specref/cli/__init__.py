@@ -27,6 +27,7 @@ COMMANDS = {
     "profile": "profile_command:PROFILE_COMMAND",
     "serve": "serve_command:SERVE_COMMAND",
     "plan": "plan_command:PLAN_COMMAND",
+    "rules": "rules_command:RULES_COMMAND",
     "validate": "validate_command:VALIDATE_COMMAND",
     "engines": "engines_command:ENGINES_COMMAND",
     "zoo": "zoo_command:ZOO_COMMAND",

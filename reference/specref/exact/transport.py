@@ -13,10 +13,12 @@ from scipy.optimize import linprog
 
 from ..data import SpecrefError
 
+# the solver's least tolerances of a constraint
+TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 Candidates = Mapping[tuple[int, ...], float]  # candidates in order -> probability
 
 
-def independent(q: Sequence[float], k: int) -> Candidates:
+def with_replacement(q: Sequence[float], k: int) -> Candidates:
     """k candidates drawn from q with replacement."""
     found: dict[tuple[int, ...], float] = {(): 1.0}
     for _ in range(k):
@@ -65,7 +67,7 @@ def best_acceptance(p: Sequence[float], candidates: Candidates) -> float:
         rows[len(masses) + x, column] = 1
     limits = [*masses.values(), *p]
     all_cells = np.ones(len(cells))
-    solved = linprog(-all_cells, A_ub=rows, b_ub=limits, method="highs")
+    solved = linprog(-all_cells, A_ub=rows, b_ub=limits, method="highs", options=TIGHT)
     if not solved.success:
         raise SpecrefError(f"the linear program has no optimum ({solved.message})")
     return float(-solved.fun)
