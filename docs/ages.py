@@ -45,6 +45,10 @@ FILES: dict[str, Measured] = {
         (*LOOP, "measure/", "checkpoints/"),
         "specref profile thresholds --json docs/results/thresholds.json",
     ),
+    "rules.json": Measured(
+        ("verify/", "exact/", "measure/rules/", "chance.py", "data.py"),
+        "specref rules --json docs/results/rules.json",
+    ),
     "serving.json": Measured(
         (*LOOP, "serve/", "measure/", "checkpoints/"),
         "specref bench --serving --json docs/results/serving.json",

@@ -574,6 +574,52 @@ def thresholds(result: Result) -> str:
     )
 
 
+def rules(result: Result) -> str:
+    """Rules that are claimed lossless: their distance, and what they reach of the best."""
+    heads = ["rule", "claimed by", "draft", "claim", "computed TV", "accepted", "of the bound"]
+    heads += ["tokens a cycle", "of the best"]
+    body = []
+    for row in result["rules"]:
+        claim = row["claim"] if row["holds"] else f"{row['claim']}: **fails**"
+        words = [row["name"], row["source"], row["draft"], claim]
+        body.append(words + _compared(row, row["tv_max"]))
+    return rows(heads, body, words=4) + "".join(map(_refuted, result["rules"]))
+
+
+def lossy_rules(result: Result) -> str:
+    """Rules that say they are lossy, nearest to the target first."""
+    heads = ["rule", "from", "distance from", "mean TV", "accepted", "of the bound"]
+    heads += ["tokens a cycle", "of the best lossless"]
+    body = []
+    for row in sorted(result["lossy"], key=lambda row: (row["against"], row["tv_mean"])):
+        name = f"**{row['name']}**" if row["name"] in result["frontier"] else row["name"]
+        body.append([name, row["source"], row["against"], *_compared(row, row["tv_mean"])])
+    return rows(heads, body, words=3) + "\n\nIn bold: on the frontier of speed and distance."
+
+
+def _compared(row: Result, tv: float) -> list[str]:
+    """The numbers of one rule."""
+    return [
+        "0" if tv < 1e-12 else f"{tv:.3f}",
+        f"{row['acceptance']:.3f}",
+        f"{100 * row['share']:.1f} %",
+        f"{row['tokens']:.3f}",
+        f"{100 * row['share_of_tokens']:.1f} %",
+    ]
+
+
+def _refuted(row: Result) -> str:
+    """What refutes a claim, as a paragraph; nothing where the claim holds."""
+    found = row["counterexample"]
+    if found is None:
+        return ""
+    p, q = ", ".join(found["p"]), ", ".join(found["q"])
+    return (
+        f"\n\nThe smallest counterexample to *{row['name']}*: p = ({p}), q = ({q}), a draft of"
+        f" {len(found['parents'])}, TV {found['tv']:.4f}."
+    )
+
+
 def serving(result: Result) -> str:
     """Throughput by requests at once, and where speculation of fixed depth stops paying."""
     one = result["batches"][0]["plain"]
@@ -712,6 +758,8 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("profile medusa", ""): methods,
     ("profile medusa", "heads"): heads,
     ("profile thresholds", ""): thresholds,
+    ("rules", ""): rules,
+    ("rules", "lossy"): lossy_rules,
     ("bench --serving", ""): serving,
     ("bench --serving", "memory"): serving_memory,
     ("bench --serving", "latency"): serving_latency,
