@@ -27,7 +27,7 @@ class Exercise:
     rule, to its whole outcome. seen(outcome): the part of it that must be right. wanted(case): what
     is right, seen -> probability. right: the sentence for a right answer. shown: names of what a
     verdict shows of a case. worth: (words, value of an outcome) of what a right answer may do less
-    well than `solution`, or None.
+    well than `solution`, or None; where worth_counts, less is wrong.
     """
 
     def __init__(self, id: str, part: int, cases: Sequence[Mapping[str, Any]], right: str):
@@ -36,6 +36,7 @@ class Exercise:
         self.unusual: list[KnownAnswer] = []
         self.shown: Sequence[str] = tuple(cases[0])
         self.worth: tuple[str, Callable[[Any], Fraction]] | None = None
+        self.worth_counts = False
         self.answer: Answer | None = None
 
     def run(self, rule: Answer, case: Mapping[str, Any], chance: Forks) -> Hashable:

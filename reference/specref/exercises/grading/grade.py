@@ -98,7 +98,10 @@ def grade_rule(exercise: Exercise, rule: Answer) -> Report:
         if finding.error is not None:
             told = f"BROKEN. It cannot be graded. {_sentence(finding.error)}\n"
             return Report(BROKEN, exercise.id, told + _case(exercise, number))
-    report = Report(RIGHT, exercise.id, f"RIGHT. {exercise.right}{_worth(exercise, findings)}")
+    less = _worth(exercise, findings)
+    if less and exercise.worth_counts:
+        return _named(exercise, findings, ["WRONG. What comes out is right.", less], Fraction(0))
+    report = Report(RIGHT, exercise.id, "\n".join([f"RIGHT. {exercise.right}", less]).rstrip())
     report.distance = Fraction(0)
     return report
 
@@ -123,6 +126,13 @@ def _wrong(exercise: Exercise, findings: list[Finding], worst: int, distance: Fr
     errors = [one.error for one in findings if one.error is not None]
     if errors:
         lines.append(f"In another case it fails. {_sentence(errors[0])}")
+    return _named(exercise, findings, lines, distance)
+
+
+def _named(
+    exercise: Exercise, findings: list[Finding], lines: list[str], distance: Fraction
+) -> Report:
+    """The report of a wrong answer, with the mistake's name."""
     known = name_mistake(exercise, findings)
     if known is None:
         lines.append("No mistake that we know does this. Look where it differs first.")
@@ -195,12 +205,11 @@ def _worth(exercise: Exercise, findings: list[Finding]) -> str:
     if exercise.worth is None or exercise.answer is None:
         return ""
     words, value = exercise.worth
-    for finding in findings:
+    for number, finding in enumerate(findings, 1):
         best = Finding(exercise, exercise.answer, finding.case)
         mine, possible = _mean(finding, value), _mean(best, value)
         if mine < possible:
-            given = ", ".join(f"{name} = {written(finding.case[name])}" for name in exercise.shown)
-            return f"\nBut {words}: {mine}, where {possible} is possible, for {given}."
+            return f"But {words}: {mine} in case {number}, where {possible} is possible."
     return ""
 
 
