@@ -1,7 +1,7 @@
 """The command line. Each command is one object of a module in `commands`.
 
 Exit codes: 0 done; 2 bad input, said in one line that names the mend; 130 interrupted. `validate`,
-`zoo` and `engines` have more of their own.
+`zoo`, `engines` and `grade` have more of their own.
 
 Start-up is fast because nothing here and nothing in `commands` imports PyTorch: a command imports
 its work when it runs.
@@ -32,6 +32,7 @@ COMMANDS = {
     "engines": "engines_command:ENGINES_COMMAND",
     "zoo": "zoo_command:ZOO_COMMAND",
     "copy": "copy_command:COPY_COMMAND",
+    "grade": "grade_command:GRADE_COMMAND",
 }
 
 

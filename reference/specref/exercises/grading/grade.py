@@ -29,6 +29,14 @@ class Report:
         self.mistake: str | None = None
         self.printed = ""
 
+    @classmethod
+    def of_json(cls, said: Mapping[str, Any]) -> "Report":
+        """The report that `as_json` came from."""
+        report = cls(said["verdict"], said["exercise"], said["text"])
+        report.distance = None if said["tv"] is None else Fraction(said["tv"])
+        report.mistake, report.printed = said["mistake"], said["printed"]
+        return report
+
     def as_json(self) -> dict[str, str | None]:
         distance = None if self.distance is None else str(self.distance)
         return {
@@ -145,8 +153,8 @@ def _named(
 
 
 def name_mistake(exercise: Exercise, findings: list[Finding]) -> KnownAnswer | None:
-    """The known mistake that does exactly this in all cases: with all that can be seen of a run,
-    or else in what is emitted.
+    """The known mistake that does exactly this in all cases that ran: with all that can be seen of
+    a run, or else in what is emitted.
     """
     alike = []
     for known in exercise.mistakes:
@@ -160,7 +168,8 @@ def name_mistake(exercise: Exercise, findings: list[Finding]) -> KnownAnswer | N
 
 def _sameness(exercise: Exercise, known: KnownAnswer, findings: list[Finding]) -> str:
     whole = True
-    for finding in findings:
+    ran = [finding for finding in findings if finding.error is None]
+    for finding in ran:
         other = Finding(exercise, known.rule, finding.case)
         if finding.seen != other.seen:
             return "none"
