@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from docs.browser import browser_path
 from docs.hooks import fences, generated, source
+from docs.live_check import wrong_in_pages
 from docs.parsed import Shown, external, read, urls
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,6 +135,15 @@ def searchable(site: Path) -> Iterable[str]:
         yield "index.html: lacks assets/iframe-worker.js, so search fails from file://"
 
 
+def live_exercises(site: Path) -> Iterable[str]:
+    """Exercises in the pages that Chromium cannot grade. Without Chromium nothing is known."""
+    path = browser_path()
+    if path is None:
+        print("      no Chromium here: exercises in the pages were not tried", file=sys.stderr)
+        return
+    yield from wrong_in_pages(site, path)
+
+
 def main(arguments: list[str]) -> int:
     site = Path(arguments[0]) if arguments else ROOT / "site"
     if not (site / "index.html").exists():
@@ -147,6 +158,7 @@ def main(arguments: list[str]) -> int:
         "everything expanded": lambda: unexpanded(pages),
         "examples and commands work": lambda: examples(ROOT),
         "search works offline": lambda: searchable(site),
+        "exercises are graded in their pages": lambda: live_exercises(site),
     }
     wrong = 0
     for what, check in checks.items():

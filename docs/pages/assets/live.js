@@ -22,7 +22,7 @@
 
    Brython, its library and the grader are loaded by the first grading on a page: three scripts that
    hand over their text, since a page from file:// may not fetch. They run in a worker, so a rule
-   that does not end is ended after LIMIT milliseconds. */
+   that does not end is ended after LIMIT milliseconds; data-limit on the block sets another limit. */
 
 (function () {
   "use strict";
@@ -63,9 +63,10 @@ def grade(text, id):
 
 worker.grade = grade
 `;
-  const BOOT = "self.__BRYTHON__ = {brython_path: 'http://localhost/'};\n"; // never asked for
+  const BOOT = "self.__BRYTHON__ = {brython_path: 'file:///'};\n"; // a worker from text has no place
   const ANSWER = `
 try {
+  __BRYTHON__.protocol = "file"; // modules come from the library above, never from a network
   __BRYTHON__.runPythonSource(${JSON.stringify(GRADER)}, "grader");
   self.onmessage = event => {
     let answer;
@@ -104,7 +105,7 @@ try {
     return started;
   }
 
-  async function grade(folder, id, text) {
+  async function grade(folder, id, text, limit) {
     worker = worker || start(folder);
     let running;
     try {
@@ -113,7 +114,7 @@ try {
       worker = null;
       return { verdict: "broken", text: "The grader could not start: " + error.message + "." };
     }
-    const answer = next(running, LIMIT);
+    const answer = next(running, limit);
     running.postMessage({ id, text });
     try {
       const said = await answer;
@@ -124,7 +125,7 @@ try {
       worker = null;
       return {
         verdict: "broken",
-        text: "BROKEN. It cannot be graded. It does not end: it was stopped after " + LIMIT / 1000 + " seconds.",
+        text: "BROKEN. It cannot be graded. It does not end: it was stopped after " + limit / 1000 + " seconds.",
       };
     }
   }
@@ -157,8 +158,8 @@ try {
       go.disabled = true;
       verdict.dataset.verdict = "working";
       delete verdict.dataset.mistake;
-      verdict.textContent = worker ? "Grading: every outcome of your rule …" : "Loading Python, once for this page (2 MB) …";
-      const report = await grade(block.dataset.assets, id, text.value);
+      verdict.textContent = worker ? "Grading: every outcome of your rule …" : "Loading Python, once for this page (3 MB) …";
+      const report = await grade(block.dataset.assets, id, text.value, +block.dataset.limit || LIMIT);
       go.disabled = false;
       if (mine !== asked) return;
       verdict.textContent = report.text + (report.printed ? "\nYour rule printed:\n" + report.printed : "");

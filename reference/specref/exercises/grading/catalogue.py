@@ -5,7 +5,25 @@ from importlib import import_module
 from .exercise import Exercise
 
 # In the order of the course. The id is the file's name with hyphens.
-IDS = ("rejection-step",)
+IDS = (
+    "bytes-and-operations",
+    "greedy-loop",
+    "rejection-step",
+    "chain-verify",
+    "block-verify",
+    "draft-length",
+    "expected-speedup",
+    "acceptance-rate",
+    "interval-by-text",
+    "tree-mask",
+    "sibling-rejection",
+    "tree-tokens",
+    "batch-rows",
+    "stop-tokens",
+    "cache-rollback",
+    "judge-plan",
+    "adapter-rows",
+)
 
 
 def module_name(id: str) -> str:

@@ -27,7 +27,8 @@ class Exercise:
     rule, to its whole outcome. seen(outcome): the part of it that must be right. wanted(case): what
     is right, seen -> probability. right: the sentence for a right answer. shown: names of what a
     verdict shows of a case. worth: (words, value of an outcome) of what a right answer may do less
-    well than `solution`, or None; where worth_counts, less is wrong.
+    well than `solution`, or None; where worth_counts, less is wrong. label: of
+    an answer that is one value, in a verdict.
     """
 
     def __init__(self, id: str, part: int, cases: Sequence[Mapping[str, Any]], right: str):
@@ -37,7 +38,9 @@ class Exercise:
         self.shown: Sequence[str] = tuple(cases[0])
         self.worth: tuple[str, Callable[[Any], Fraction]] | None = None
         self.worth_counts = False
+        self.label = ""
         self.answer: Answer | None = None
+        self.findings: dict[tuple[Answer, int], Any] = {}  # of the rules below, once found
 
     def run(self, rule: Answer, case: Mapping[str, Any], chance: Forks) -> Hashable:
         raise NotImplementedError
@@ -72,7 +75,7 @@ class Numbers(Exercise):
     """An exercise whose answer is a value: the rule must return what the solution returns."""
 
     def run(self, rule: Answer, case: Mapping[str, Any], chance: Forks) -> Hashable:
-        return frozen(rule(**case))
+        return frozen(rule(*case.values()))
 
     def wanted(self, case: Mapping[str, Any]) -> dict[Hashable, Fraction]:
         assert self.answer is not None

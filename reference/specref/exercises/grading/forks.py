@@ -30,6 +30,8 @@ def exact(number: Any) -> Fraction:
     Errors:
         MisuseError when it is no finite number.
     """
+    if type(number) is Fraction:
+        return number
     if isinstance(number, Rational):
         return Fraction(number)
     try:
@@ -53,28 +55,37 @@ class Forks:
 
     def accept(self, probability: Any) -> bool:
         """Yes with this probability; above 1 counts as 1."""
+        if self._is_replay():
+            return self._replayed() == 0
         yes = min(exact(probability), Fraction(1))
         if yes < 0:
             raise MisuseError(f"chance.accept was asked with a negative probability, {yes}")
-        return self._answer([yes, 1 - yes]) == 0
+        return self._fork([yes, 1 - yes]) == 0
 
     def draw(self, weights: Sequence[Any]) -> int:
         """A place in the list, with probability in proportion to its weight."""
+        if self._is_replay():
+            return self._replayed()
         row = [exact(weight) for weight in weights]
         total = sum(row, Fraction(0))
         if any(weight < 0 for weight in row):
             raise MisuseError(f"chance.draw was given a negative weight: {written(row)}")
         if not total:
             raise MisuseError(f"chance.draw was given weights whose sum is 0: {written(row)}")
-        return self._answer([weight / total for weight in row])
+        return self._fork(row if total == 1 else [weight / total for weight in row])
 
-    def _answer(self, chances: Sequence[Fraction]) -> int:
-        count = len(self.answers)
-        if count == QUESTIONS:
+    def _is_replay(self) -> bool:
+        """Whether the next answer is that of an earlier run."""
+        if len(self.answers) == QUESTIONS:
             raise EndlessError(f"it asks chance more than {QUESTIONS} times")
-        if count < len(self.script):
-            self.answers = (*self.answers, self.script[count])
-            return self.answers[-1]
+        return len(self.answers) < len(self.script)
+
+    def _replayed(self) -> int:
+        self.answers = (*self.answers, self.script[len(self.answers)])
+        return self.answers[-1]
+
+    def _fork(self, chances: Sequence[Fraction]) -> int:
+        """Take the first possible answer, and leave the others to other runs."""
         first, *others = [answer for answer, share in enumerate(chances) if share]
         for other in others:
             self.untaken.append(((*self.answers, other), self.weight * chances[other]))

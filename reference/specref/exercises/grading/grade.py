@@ -50,10 +50,14 @@ class Report:
 
 
 class Finding:
-    """What a rule does in one case: outcome -> probability, or the error that it ends with."""
+    """What a rule does in one case: outcome -> probability, or the error that it ends with.
 
-    def __init__(self, exercise: Exercise, rule: Answer, case: Mapping[str, Any]):
-        self.case = case
+    number: of the case, from 0. seen: what is graded of the outcomes.
+    """
+
+    def __init__(self, exercise: Exercise, rule: Answer, number: int):
+        self.number = number
+        case = exercise.cases[number]
         self.error: str | None = None
         self.outcomes: dict[Hashable, Fraction] = {}
 
@@ -97,7 +101,7 @@ def _grade_text(text: str, wanted: str | None) -> Report:
 
 def grade_rule(exercise: Exercise, rule: Answer) -> Report:
     """Grade a function."""
-    findings = [Finding(exercise, rule, case) for case in exercise.cases]
+    findings = [Finding(exercise, rule, number) for number in range(len(exercise.cases))]
     distances = [_distance(exercise, finding) for finding in findings]
     worst = max(range(len(findings)), key=lambda number: distances[number])
     if distances[worst]:
@@ -122,13 +126,13 @@ def _distance(exercise: Exercise, finding: Finding) -> Fraction:
     """Total variation from what is right; 0 for a case that ended with an error."""
     if finding.error is not None:
         return Fraction(0)
-    return exact_distance(finding.seen, exercise.wanted(finding.case))
+    return exact_distance(finding.seen, exercise.wanted(exercise.cases[finding.number]))
 
 
 def _wrong(exercise: Exercise, findings: list[Finding], worst: int, distance: Fraction) -> Report:
     finding = findings[worst]
     lines = [f"WRONG. {_case(exercise, worst)}"]
-    lines += _table(finding.seen, exercise.wanted(finding.case))
+    lines += _table(finding.seen, exercise.wanted(exercise.cases[worst]), exercise.label)
     if not _is_value(finding.seen):
         lines.append(f"The total variation from what is right is {distance}.")
     errors = [one.error for one in findings if one.error is not None]
@@ -152,6 +156,13 @@ def _named(
     return report
 
 
+def known_finding(exercise: Exercise, rule: Answer, number: int) -> Finding:
+    """What one of the exercise's own rules does in one case. It is found once."""
+    if (rule, number) not in exercise.findings:
+        exercise.findings[rule, number] = Finding(exercise, rule, number)
+    return exercise.findings[rule, number]
+
+
 def name_mistake(exercise: Exercise, findings: list[Finding]) -> KnownAnswer | None:
     """The known mistake that does exactly this in all cases that ran: with all that can be seen of
     a run, or else in what is emitted.
@@ -170,7 +181,7 @@ def _sameness(exercise: Exercise, known: KnownAnswer, findings: list[Finding]) -
     whole = True
     ran = [finding for finding in findings if finding.error is None]
     for finding in ran:
-        other = Finding(exercise, known.rule, finding.case)
+        other = known_finding(exercise, known.rule, finding.number)
         if finding.seen != other.seen:
             return "none"
         whole = whole and finding.outcomes == other.outcomes
@@ -187,12 +198,12 @@ def _is_value(outcomes: Mapping[Any, Fraction]) -> bool:
     return len(outcomes) == 1
 
 
-def _table(found: Mapping[Any, Fraction], right: Mapping[Any, Fraction]) -> list[str]:
+def _table(found: Mapping[Any, Fraction], right: Mapping[Any, Fraction], label: str) -> list[str]:
     """What comes out and what should, the largest differences first."""
     zero = Fraction(0)
     if _is_value(found) and _is_value(right):
         yours, wanted = [written(next(iter(one))) for one in (found, right)]
-        return [f"yours: {yours}", f"right: {wanted}"]
+        return [f"yours{label}: {yours}", f"right{label}: {wanted}"]
     gaps = {key: abs(found.get(key, zero) - right.get(key, zero)) for key in {**found, **right}}
     order = sorted(gaps, key=lambda key: (-gaps[key], written(key)))[:ROWS]
     lines = [("emitted", "yours", "right")]
@@ -214,11 +225,13 @@ def _worth(exercise: Exercise, findings: list[Finding]) -> str:
     if exercise.worth is None or exercise.answer is None:
         return ""
     words, value = exercise.worth
-    for number, finding in enumerate(findings, 1):
-        best = Finding(exercise, exercise.answer, finding.case)
+    for finding in findings:
+        best = known_finding(exercise, exercise.answer, finding.number)
         mine, possible = _mean(finding, value), _mean(best, value)
         if mine < possible:
-            return f"But {words}: {mine} in case {number}, where {possible} is possible."
+            return (
+                f"But {words}: {mine} in case {finding.number + 1}, where {possible} is possible."
+            )
     return ""
 
 

@@ -10,7 +10,10 @@ from typing import Any
 from .exercise import Answer
 from .forks import EndlessError
 
-FILE = "<answer>"  # the name under which the text is compiled
+CPYTHON = sys.implementation.name == "cpython"
+# The name under which the text is compiled. Brython compiles some nested functions only when exec
+# gets the text itself, which is then called <string>.
+FILE = "<answer>" if CPYTHON else "<string>"
 STEPS = 200_000  # lines of the student's code that one run may execute
 
 
@@ -24,7 +27,7 @@ def bounded(steps: int = STEPS) -> Iterator[None]:
 
     A browser has no such trace: the page ends the whole worker.
     """
-    if sys.implementation.name != "cpython":
+    if not CPYTHON:
         yield
         return
     left = steps
@@ -58,7 +61,7 @@ def load_answer(text: str, exercise: str | None = None) -> tuple[str, Answer]:
     names: dict[str, Any] = {"__name__": "answer", "Fraction": Fraction}
     try:
         with bounded():
-            exec(compile(text, FILE, "exec"), names)
+            exec(compile(text, FILE, "exec") if CPYTHON else text, names)
     except SyntaxError as error:
         raise BadFileError(f"line {error.lineno}: this is not Python: {error.msg}") from None
     except (Exception, SystemExit) as error:
