@@ -95,7 +95,7 @@ class Item:
         text = (
             ast.get_docstring(ast.parse((HOME / self.sources[0]).read_text(encoding="utf-8"))) or ""
         )
-        return shorten(text.partition("\n\n")[0], 84, placeholder=" ...")
+        return shorten(text.partition("\n\n")[0], 78, placeholder=" ...")
 
 
 @dataclass(frozen=True)
