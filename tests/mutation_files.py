@@ -29,7 +29,6 @@ KERNEL_PARTS = {
     "kernel_rows": "rows",
     "kernel_tally": "tally group",
     "kernel_tree": "trees",
-    "kernel_wide": "wide",
 }
 # files of judge/kernel/ and their tests
 KERNEL_ROOM = {

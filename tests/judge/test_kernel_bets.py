@@ -7,8 +7,8 @@ run.
 
 import pytest
 import torch
-from specref.adapters.reference import BlockKernel, MatchingKernel, Rejection
-from specref.judge.contract import Kernel
+from specref.adapters.reference import BlockKernel, MatchingKernel, Rejection, Tree
+from specref.judge.contract import Kernel, TreeKernel
 from specref.judge.kernel.questions import KERNEL_FAULTS, joined_calls, kernel_questions
 from specref.judge.kernel.reach import ReachSums
 from specref.judge.kernel.rows import LAYOUTS
@@ -69,9 +69,36 @@ def read(stream: MixedStream, calls: int) -> Observed:
     return found
 
 
-def run(kernel: Kernel, most: int = 3000, seed: int = 0) -> MixedStream:
+class HeavyTile(Right):
+    """Half of a large vocabulary counts eight times, where many tokens are possible."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        half = (torch.arange(p.shape[2]) >= 1024) & (torch.arange(p.shape[2]) < 2048)
+        half = half & ((p > 0).sum(2, True) > 8)
+        return Rejection().verify(
+            (1 + 7 * half) * p / ((1 + 7 * half) * p).sum(2, True), q, draft, seed
+        )
+
+
+class ThreeSiblings(TreeKernel):
+    """Right, but where three nodes of a tree have one parent, the last token is the likeliest."""
+
+    def verify_tree(
+        self, p: Tensor, q: Tensor | None, tokens: Tensor, parents: Tensor, seed: int
+    ) -> Tensor:
+        out = Tree().verify_tree(p, q, tokens, parents, seed)
+        off = torch.full((len(p),), int(torch.bincount(parents + 1).max()) == 3)
+        best = p[:, 0].argmax(1, keepdim=True)
+        alone = (out >= 0).sum(1) == 1
+        return torch.where(
+            (off & alone)[:, None], out.scatter(1, torch.zeros_like(best), best), out
+        )
+
+
+def run(kernel: Kernel, most: int = 160_000, seed: int = 0) -> MixedStream:
+    """Until the kernel is convicted, or has answered so many rows."""
     stream = MixedStream(kernel, Session("x", "kernel", seed), 1e-7)
-    while not stream.bettor.rejected and stream.calls < most:
+    while not stream.bettor.rejected and stream.rows < most:
         assert stream.draw(16) is not None
     return stream
 
@@ -83,6 +110,7 @@ def run(kernel: Kernel, most: int = 3000, seed: int = 0) -> MixedStream:
         (AtThreeHundred, "at V = 300"),
         (OfFive, "with 5 draft tokens"),
         (Transposed, LAYOUTS[3]),
+        (HeavyTile, "every token possible"),
     ],
 )
 def test_a_fault_in_one_surrounding_is_found_and_its_place_is_said(
@@ -93,10 +121,15 @@ def test_a_fault_in_one_surrounding_is_found_and_its_place_is_said(
     assert where in stream.bettor.winners()[0].words
 
 
-@pytest.mark.parametrize("kernel", [Right, BlockKernel, MatchingKernel, Race])
+def test_a_fault_in_some_trees_is_found_where_trees_alone_are_judged() -> None:
+    stream = run(ThreeSiblings(), 40_000)
+    assert stream.bettor.rejected
+
+
+@pytest.mark.parametrize("kernel", [Right, BlockKernel, MatchingKernel, Race, Tree])
 def test_right_kernels_are_not_convicted(kernel: type) -> None:
     for seed in range(2):
-        stream = run(kernel(), 64, seed)
+        stream = run(kernel(), 5000, seed)
         assert stream.bettor.n > 10_000
         assert stream.bettor.look() < 4
 

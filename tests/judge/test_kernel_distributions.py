@@ -438,14 +438,8 @@ def test_what_takes_a_share_of_the_false_alarms_is_what_tests_distributions_by_c
         "tree-joint",
         "tree-independence",
         "tree-seeds",
-        "tree-small-batches",
         "independence",
         "seeds",
-        "small-batches",
-        "large-vocabulary",
-        "dense-vocabulary",
-        "sizes",
-        "tree-sizes",
     }
     assert {name for name, item in known.items() if item.distribution} == {
         "exact-law",

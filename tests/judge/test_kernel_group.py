@@ -156,29 +156,6 @@ def test_in_a_larger_vocabulary_all_else_has_no_probability() -> None:
     assert group.label(0) == "one (V = 9, K = 2)"
 
 
-def test_a_token_of_the_tables_may_be_spread_over_several_ids() -> None:
-    """Each has its part of the probability, each is drafted in its turn, and each stands for the
-    same token.
-    """
-    places = torch.tensor([[5, 0], [3, 8], [1, 2]])
-    narrow, wide = Group("narrow", tables()), Group("wide", tables(), ids=places, size=9)
-    rows = torch.arange(CASES * len(DRAFTS))
-    p, q, draft = narrow.inputs(rows)
-    wide_p, wide_q, wide_draft = wide.inputs(rows)
-    assert q is not None
-    assert wide_q is not None
-    for distribution, spread in ((p, wide_p), (q, wide_q)):
-        for token in range(V):
-            assert torch.equal(
-                spread[..., places[token]],
-                (distribution[..., token, None] / 2).expand(*distribution.shape[:2], 2),
-            )
-        assert not spread[..., [4, 6, 7]].any()
-    assert torch.equal(wide.inside(wide_draft), draft)
-    assert {*wide_draft.flatten().tolist()} == {*places.flatten().tolist()}
-    assert wide.inside(torch.tensor([[0, 4, -1]])).tolist() == [[0, V, -1]]
-
-
 def test_a_kernel_that_is_not_told_q_gets_none() -> None:
     group = Group("g", tables(), certain=True)
     assert group.inputs(torch.tensor([0]))[1] is None

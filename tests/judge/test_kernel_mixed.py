@@ -12,7 +12,7 @@ from specref.adapters.reference import Rejection, Tree
 from specref.judge.contract import Kernel, TreeKernel
 from specref.judge.kernel.answers import asked_once, continued_rows, wrong_in
 from specref.judge.kernel.pace import measure_pace
-from specref.judge.kernel.rows import LAYOUTS, chain_parents, laid_out, mixed_rows
+from specref.judge.kernel.rows import LAYOUTS, RowKind, chain_parents, laid_out, mixed_rows
 from specref.judge.kernel.scenarios import (
     DRAFT_LENGTHS,
     VOCABULARY_SIZES,
@@ -206,7 +206,7 @@ def test_scenarios_hold_every_value_and_most_pairs() -> None:
 
 
 def test_rows_differ_and_their_distributions_depend_on_what_came_before() -> None:
-    rows = mixed_rows(200, (-1, 0, 0, 1), 300, generator())
+    rows = mixed_rows(200, RowKind((-1, 0, 0, 1), 300), generator())
     p, q, tokens = rows.inputs()
     assert q is not None
     assert p.shape == (200, 5, 300)
@@ -221,6 +221,49 @@ def test_rows_differ_and_their_distributions_depend_on_what_came_before() -> Non
     assert bool((rows.ids[:, 1:] > rows.ids[:, :-1]).all())
 
 
+@pytest.mark.parametrize("vocabulary", [64, 300, 2053])
+def test_where_rows_are_dense_each_token_stands_for_many_ids(vocabulary: int) -> None:
+    """Which id stands for which token is another in blocks than in turns: both are drawn."""
+    kind, strides = RowKind((-1, 0), vocabulary, dense=True), set()
+    assert kind.width == {64: 8, 300: 32, 2053: 256}[vocabulary]
+    for seed in range(6):
+        rows = mixed_rows(20, kind, generator(seed))
+        p, q, tokens = rows.inputs()
+        assert q is not None
+        strides.add(rows.stride)
+        every = rows.cells(torch.arange(vocabulary).expand(20, -1))  # [20,V]
+        for number in range(8):
+            mine = torch.where(every[:, None] == number, p, torch.zeros(()))  # [20,3,V]
+            own = rows.law(0, torch.zeros(20).long())[:, number]
+            assert torch.allclose(mine[:, 0].sum(1).double(), own, atol=1e-6)
+            held = (every == number).sum(1)
+            assert held.tolist() == [kind.width] * 20
+            assert torch.allclose(mine.max(2).values * kind.width, mine.sum(2), atol=1e-6)
+        assert int((every == 8).sum()) == 20 * (vocabulary - 8 * kind.width)
+        assert torch.equal(rows.cells(tokens), rows.draft)
+        assert bool((q.gather(2, tokens[..., None]) > 0).all())
+        assert len({*(tokens - rows.ids.gather(1, rows.draft)).flatten().tolist()}) > 4
+    assert strides == {1, 8}
+
+
+def test_siblings_that_are_drawn_without_replacement_differ_and_are_told_so() -> None:
+    kind = RowKind((-1, -1, -1, 0, 0), 37, alone=True)
+    rows = mixed_rows(400, kind, generator())
+    _, q, tokens = rows.inputs()
+    assert q is not None
+    first = rows.draft_law(0, torch.zeros(400).long())  # [400,8]
+    for node, earlier in ((1, [0]), (2, [0, 1]), (4, [3])):
+        before = torch.zeros(400).long() if node < 3 else rows.draft[:, 0]
+        law = first if node < 3 else rows.draft_law(1, before)
+        left = law.scatter(1, rows.draft[:, earlier], 0.0)
+        some = left.sum(1) > 0
+        assert int(some.sum()) > 200
+        told = q[:, node].gather(1, rows.ids).double()
+        assert torch.allclose(told[some], (left / left.sum(1, keepdim=True))[some], atol=1e-6)
+        assert torch.allclose(told[~some], law[~some], atol=1e-6)
+        assert not bool((tokens[some][:, earlier] == tokens[some][:, node, None]).any())
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_changes_no_number(layout: str) -> None:
     tensor = torch.rand(5, 3, 7, generator=generator())
@@ -230,7 +273,7 @@ def test_a_layout_changes_no_number(layout: str) -> None:
 
 
 def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
-    rows = mixed_rows(4000, chain_parents(2), 8, generator())
+    rows = mixed_rows(4000, RowKind(chain_parents(2), 8), generator())
     answer = torch.full((4000, 3), -1)
     first = rows.ids.gather(1, torch.multinomial(rows.law(0, torch.zeros(4000).long()), 1))
     answer[:, :1] = first
@@ -242,7 +285,7 @@ def test_what_a_row_does_not_emit_is_drawn_from_the_target() -> None:
 
 
 def test_wrong_answers_are_told_apart() -> None:
-    rows = mixed_rows(3, chain_parents(2), 300, generator())
+    rows = mixed_rows(3, RowKind(chain_parents(2), 300), generator())
     tokens = rows.ids.gather(1, rows.draft)
     mass = rows.law(0, torch.zeros(3).long())
     best = rows.ids.gather(1, mass.argmax(1, keepdim=True))
@@ -267,7 +310,7 @@ def test_inputs_that_change_are_noticed_in_every_layout() -> None:
             p.mul_(0.5)
             return out
 
-    rows = mixed_rows(3, chain_parents(1), 5, generator())
+    rows = mixed_rows(3, RowKind(chain_parents(1), 5), generator())
     for layout in LAYOUTS:
         with pytest.raises(MisbehavedError, match="changes its input p"):
             asked_once(Writes(), Session("x", "kernel"), rows, 0, layout)

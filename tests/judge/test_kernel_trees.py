@@ -12,7 +12,7 @@ from specref.adapters.reference import Tree
 from specref.judge import cases
 from specref.judge.kernel.pairs import NEXT_CALL, SAME_CALL
 from specref.judge.session import MisbehavedError, Session
-from specref.judge.suite import kernel_rows, kernel_tree
+from specref.judge.suite import kernel_tree
 from specref.judge.suite.kernel_diagnose import distributions
 from specref.judge.suite.kernel_stream import SampleStream
 from specref.judge.suite.kernel_tree import TreeGroup, groups
@@ -296,7 +296,7 @@ def test_planted_bugs_are_known_over_whole_trees_guessed_as_the_judge_guesses() 
     }
 
 
-def test_trees_of_one_distribution_are_compared_with_each_other_and_asked_in_small_batches(
+def test_trees_of_one_distribution_are_compared_with_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[tuple] = []
@@ -305,11 +305,11 @@ def test_trees_of_one_distribution_are_compared_with_each_other_and_asked_in_sma
         given.append(what)
         return iter(())
 
-    for name in ("apart", "small", "near"):
+    for name in ("apart", "near"):
         monkeypatch.setattr(kernel_tree, name, noted)
-    for check in ("tree_independence", "tree_seeds", "tree_small_batches", "tree_near_equal"):
+    for check in ("tree_independence", "tree_seeds", "tree_near_equal"):
         list(getattr(kernel_tree, check)(Tree(), Session("x", "kernel")))
-    (rows, _, first), (calls, _, second), (*_, batches), (*_, close) = given
+    (rows, _, first), (calls, _, second), (*_, close) = given
     assert close.tables.names == cases.off_by_rounding().names
     assert (close.parents, close.guess) == ((-1, -1), "with replacement")
     assert (first, second) == (SAME_CALL, NEXT_CALL)
@@ -322,6 +322,3 @@ def test_trees_of_one_distribution_are_compared_with_each_other_and_asked_in_sma
         assert all(g.tables.names == ("cyclic",) for g in alike)
         for g in alike:  # more than one token is left after a refusal, so that a last coin shows
             assert int((g.tables.p[0][0, 0] > g.tables.q[0][0, 0]).sum()) == 2
-    assert [(g.name, g.V, g.K, g.parents, g.guess) for g in batches] == [
-        (f"batches of {name}", 2, 1, (-1, -1), "with replacement") for name in kernel_rows.SMALL
-    ]

@@ -1,6 +1,7 @@
 """One call on rows that differ: what is wrong with its answer, whatever the distribution, and the
 answer continued to full length."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,19 +34,32 @@ def asked_once(
     Errors:
         MisbehavedError for anything but tokens, then -1, and for inputs that change.
     """
-    if session.spent:
-        raise OutOfTimeError
-    given = [None if one is None else laid_out(one, layout) for one in rows.inputs()]
-    kept = [None if one is None else one.clone() for one in given]
-    is_chain = rows.parents == tuple(range(-1, len(rows.parents) - 1))
-    method = "verify" if is_chain and hasattr(kernel, "verify") else "verify_tree"
-    tree = () if method == "verify" else (torch.tensor(rows.parents, dtype=torch.int64),)
-    with session.calling(f"{method}, {len(rows.p)} rows"):
-        out = getattr(kernel, method)(*given, *tree, seed)
-    for name, now, then in zip(("p", "q", "draft"), given, kept, strict=True):
-        if now is not None and then is not None and not torch.equal(now, then):
-            raise MisbehavedError(f"{method} changes its input {name}: work on a copy")
-    return read_answer(out, len(rows.p), rows.depth + 1, rows.vocabulary, method)
+    return next(asked_in_turn(kernel, session, rows, (len(rows.p), seed), layout))
+
+
+def asked_in_turn(
+    kernel: Any,
+    session: Session,
+    rows: MixedRows,
+    sized: tuple[int, int],
+    layout: str = "contiguous",
+) -> Iterator[Tensor]:
+    """The answers to calls of so many of the rows each, from a seed on that rises by 1."""
+    size, seed = sized
+    method = "verify_tree" if rows.kind.is_tree else "verify"
+    tree = (torch.tensor(rows.parents, dtype=torch.int64),) if rows.kind.is_tree else ()
+    inputs = rows.inputs()
+    for number, begin in enumerate(range(0, len(rows.p), size)):
+        if session.spent:
+            raise OutOfTimeError
+        mine = [None if one is None else one[begin : begin + size] for one in inputs]
+        given = [None if one is None else laid_out(one, layout) for one in mine]
+        with session.calling(f"{method}, {size} rows"):
+            out = getattr(kernel, method)(*given, *tree, seed + number)
+        for name, now, then in zip(("p", "q", "draft"), given, mine, strict=True):
+            if now is not None and then is not None and not torch.equal(now, then):
+                raise MisbehavedError(f"{method} changes its input {name}: work on a copy")
+        yield read_answer(out, size, rows.depth + 1, rows.vocabulary, method)
 
 
 def wrong_in(rows: MixedRows, answer: Tensor) -> str:
@@ -58,7 +72,7 @@ def wrong_in(rows: MixedRows, answer: Tensor) -> str:
     impossible = foreign | ((mass == 0) & (cells >= 0)).any(1)
     if bool(impossible.any()):
         return _said(rows, answer, impossible, "a token of probability 0 comes out")
-    astray = _astray(rows, cells, emitted)
+    astray = _astray(rows, answer, emitted)
     if bool(astray.any()):
         return _said(rows, answer, astray, "what stands before the last token is not its draft's")
     return ""
@@ -75,15 +89,15 @@ def _chances(rows: MixedRows, cells: Tensor) -> Tensor:
     return torch.cat(found, 1)
 
 
-def _astray(rows: MixedRows, cells: Tensor, emitted: Tensor) -> Tensor:
+def _astray(rows: MixedRows, answer: Tensor, emitted: Tensor) -> Tensor:
     """[B] whether the accepted tokens are no path down the draft."""
     nodes = len(rows.parents)
     above = torch.tensor(rows.parents, dtype=torch.int64) + 1
-    reached = torch.zeros(len(cells), nodes + 1, dtype=torch.bool)
+    reached = torch.zeros(len(answer), nodes + 1, dtype=torch.bool)
     reached[:, 0] = True  # the context; node i is at i + 1
-    off = torch.zeros(len(cells), dtype=torch.bool)
+    off = torch.zeros(len(answer), dtype=torch.bool)
     for place in range(rows.depth):
-        below = reached[:, above] & (rows.draft == cells[:, place, None])
+        below = reached[:, above] & (rows.drafted == answer[:, place, None])
         off |= (place < emitted - 1) & ~below.any(1)
         reached = torch.cat((torch.zeros_like(reached[:, :1]), below), 1)
     return off
@@ -92,7 +106,7 @@ def _astray(rows: MixedRows, cells: Tensor, emitted: Tensor) -> Tensor:
 def _said(rows: MixedRows, answer: Tensor, bad: Tensor, what: str) -> str:
     row = int(bad.nonzero()[0])
     said = [token for token in answer[row].tolist() if token >= 0]
-    drafted = rows.ids[row][rows.draft[row]].tolist()
+    drafted = rows.drafted[row].tolist()
     return f"{what}: row {row} of {len(bad)} emits {said} for the draft {drafted}"
 
 

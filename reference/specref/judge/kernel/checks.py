@@ -95,11 +95,11 @@ def _shrunk(
 def mixed(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Is each row judged by its own distributions, whatever the sizes, the layout and its place?
 
-    Batches whose rows all differ: 2 to 131,072 tokens in the vocabulary, 0 to 12 draft tokens, 1 to
-    129 rows, with and without q, contiguous and not. A token that its row gives probability 0, one
-    that is not the row's draft, or another answer for tensors that are equal and lie otherwise in
-    memory is a failure; to refuse such tensors is none. It cannot see a distribution that is off
-    among possible tokens.
+    Batches whose rows all differ: 2 to 131,072 tokens in the vocabulary, few or all of them
+    possible, 0 to 12 draft tokens, 1 to 250 rows, with and without q, contiguous and not. A token
+    that its row gives probability 0, one that is not the row's draft, or another answer for tensors
+    that are equal and lie otherwise in memory is a failure; to refuse such tensors is none. It
+    cannot see a distribution that is off among possible tokens.
     """
     yield from _walk(kernel, session, covering(session.seed_for("mixed rows")))
 
@@ -108,7 +108,8 @@ def mixed(kernel: Kernel, session: Session) -> Iterator[Verdict]:
 def tree_mixed(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Is each row of trees judged by its own distributions, with another tree in each call?
 
-    As kernel.mixed-rows, over random trees of one to eight nodes.
+    As kernel.mixed-rows, over random trees of one to eight nodes, siblings drawn with replacement
+    and without.
     """
     yield from _walk(kernel, session, covering_trees(session.seed_for("mixed trees")))
 
@@ -153,7 +154,8 @@ def _wrong_beside(kernel: Kernel, session: Session, broken: BadRow) -> str:
     count = session.fit(8)
     scenario = Scenario(64, 2, count)
     rows = scenario.batch(session.generator("bad rows", str(broken)))
-    rows = replace(rows, ids=rows.ids.clamp(min=1))  # token 0 is possible in no row
+    # token 0 is possible in no row
+    rows = replace(rows, ids=rows.ids.clamp(min=1), drafted=rows.drafted.clamp(min=1))
     seed, at = session.seed_for("bad rows", str(broken)), count // 2
     p, q, draft = rows.inputs()
     assert q is not None

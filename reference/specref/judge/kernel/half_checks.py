@@ -21,6 +21,7 @@ HALF_AXES = Axes(
     vocabulary=(2, 5, 8, 37, 64, 129, 300, 1000),
     draft_tokens=(0, 1, 1, 2, 2, 3, 4, 6),
     rows=(1, 3, 8, 24, 33, 64, 129, 250),
+    dense=(False,),
 )
 
 

@@ -67,7 +67,7 @@ class PairBets:
         self.cells = cells
         self.near = Bettor(_asked(NEAR_ROWS, places, cells, ()), alpha / 2)
         steps = (*range(1, SEEDS_ON + 1), *STRIDES)
-        self.far = Bettor(_asked(FAR_ROWS, places, cells, steps), alpha / 2)
+        self.far = Bettor(_asked(FAR_ROWS, groups[-1].K + 1, cells, steps), alpha / 2)
         self.bursts = [steps[i : i + BURST] for i in range(0, len(steps), BURST)]
         self.seed = session.seed_for("pairs", groups[0].name) // 2
         self.calls = self.rows = self.turns = 0
@@ -93,7 +93,8 @@ class PairBets:
         if 1 <= turn <= len(self.bursts):
             self._burst(turn - 1)
             return
-        group = self.groups[self.turns % len(self.groups)]
+        late = len(self.bursts) if turn else 0  # turns that were bursts
+        group = self.groups[(turn - late) % len(self.groups)]
         rows = self.session.fit(NEAR_ROWS)
         for _ in range(2):
             self.near.update(self._call(group, rows, self.seed + self.calls))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..session import Session
-from .rows import LAYOUTS, MixedRows, chain_parents, mixed_rows
+from .rows import LAYOUTS, MixedRows, RowKind, chain_parents, mixed_rows
 
 VOCABULARY_SIZES = (2, 5, 8, 37, 64, 129, 300, 1000, 2053, 4097, 32_768, 131_072)
 DRAFT_LENGTHS = tuple(range(13))  # K
@@ -22,7 +22,8 @@ SURE = 16  # batches that have to pass on the other side of an edge
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of batch. draft_tokens: K. parents: of a tree, instead of K. told: whether q is."""
+    """One kind of batch. draft_tokens: K. parents: of a tree, instead of K. told: whether q is.
+    dense: all of the vocabulary is possible. alone: siblings are drawn without replacement."""
 
     vocabulary: int = 8
     draft_tokens: int = 1
@@ -31,22 +32,36 @@ class Scenario:
     layout: str = LAYOUTS[0]
     own_ids: bool = True
     parents: tuple[int, ...] | None = None
+    dense: bool = False
+    alone: bool = False
     dtype: torch.dtype = torch.float32
 
     @property
     def nodes(self) -> tuple[int, ...]:
         return chain_parents(self.draft_tokens) if self.parents is None else self.parents
 
-    def batch(self, generator: torch.Generator) -> MixedRows:
-        made = mixed_rows(
-            self.rows, self.nodes, self.vocabulary, generator, self.own_ids, self.dtype
+    def batch(self, generator: torch.Generator, calls: int = 1) -> MixedRows:
+        """The rows of so many calls, one after the other."""
+        kind = RowKind(
+            self.nodes,
+            self.vocabulary,
+            self.parents is not None,
+            self.own_ids,
+            self.dense,
+            self.alone,
+            self.dtype,
         )
+        made = mixed_rows(self.rows * calls, kind, generator)
         return replace(made, told=self.told)
 
     def within(self, session: Session) -> "Scenario":
         """As many rows as memory and the kernel's pace allow."""
-        most = max(2, MOST_NUMBERS // ((len(self.nodes) + 1) * self.vocabulary))
-        return replace(self, rows=session.fit(min(self.rows, most)))
+        return replace(self, rows=session.fit(min(self.rows, max(2, self.room))))
+
+    @property
+    def room(self) -> int:
+        """Rows that memory allows."""
+        return MOST_NUMBERS // ((len(self.nodes) + 1) * self.vocabulary)
 
     def __str__(self) -> str:
         tree = f"parents {list(self.nodes)}"
@@ -55,8 +70,12 @@ class Scenario:
             f"K = {self.draft_tokens}" if self.parents is None else tree,
             "1 row" if self.rows == 1 else f"{self.rows} rows that differ",
         ]
-        if not self.own_ids:
+        if self.dense:
+            parts.append("every token possible")
+        elif not self.own_ids:
             parts.append("the same possible tokens in each")
+        if self.alone:
+            parts.append("siblings drawn without replacement")
         if not self.told:
             parts.append("q = None")
         if self.dtype != torch.float32:
@@ -73,6 +92,7 @@ class Axes:
     vocabulary: Sequence[int] = VOCABULARY_SIZES
     draft_tokens: Sequence[int] = DRAFT_LENGTHS
     rows: Sequence[int] = ROW_COUNTS
+    dense: Sequence[bool] = (False, False, True)
 
 
 def covering(seed: int, axes: Axes = Axes()) -> Iterator[Scenario]:
@@ -80,24 +100,26 @@ def covering(seed: int, axes: Axes = Axes()) -> Iterator[Scenario]:
     another: after n of them every value of an axis of m came n/m times, and pairs come at random.
     """
     shuffle = random.Random(seed)
-    values = (axes.vocabulary, axes.draft_tokens, axes.rows, (True, True, False))
+    values = (axes.vocabulary, axes.draft_tokens, axes.rows, (True, True, False), axes.dense)
     rounds = [_round(shuffle, each) for each in values]
     layouts, owns = _round(shuffle, LAYOUTS), _round(shuffle, (True, False))
     while True:
-        vocabulary, count, rows, told = (next(one) for one in rounds)
-        yield Scenario(vocabulary, count, rows, told or not count, next(layouts), next(owns))
+        vocabulary, count, rows, told, dense = (next(one) for one in rounds)
+        yield Scenario(
+            vocabulary, count, rows, told or not count, next(layouts), next(owns), dense=dense
+        )
 
 
-def covering_trees(seed: int) -> Iterator[Scenario]:
-    """As `covering`, with another tree of up to eight nodes in each."""
-    shuffle = random.Random(seed)
-    sizes = _round(shuffle, VOCABULARY_SIZES[1:-1])
-    rows, nodes = _round(shuffle, ROW_COUNTS), _round(shuffle, range(1, 9))
-    layouts, owns = _round(shuffle, LAYOUTS), _round(shuffle, (True, False))
-    while True:
-        count = next(nodes)
-        parents = tuple(shuffle.randrange(-1, node) for node in range(count))
-        yield Scenario(next(sizes), 0, next(rows), True, next(layouts), next(owns), parents)
+TREE_AXES = Axes(VOCABULARY_SIZES[1:-1], range(1, 9))
+
+
+def covering_trees(seed: int, axes: Axes = TREE_AXES) -> Iterator[Scenario]:
+    """As `covering`, with another tree of so many nodes in each."""
+    for one in covering(seed, axes):
+        shuffle = random.Random(f"{seed} {one}")
+        parents = tuple(shuffle.randrange(-1, node) for node in range(one.draft_tokens))
+        alone = (shuffle.random() < 0.5 or not one.told) and not one.dense
+        yield replace(one, draft_tokens=0, parents=parents, alone=alone)
 
 
 def _round(shuffle: random.Random, values: Sequence[Any]) -> Iterator[Any]:
@@ -136,6 +158,8 @@ def _simpler(scenario: Scenario) -> list[tuple[str, tuple[Any, ...]]]:
         ("rows", (1, 2, 3, 4, 8, 16)),
         ("layout", LAYOUTS[:1]),
         ("told", (True,)),
+        ("dense", (False,)),
+        ("alone", (False,)),
     ]
     if scenario.parents is None:
         return [*shapes, ("draft_tokens", (0, 1, 2, 4, 8))]
@@ -150,13 +174,19 @@ def _is_smaller(now: Any, value: Any) -> bool:
     return bool(value != now)
 
 
+_SAID = {
+    "layout": "contiguous tensors",
+    "told": "q told",
+    "dense": "few possible tokens",
+    "alone": "siblings drawn with replacement",
+}
+
+
 def _named(name: str, value: object) -> str:
     if name == "rows":
         return "1 row" if value == 1 else f"{value} rows"
-    if name == "layout":
-        return "contiguous tensors"
-    if name == "told":
-        return "q told"
+    if name in _SAID:
+        return _SAID[name]
     return f"K = {value}" if name == "draft_tokens" else f"parents {value}"
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..contract import Kernel
+from ..contract import Kernel, TreeKernel
+from ..load import has
 from ..session import Session
 from ..suite import check
 from ..verdict import Reach, Verdict
@@ -11,8 +12,8 @@ from .reach import ReachSums
 from .stream import MixedStream
 
 NARROW = 10
-CALLS = 16  # of a slice
-MEAN_ROWS = 60  # of a call
+SCENARIOS_EACH = 16  # of a slice
+MEAN_ROWS = 80  # of a scenario's calls
 SLICE_ROWS = 8  # of a slow kernel's slice, in calls of as many rows as it may have
 
 
@@ -21,27 +22,32 @@ SLICE_ROWS = 8  # of a slow kernel's slice, in calls of as many rows as it may h
     since="0.2",
     distribution=True,
     statistical=True,
-    needs=("verify",),
+    needs=(),
     slow=True,
 )
-def token_bets(kernel: Kernel, session: Session) -> Iterator[Verdict]:
+def token_bets(kernel: Kernel | TreeKernel, session: Session) -> Iterator[Verdict]:
     """Has every token the target's distribution, wherever it stands?
 
-    One test by betting over batches whose rows all differ, each answer continued by the target to
-    K + 1 tokens: does a token of some rank come too often, do answers lean to the draft, to likely
-    tokens or to large ids, for one pair of distributions, at one place, in one row of the batch, at
-    its edge, in batches of one size, at one vocabulary, with one layout? A PASS says what it would
-    have found, class by class. Ends when a lean would have been found at a TV of .005, and a bias
-    by ranks, for each p and q, at a TV of .02.
+    One test by betting over batches whose rows all differ, drafts and trees, each answer continued
+    by the target to full depth: does a token of some rank come too often, do answers lean to the
+    draft, to likely tokens or to large ids, for one pair of distributions, at one place, in one row
+    of the batch, at its edge, in batches of one size, at one vocabulary of which few or all tokens
+    are possible, with one layout, in trees? A PASS says what it would have found, class by class.
+    Ends when a lean would have been found at a TV of .005, and a bias by ranks, for each p and q,
+    at a TV of .02.
     """
+    if not any(has(kernel, method) for method in ("verify", "verify_tree")):
+        yield Verdict("UNSUPPORTED", "none", "the engine has neither verify nor verify_tree")
+        return
     alpha = session.alpha()
     stream = MixedStream(kernel, session, alpha)
     reach = ReachSums(stream.bettor, KERNEL_FAULTS)
-    calls = CALLS
+    scenarios = SCENARIOS_EACH
     if session.most_rows is not None:
-        calls = max(1, min(CALLS, SLICE_ROWS * session.most_rows // MEAN_ROWS))
+        most = SLICE_ROWS * session.most_rows // MEAN_ROWS
+        scenarios = max(1, min(SCENARIOS_EACH, most))
     while True:
-        call = stream.draw(calls)
+        call = stream.draw(scenarios)
         if call is None:
             yield Verdict("FAIL", what=stream.wrong, case=str(stream.shown_in), n=stream.rows)
             return

@@ -35,7 +35,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_exact",
         "kernel_tree",
         "kernel_rows",
-        "kernel_wide",
         "..kernel.checks",
         "..kernel.stream_checks",
         "..kernel.half_checks",

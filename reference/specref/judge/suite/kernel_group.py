@@ -35,9 +35,8 @@ class Slice:
 
 @dataclass(eq=False)
 class Group:
-    """Cases of one shape. ids [V] or [V,M]: where the V tokens of the tables stand in a larger
-    vocabulary, all else of probability 0; a token that has M places is spread over them in equal
-    parts."""
+    """Cases of one shape. ids [V]: where the V tokens of the tables stand in a larger vocabulary,
+    all else of probability 0."""
 
     name: str
     tables: Tables
@@ -117,14 +116,8 @@ class Group:
         """[size] a token of the larger vocabulary -> its number in the tables, V where it has
         none.
         """
-        number = torch.arange(self.V).repeat_interleave(self._places.shape[1])
-        return torch.full((self.size,), self.V).scatter_(0, self._places.flatten(), number)
-
-    @property
-    def _places(self) -> Tensor:
-        """[V,M]"""
         assert self.ids is not None
-        return self.ids.view(self.V, -1)
+        return torch.full((self.size,), self.V).scatter_(0, self.ids, torch.arange(self.V))
 
     def rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n rows: [n] numbers of a case and its draft, in no order."""
@@ -154,11 +147,7 @@ class Group:
         """What the kernel gets: p, q, draft."""
         p, q = (distribution.index_select(0, rows) for distribution in self._distributions)
         draft = self.tokens(rows)
-        if self.ids is not None:
-            # one as well as another
-            which = torch.arange(draft.numel()).view(draft.shape) % self._places.shape[1]
-            draft = self._places[draft, which]
-        return p, None if self.certain else q, draft
+        return p, None if self.certain else q, draft if self.ids is None else self.ids[draft]
 
     @cached_property
     def _distributions(self) -> tuple[Tensor, Tensor]:
@@ -166,14 +155,8 @@ class Group:
         p, q = self.p.flatten(0, 1), self.q.flatten(0, 1)
         if self.ids is None:
             return p, q
-        parts = self._places.shape[1]
-        wide = [
-            torch.zeros(*t.shape[:2], self.size).index_copy_(
-                2, self._places.flatten(), t.repeat_interleave(parts, 2) / parts
-            )
-            for t in (p, q)
-        ]
-        return wide[0], wide[1]
+        p, q = (torch.zeros(*t.shape[:2], self.size).index_copy_(2, self.ids, t) for t in (p, q))
+        return p, q
 
     def inside(self, answer: Tensor) -> Tensor:
         """Tokens of the larger vocabulary as the tables number them, V for one that they do not
@@ -250,11 +233,8 @@ class Group:
 
     def label(self, case: int) -> str:
         what = self.tables.names[case].split(",")[0]
-        size, parts = self.size or self.V, 1 if self.ids is None else self._places.shape[1]
-        return (
-            f"{what} (V = {size}, K = {self.K}{', q = None' if self.certain else ''}"
-            f"{f', a token stands for {parts} ids' if parts > 1 else ''})"
-        )
+        told = ", q = None" if self.certain else ""
+        return f"{what} (V = {self.size or self.V}, K = {self.K}{told})"
 
 
 def far_apart(last: int) -> Tensor:

@@ -1,24 +1,19 @@
 """Are a kernel's rows, calls and batches independent of each other?"""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from typing import cast
 
-from ...stats.sequential import OneSample
 from .. import cases
 from ..contract import Kernel
 from ..kernel.pairs import NEXT_CALL, SAME_CALL, PairBets
 from ..session import Session
 from ..verdict import Outcome, Verdict
 from . import check
-from .kernel_distribution import detectable
 from .kernel_group import Group
 from .kernel_stream import SampleStream
 
-CALLS = 200  # of single rows in one slice; sizes that take turns get their parts
 # Draft tokens that are nearly equal: 1 in 30,000 is rejected, of three cases one. So many in a row.
 NEAR, NEAR_TOKENS = 300_000, 12
-# each in turn
-SMALL = {"1 row": (1,), "2 to 8 rows": (2, 3, 4, 5, 8), "16 to 100 rows": (16, 31, 32, 33, 64, 100)}
 
 
 def _alike() -> list[Group]:
@@ -33,11 +28,11 @@ def _alike() -> list[Group]:
     ]
 
 
-def _one_draft() -> Group:
-    """Four draft tokens that cannot be others: each is kept as its coin falls, and the other one
-    replaces it.
+def _one_draft(count: int, kept: int) -> Group:
+    """Draft tokens that cannot be others: each is kept as its coin falls, in `kept` of kept + 1,
+    and the other one replaces it.
     """
-    return Group("one draft", cases.turned(4, 2, {"certain": ((3, 1), (1, 0))}))
+    return Group(f"one draft of {count}", cases.turned(count, 2, {"certain": ((kept, 1), (1, 0))}))
 
 
 SHARED_ROWS = "rows of one batch share coins, or the distribution of each is off"
@@ -80,26 +75,10 @@ def _dependent(bets: PairBets, kind: int, told: str) -> Verdict:
     )
 
 
-def _passed(tests: Collection[OneSample], plan: float, what: str) -> Verdict:
-    """The least power of all tests, and the distance that is oddest."""
-    odd = max(tests, key=lambda test: test.latest)
-    tv, low, high = odd.region(0.95)
-    mde = max(detectable(test.n, test.cells, test.alpha, plan) for test in tests)
-    return Verdict(
-        "PASS",
-        "e-process",
-        what,
-        n=sum(test.n for test in tests),
-        alpha=odd.alpha,
-        mde=mde,
-        tv=tv,
-        interval=(low, high),
-    )
-
-
 def _found(kernel: Kernel, session: Session) -> PairBets:
     def made() -> PairBets:
-        return PairBets(kernel, session, [*_alike(), _one_draft()], session.alpha())
+        groups = [*_alike(), _one_draft(12, 10), _one_draft(4, 3)]
+        return PairBets(kernel, session, groups, session.alpha())
 
     return cast(PairBets, session.once("kernel.alike", made))
 
@@ -127,84 +106,6 @@ def seeds(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     the next call.
     """
     yield from apart(_found(kernel, session), session, NEXT_CALL)
-
-
-@check(
-    "kernel.small-batches",
-    distribution=True,
-    statistical=True,
-    alone=True,
-    needs=("verify",),
-    slow=True,
-)
-def small_batches(kernel: Kernel, session: Session) -> Iterator[Verdict]:
-    """Is the distribution kept in batches of one row, of a few and of some tens?
-
-    A batch of one often takes a path of its own, and so do batches below a block's size. Batches of
-    2 to 8 rows take turns in one test, and those of 16 to 100: a size that is off alone counts for
-    its part of the rows. Every call yields few, so the tests end at a TV of .02.
-    """
-    tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
-    yield from small(kernel, session, [Group(f"batches of {name}", tables) for name in SMALL])
-
-
-def small(kernel: Kernel, session: Session, groups: Sequence[Group]) -> Iterator[Verdict]:
-    """Batches of each of SMALL, a group for one, until every test would have seen a TV of .02."""
-    sizes = [*SMALL.values()]
-    alpha = session.alpha(len(groups))
-    goal = session.slow_goal
-    tests = [OneSample(group.target[0], alpha, [group.followed[0]], goal) for group in groups]
-    begun = dict.fromkeys(range(len(groups)), 0)  # slices
-    while True:
-        # the one that has seen least
-        which = max(begun, key=lambda i: detectable(tests[i].n, tests[i].cells, alpha, goal))
-        group, test = groups[which], tests[which]
-        _in_batches(kernel, session, group, sizes[which], begun[which])
-        begun[which] += 1
-        if group.wrong:
-            yield Verdict(
-                "FAIL",
-                what=f"in {group.name}: {group.wrong}",
-                case=group.label(0),
-                n=test.n + int(group.fresh.accepted.sum()),
-            )
-            return
-        off = test.update(group.fresh.counts[0])
-        group.fresh = group.empty()
-        if off:
-            tv, low, high = test.region(0.95)
-            yield Verdict(
-                "FAIL",
-                "e-process",
-                f"the distribution is off in {group.name}",
-                group.label(0),
-                test.n,
-                alpha,
-                detectable(test.n, test.cells, alpha, goal),
-                tv,
-                (low, high),
-            )
-            return
-        if not all(begun.values()):
-            continue
-        said = _passed(tests, goal, ", ".join(group.name for group in groups))
-        yield said
-        if said.mde <= goal:  # type: ignore[operator]
-            return
-
-
-def _in_batches(
-    kernel: Kernel, session: Session, group: Group, sizes: Sequence[int], number: int
-) -> None:
-    """Rows of equal distribution in calls of each of the sizes."""
-    generator = session.generator("small batches", group.name, number)
-    seed = session.seed_for("small batches", group.name, number) // 2
-    calls = max(1, CALLS // len(sizes))
-    if session.most_rows is not None:
-        calls = min(calls, max(1, 2 * session.most_rows // sum(sizes)))
-    for i, size in enumerate(map(session.fit, sizes)):
-        rows = group.rows(calls * size, generator)
-        group.take(rows, group.ask(kernel, session, rows, seed + i * calls, size), generator)
 
 
 @check("kernel.near-equal", needs=("verify",))

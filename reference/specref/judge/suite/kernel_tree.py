@@ -21,7 +21,7 @@ from . import check
 from .kernel_call import asked
 from .kernel_distribution import distribution, first, windows
 from .kernel_group import CALL, Group
-from .kernel_rows import SMALL, apart, near, small
+from .kernel_rows import apart, near
 from .kernel_stream import SampleStream, watched
 
 GUESSES = {"with replacement": anew, "without replacement": without, "certain": best}
@@ -198,7 +198,7 @@ def tree_joint(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     """Do all tokens down a tree, and one more, together have the target's distribution?
 
     Trees up to three deep, whose nodes stand level by level or branch by branch; what is emitted is
-    continued by the target's own distribution to a fixed length. kernel.tree-sizes has others.
+    continued by the target's own distribution to a fixed length.
     """
     yield from distribution(_draws(kernel, session), session, tuple(groups()), windows)
 
@@ -265,27 +265,6 @@ def tree_seeds(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
     As kernel.seeds, over trees.
     """
     yield from apart(_found(kernel, session), session, NEXT_CALL)
-
-
-@check(
-    "kernel.tree-small-batches",
-    distribution=True,
-    statistical=True,
-    alone=True,
-    needs=("verify_tree",),
-    slow=True,
-)
-def tree_small_batches(kernel: TreeKernel, session: Session) -> Iterator[Verdict]:
-    """Is the distribution kept in batches of one tree, of a few and of some tens?
-
-    As kernel.small-batches, over trees of two guesses. Ends at a TV of .02.
-    """
-    tables = cases.turned(1, 2, {"opposed": cases.TWOS["opposed"]})
-    yield from small(
-        kernel,
-        session,
-        [TreeGroup(f"batches of {name}", tables, (-1, -1), "with replacement") for name in SMALL],
-    )
 
 
 @check("kernel.tree-near-equal", needs=("verify_tree",))

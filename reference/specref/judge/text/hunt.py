@@ -47,7 +47,8 @@ class HuntStep:
 
 class Hunt:
     """One engine's scenarios, which all relations share. They depend on the run's seed, and every
-    third one on how often the answers so far let each relation be asked; not on which checks run."""
+    third one on how often the answers so far let each relation be asked; not on which checks
+    run."""
 
     def __init__(self, engine: type[Engine], session: Session):
         self.engine, self.session = engine, session
@@ -125,7 +126,9 @@ class Hunt:
         if not self.drafted and "metrics" in self.known and not self.probed:
             self.probed = True
             with suppress(Exception):
-                self._ask(self._handle(HOME_WORLD, not self._refuses(HOME_WORLD, True)), _LONG_PROBE)
+                self._ask(
+                    self._handle(HOME_WORLD, not self._refuses(HOME_WORLD, True)), _LONG_PROBE
+                )
         return self.drafted > 0
 
     def see(self, scenario: TextScenario) -> SeenScenario | None:

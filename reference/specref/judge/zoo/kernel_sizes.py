@@ -201,7 +201,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         "verify",
         "in a vocabulary of more than 65,536 tokens others come out",
-        "kernel.large-vocabulary",
+        "kernel.mixed-rows",
         IdsOf16Bits,
     ),
     Bug(
@@ -210,7 +210,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         "verify",
         "in some vocabularies a token of no probability comes out",
-        "kernel.sizes",
+        "kernel.mixed-rows",
         MiddleStray,
     ),
     Bug(
@@ -219,7 +219,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         RANDOM,
         "in long drafts late tokens are kept because early ones were",
-        "kernel.sizes",
+        "kernel.independence",
         SixCoins,
     ),
     Bug(
@@ -228,7 +228,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         "verify",
         "with seven draft tokens each is judged by another's distribution",
-        "kernel.sizes",
+        "kernel.token-bets",
         SeventhStride,
     ),
     Bug(
@@ -237,7 +237,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         "residual",
         "in some vocabularies what the draft likes comes out too often",
-        "kernel.sizes",
+        "kernel.token-bets",
         MiddleVocabulary,
     ),
     Bug(
@@ -246,7 +246,7 @@ KERNEL_SIZE_BUGS = (
         OURS,
         "batching",
         "in batches of some tens the last token is the likeliest",
-        "kernel.small-batches",
+        "kernel.token-bets",
         TensOfRows,
     ),
 )

@@ -461,7 +461,7 @@ KERNEL_BUGS = (
         OURS,
         "numerics",
         "the vocabulary's last tokens never come out",
-        "kernel.large-vocabulary",
+        "kernel.mixed-rows",
         TileDropped,
     ),
     _bug(
@@ -470,7 +470,7 @@ KERNEL_BUGS = (
         OURS,
         "numerics",
         "in a large vocabulary text is too likely",
-        "kernel.dense-vocabulary",
+        "kernel.token-bets",
         KernelLikeliestThousand,
     ),
     _bug(
@@ -515,7 +515,7 @@ KERNEL_BUGS = (
         OURS,
         "batching",
         "a request alone is answered as if at temperature 0",
-        "kernel.small-batches",
+        "kernel.token-bets",
         OneRowGreedy,
     ),
     _bug(

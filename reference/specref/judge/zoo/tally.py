@@ -17,15 +17,10 @@ LEVELS_AND_EXACT = (*LEVELS, "exact")
 SLOW = tuple(
     f"kernel.{name}"
     for name in (  # run on a control only with every tenth seed
-        "large-vocabulary",
-        "small-batches",
         "independence",
         "seeds",
-        "sizes",
-        "tree-small-batches",
         "tree-independence",
         "tree-seeds",
-        "tree-sizes",
     )
 )
 # seconds for a control's first seed; None: the level's budget

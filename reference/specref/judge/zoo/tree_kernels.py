@@ -104,7 +104,7 @@ TREE_KERNEL_BUGS = (
         OURS,
         "batching",
         "a request alone is answered as if at temperature 0, with trees",
-        "kernel.tree-small-batches",
+        "kernel.token-bets",
         OneTreeGreedy,
     ),
     Bug(
@@ -123,7 +123,7 @@ TREE_KERNEL_BUGS = (
         OURS,
         "tree",
         "below the eighth guess, text is judged by the wrong distribution",
-        "kernel.tree-sizes",
+        "kernel.tree-mixed-rows",
         NodesOfThreeBits,
     ),
 )
