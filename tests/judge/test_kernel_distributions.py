@@ -11,6 +11,7 @@ import pytest
 import torch
 from specref.adapters.reference import Rejection
 from specref.judge import cases
+from specref.judge.contract import Kernel
 from specref.judge.session import Session
 from specref.judge.suite import checks, kernel_distribution
 from specref.judge.suite.kernel_distribution import (
@@ -30,6 +31,8 @@ from specref.judge.suite.kernel_distribution import (
 from specref.judge.suite.kernel_group import Group, Slice
 from specref.judge.suite.kernel_stream import SampleStream
 from specref.judge.verdict import Verdict
+from specref.judge.zoo.adapters import adapter
+from specref.judge.zoo.judged import bugs
 from specref.stats import power
 from specref.stats.sequential import OneSample
 from torch import Tensor
@@ -507,3 +510,30 @@ def test_distributions_depend_on_every_token_before_them() -> None:
         assert not torch.equal(third[:, 0], third[:, 1])
     last = groups()["chains"].tables.p[2][0]
     assert len({tuple(row) for row in last.tolist()}) == 3
+
+
+class _WithoutReplacement(Kernel):
+    """Right in every row that is asked alone. The rows of one batch take the quantiles of p in
+    turn, as draws without replacement do; drafts are never kept."""
+
+    def verify(self, p: Tensor, q: Tensor | None, draft: Tensor, seed: int) -> Tensor:
+        g = torch.Generator().manual_seed(seed)
+        u = torch.rand(len(p), 1, generator=g)
+        if len(p) > 1:
+            u = u / 2 + (torch.arange(len(p)) % 2 == 0)[:, None] / 2 * (u < 0.9)
+        first = (p[:, 0].cumsum(1) < u * p[:, 0].sum(1, keepdim=True)).sum(1, keepdim=True)
+        rest = torch.full((len(p), draft.shape[1]), -1)
+        return torch.cat((first.clamp(max=p.shape[2] - 1), rest), 1)
+
+
+def test_a_distribution_that_is_off_in_batches_alone_is_told_as_the_batchs_fault() -> None:
+    """And the owner is not sent to search the rule."""
+    check = next(item for item in checks("kernel") if item.id == "kernel.first-token")
+    *_, said = check.run(_WithoutReplacement(), Session("x", "kernel"))
+    assert (said.verdict, said.cause) == ("FAIL", kernel_distribution.IN_BATCHES)
+    assert "passes row by row" in said.scenario
+    *_, rule = check.run(
+        adapter(bugs("kernel")["residual-reversed"].subject), Session("x", "kernel")
+    )
+    assert rule.verdict == "FAIL"
+    assert rule.cause != kernel_distribution.IN_BATCHES

@@ -133,7 +133,7 @@ def empty(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     yield Verdict("PASS", what="no rows", n=1)
 
 
-@check("kernel.bad-rows", since="0.2", needs=("verify",), concern="impossible tokens")
+@check("kernel.bad-rows", since="0.2", needs=("verify",))
 def bad(kernel: Kernel, session: Session) -> Iterator[Verdict]:
     """Does a row that is no distribution leave its neighbours alone, and get no impossible token?
 

@@ -41,7 +41,9 @@ def token_bets(kernel: Kernel | TreeKernel, session: Session) -> Iterator[Verdic
         return
     alpha = session.alpha()
     stream = MixedStream(kernel, session, alpha)
-    reach = ReachSums(stream.bettor, KERNEL_FAULTS)
+    trees = has(kernel, "verify_tree")
+    faults = {one: said for one, said in KERNEL_FAULTS.items() if trees or one.context != "tree"}
+    reach = ReachSums(stream.bettor, faults)
     scenarios = SCENARIOS_EACH
     if session.most_rows is not None:
         most = SLICE_ROWS * session.most_rows // MEAN_ROWS
