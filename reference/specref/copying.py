@@ -72,6 +72,7 @@ _DRAFTERS = {
     "none": ("none", "rejection", "d.NoDrafter()"),
     "ngram": ("ngram", "rejection", "d.NGramDrafter()"),
     "model": ("model", "rejection", "d.ModelDrafter(target)"),
+    "vocabulary": ("vocabulary", "rejection", "d.MappedDrafter(target, [*range(16)])"),
     "early-exit": ("early_exit", "rejection", "d.EarlyExitDrafter(target, 1)"),
     "medusa": ("medusa", "tree", "d.MedusaDrafter(d.MedusaHeads.of(target, 2), [(0,), (0, 0)])"),
     "mtp": ("mtp", "rejection", "d.MTPDrafter(d.MTPModule.of(target), target)"),

@@ -23,13 +23,27 @@ class ModelDrafter(Drafter):
         self.model = model
 
     def begin(self, text: Text, capacity: int) -> None:
-        if self.model.config.vocab_size != text.vocabulary:
-            raise SpecrefError(
-                f"the draft has {self.model.config.vocab_size} tokens and the target"
-                f" {text.vocabulary}: draft and target must share one vocabulary"
-            )
+        self.check_vocabulary(text.vocabulary)
         self.cache = self.model.new_cache(len(text.tokens), capacity)
         self.base = torch.zeros(len(text.tokens), dtype=torch.int64)  # [B]: text before the draft
+
+    def check_vocabulary(self, size: int) -> None:
+        """Errors:
+        SpecrefError where the target has another vocabulary, of `size` tokens.
+        """
+        if self.model.config.vocab_size != size:
+            raise SpecrefError(
+                f"the draft has {self.model.config.vocab_size} tokens and the target"
+                f" {size}: draft and target must share one vocabulary"
+            )
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """What the model is given for tokens of the target [B,M]."""
+        return tokens
+
+    def write(self, logits: Tensor) -> Tensor:
+        """The model's logits, over the target's vocabulary [B,M,V]."""
+        return logits
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         device = self.model.device
@@ -63,18 +77,18 @@ class ModelDrafter(Drafter):
             padding = [0] * (width - count)
             missing.append(tokens[len(tokens) - count :] + padding)
         new = torch.tensor(missing, device=self.model.device)  # [B,M]
-        states = self.model.states(new, self.cache, None, counts)  # [B,M,E]
+        states = self.model.states(self.read(new), self.cache, None, counts)  # [B,M,E]
         self.cache.lengths += counts
         rows = torch.arange(len(counts))  # [B]
         end = (counts - 1).clamp(min=0)  # [B]
         last = states[rows, end]  # [B,E]
-        return self.model.logits(last[:, None])
+        return self.write(self.model.logits(last[:, None]))
 
     def _extend(self, token: Tensor, going: Tensor) -> Tensor:
         """Read one drafted token [B] in the rows of `going` [B]; logits after it, [B,1,V]."""
-        logits = self.model(token[:, None], self.cache, None, going.long()).logits
+        logits = self.model(self.read(token[:, None]), self.cache, None, going.long()).logits
         self.cache.lengths += going
-        return logits
+        return self.write(logits)
 
     def commit(self, accepted: Tensor) -> None:
         self.cache.trim(self.base + accepted)
