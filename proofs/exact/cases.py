@@ -8,7 +8,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from . import betting, claims, counterexamples
+from . import betting, claims, counterexamples, several_claims
 from .chain import Drafter, draft
 from .lossy import medusa
 from .program import Context, Dist, Model, Prog, Ret
@@ -85,6 +85,33 @@ def triples() -> Iterator[Case]:
 def with_k() -> Iterator[Case]:
     """Up to three candidates; without replacement that is more than some q can give."""
     yield from ((p, q, k) for p, q in pairs() for k in range(4))
+
+
+def joint_k() -> Iterator[Case]:
+    """Up to three candidates of two or three tokens, with replacement, without, and of any law."""
+    for p, q in pairs():
+        for k in range(1, 4 if len(p) == 2 else 3):
+            if len(p) < 4:
+                yield p, with_replacement(q), k
+                yield p, without_replacement(q), k
+    for p in grid(3, 2):
+        for salt in range(3):
+            yield p, table(grid(3, 2), salt), 2
+
+
+def thresholds_k() -> Iterator[Case]:
+    """Thresholds below, at and above what is needed."""
+    for p, q in pairs():
+        for k, rho in ((1, Fraction(1)), (2, Fraction(3, 2)), (2, Fraction(2)), (3, Fraction(2))):
+            yield p, q, k, rho
+
+
+def pair_weights() -> Iterator[Case]:
+    """Weights of a pair that depend on both tokens, the sides being different or the same."""
+    for p, q in pairs():
+        yield p, q, lambda x, y: Fraction(x + 1, x + y + 2)
+        yield p, q, lambda x, y: Fraction(x < y)
+        yield p, q, lambda x, y: Fraction((2 * x + y) % 3, 2)
 
 
 def dependent_k() -> Iterator[Case]:
@@ -294,6 +321,14 @@ CASES: dict[Callable[..., None], Callable[[], Iterable[Case]]] = {
     claims.T11_target_only: drafters,
     claims.T11_target_only_trees: tree_drafters,
     claims.T11_price: pairs,
+    several_claims.T12_candidates_bound: joint_k,
+    several_claims.T12_one_candidate: pairs,
+    several_claims.T13_k_sequential: thresholds_k,
+    several_claims.T14_canonical: pair_weights,
+    several_claims.T14_canonical_best: pairs,
+    several_claims.T15_gumbel: pairs,
+    several_claims.T16_traversal: trees,
+    several_claims.T16_chain_is_block: chains,
     betting.S1_betting_is_valid: bets,
     betting.S1_rounding: reports,
     betting.S2_mde_needs_a_class: random_targets,

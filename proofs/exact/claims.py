@@ -65,7 +65,7 @@ def nonzero(d: Dist) -> dict[int, Fraction]:
     return {x: weight for x, weight in enumerate(d) if weight}
 
 
-def _lossless_cycle(p: Model, one: Cycle, n: int, c: Context) -> None:
+def lossless_cycle(p: Model, one: Cycle, n: int, c: Context) -> None:
     holds(
         sound(p, one, c),
         "the cycle changes the expectation of a harmonic function, or does not emit",
@@ -110,7 +110,7 @@ def T4_chain(
 ) -> None:
     """Draft gamma tokens, verify, repeat: the text has the target's law, at any length. Drafter and
     gamma may be chosen anew from the context of each cycle."""
-    _lossless_cycle(p, lambda here: cycle(p, q(here), gamma(here), here), n, c)
+    lossless_cycle(p, lambda here: cycle(p, q(here), gamma(here), here), n, c)
 
 
 def T5_recursive_rejection(p: Dist, q: Siblings, k: int) -> None:
@@ -195,7 +195,7 @@ def T9_block_lossless(
     p: Model, q: Callable[[Context], Model], gamma: Callable[[Context], int], n: int, c: Context
 ) -> None:
     """T4 with block verification."""
-    _lossless_cycle(p, lambda here: block_cycle(p, q(here), gamma(here), here), n, c)
+    lossless_cycle(p, lambda here: block_cycle(p, q(here), gamma(here), here), n, c)
 
 
 def T9_block_accepts_more(p: Model, q: Model, gamma: int, c: Context) -> None:
@@ -219,8 +219,8 @@ def T9_block_accepts_more(p: Model, q: Model, gamma: int, c: Context) -> None:
 
 def T10_trees(p: Model, q: NodeLaw, s: Shape, n: int, c: Context) -> None:
     """Trees are lossless, whether their nodes are drawn when they are needed or all before."""
-    _lossless_cycle(p, lambda here: tree_cycle(p, q, s, here), n, c)
-    _lossless_cycle(p, lambda here: eager_tree_cycle(p, q, s, here), n, c)
+    lossless_cycle(p, lambda here: tree_cycle(p, q, s, here), n, c)
+    lossless_cycle(p, lambda here: eager_tree_cycle(p, q, s, here), n, c)
     holds(
         law(tree_cycle(p, q, s, c)) == law(eager_tree_cycle(p, q, s, c)),
         "lazy and eager drawing differ",
@@ -246,14 +246,14 @@ def T10_candidates_are_a_tree(p: Model, q: Siblings, k: int, c: Context) -> None
 
 def T11_matching(p: Model, drafter: Drafter, n: int, c: Context) -> None:
     """Sampler match is lossless, however the draft was made."""
-    _lossless_cycle(
+    lossless_cycle(
         p, lambda here: bind(drafter(here), lambda xs: matching_verify(p, here, xs)), n, c
     )
 
 
 def T11_target_only(p: Model, drafter: Drafter, n: int, c: Context) -> None:
     """Target-only verification is lossless, however the draft was made."""
-    _lossless_cycle(
+    lossless_cycle(
         p, lambda here: bind(drafter(here), lambda xs: target_only_verify(p, here, xs)), n, c
     )
 
@@ -268,7 +268,7 @@ def T11_target_only_trees(
             drafter(here), lambda t: tree_verify(p, certain(t, len(p(here))), here, p(here))
         )
 
-    _lossless_cycle(p, judged, n, c)
+    lossless_cycle(p, judged, n, c)
 
 
 def T11_price(p: Dist, q: Dist) -> None:

@@ -2,10 +2,12 @@
 outcome of its own randomness, has the law of the specification of that name, for every draft that
 can be drawn."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from math import prod
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,15 +15,20 @@ from specref.chance import Chance
 from specref.data import Draft, Verdict
 from specref.exact.enumerate import Forking, distributions
 from specref.verify.block import block
+from specref.verify.canonical import canonical
 from specref.verify.greedy import greedy
+from specref.verify.gumbel import gumbel
+from specref.verify.k_sequential import _threshold, k_sequential
 from specref.verify.matching import matching
+from specref.verify.pair_weights import pair_weights
 from specref.verify.rejection import rejection
+from specref.verify.traversal import traversal
 from specref.verify.tree import tree
 from specref.verify.typical import LossyTypical
 from torch import Tensor
 
 from proofs.exact import chain as spec
-from proofs.exact import lossy
+from proofs.exact import lossy, several
 from proofs.exact import tree as spec_tree
 from proofs.exact.cases import (
     HARD,
@@ -61,7 +68,7 @@ class Row:
 
 
 def different(
-    got: dict[Hashable, float], want: dict[Context, Fraction]
+    got: Mapping[Hashable, float], want: Mapping[Any, Fraction]
 ) -> dict[Hashable, tuple[float, float]]:
     """The texts whose probabilities are not the same: (got, want)."""
     expected: dict[Hashable, float] = {text: float(weight) for text, weight in want.items()}
@@ -185,6 +192,12 @@ CHAINS: list[tuple[str, Rule, Spec, bool]] = [
         typical(Fraction(1, 2), Fraction(9, 10)),
         True,
     ),
+    (
+        "block_verify, by traversal",
+        traversal,
+        lambda p, q, xs: spec.block_verify(p, q, (), xs),
+        False,
+    ),
     ("verify, as a tree", tree, lambda p, q, xs: spec.verify(p, q, (), xs), False),
     ("target_only_verify, as a tree", tree, target_only, True),
 ]
@@ -235,14 +248,24 @@ def tree_cases() -> Iterator[tuple[Model, NodeLaw, Shape]]:
             yield table(WIDE, salt), siblings_without_replacement(table(WIDE[::2])), s
 
 
+TreeSpec = Callable[[Model, Tree, Context], Prog[Context]]
+TREES: list[tuple[Rule, TreeSpec]] = [
+    (tree, lambda p, t, c: spec_tree.tree_verify(p, t, c, p(c))),
+    (traversal, several.traversal_verify),
+]
+
+
 @pytest.mark.parametrize("breadth_first", [False, True], ids=["depth first", "breadth first"])
-@pytest.mark.parametrize("sure", [False, True], ids=["tree_verify", "certain"])
-def test_tree_rule_has_the_law_of_its_specification(sure: bool, breadth_first: bool) -> None:
+@pytest.mark.parametrize("sure", [False, True], ids=["drawn", "certain"])
+@pytest.mark.parametrize(("rule", "verified"), TREES, ids=["tree_verify", "traversal_verify"])
+def test_tree_rule_has_the_law_of_its_specification(
+    rule: Rule, verified: TreeSpec, sure: bool, breadth_first: bool
+) -> None:
     batches: dict[int, list[Row]] = {}
     for p, q, s in tree_cases():
         for t in law(spec_tree.tree_draft(q, s, ())):
             judged = certain(t, len(p(()))) if sure else t
-            want = spec_tree.tree_verify(p, judged, (), p(()))
+            want = verified(p, judged, ())
             tokens, parents, p_rows, q_rows = flatten(t, p, breadth_first)
             batches.setdefault(len(p(())), []).append(
                 Row(
@@ -255,7 +278,76 @@ def test_tree_rule_has_the_law_of_its_specification(sure: bool, breadth_first: b
             )
     assert sum(map(len, batches.values())) > 500
     for rows in batches.values():
-        compare(tree, rows)
+        compare(rule, rows)
+
+
+def fan_rows(p: Dist, q: Dist, drawn: Context) -> tuple[Draft, Tensor]:
+    """Candidates for one place as one row: every node's bonus row is p too."""
+    k = len(drawn)
+    rows = torch.tensor([floats(q)] * k, dtype=torch.float64)
+    tokens = torch.tensor([drawn])
+    draft = Draft(tokens, torch.full((1, k), -1), rows[None], torch.tensor([k]))
+    return draft, torch.tensor([[floats(p)] * (k + 1)], dtype=torch.float64)
+
+
+def fan_law(rule: Rule, p: Dist, q: Dist, k: int) -> dict[Hashable, float]:
+    """(first token, whether a candidate was accepted) -> probability, drafts included."""
+    found: dict[Hashable, float] = {}
+    for drawn in product(range(len(q)), repeat=k):
+        weight = float(prod(q[x] for x in drawn))
+        if not weight:
+            continue
+        draft, rows = fan_rows(p, q, drawn)
+
+        def program(
+            chance: Forking, root: Tensor, draft: Draft = draft, rows: Tensor = rows
+        ) -> Any:
+            part = draft.rows(torch.zeros_like(root))
+            verdict = rule(part, rows.expand(len(root), -1, -1), chance)
+            emitted = verdict.emitted(part)
+            return [(text[0], bool(kept)) for text, kept in zip(emitted, verdict.accepted)]
+
+        for outcome, share in distributions(program, 1)[0].items():
+            found[outcome] = found.get(outcome, 0.0) + weight * share
+    return found
+
+
+FANS = [(p, q) for p, q in product(grid(3, 3), repeat=2) if sum(map(bool, q)) > 1]
+
+
+@pytest.mark.parametrize("pair", FANS[::4])
+def test_k_sequential_has_the_law_of_its_specification_at_its_own_rho(
+    pair: tuple[Dist, Dist],
+) -> None:
+    p, q = pair
+    p_row, q_row = (torch.tensor([floats(d)], dtype=torch.float64) for d in (p, q))
+    rho = Fraction(float(_threshold(p_row, q_row, torch.tensor([2]))))
+    want = law(several.k_sequential(p, q, 2, rho))
+    assert not different(fan_law(k_sequential, p, q, 2), want)
+
+
+@pytest.mark.parametrize("pair", FANS[::4])
+def test_canonical_has_the_law_of_its_specification_at_its_own_weights(
+    pair: tuple[Dist, Dist],
+) -> None:
+    p, q = pair
+    p_row, q_row = (torch.tensor([floats(d)], dtype=torch.float64) for d in (p, q))
+    win = pair_weights(p_row, q_row)[0].tolist()
+    want = law(several.picked_step(p, q, lambda x, y: Fraction(win[x][y])))
+    first: dict[Hashable, float] = {}
+    for outcome, weight in fan_law(canonical, p, q, 2).items():
+        token = cast(tuple[int, bool], outcome)[0]
+        first[(token,)] = first.get((token,), 0.0) + weight
+    assert not different(first, {(x,): weight for x, weight in want.items()})
+
+
+@pytest.mark.parametrize("pair", FANS[::4])
+def test_gumbel_has_the_law_of_its_specification(pair: tuple[Dist, Dist]) -> None:
+    p, q = pair
+    want: dict[tuple[int, bool], Fraction] = {}
+    for (x, y), weight in law(several.race_step(p, q)).items():
+        want[y, x == y] = want.get((y, x == y), Fraction(0)) + weight
+    assert not different(fan_law(gumbel, p, q, 1), want)
 
 
 CYCLES: list[tuple[Rule, Callable[[Model, Model, int], Prog[Context]]]] = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofs.exact import claims, counterexamples
+from proofs.exact import claims, counterexamples, several_claims
 from proofs.exact.cases import (
     CASES,
     siblings_with_certainty,
@@ -18,7 +18,7 @@ from proofs.exact.cases import (
 from proofs.exact.chain import draft
 from proofs.exact.lossy import medusa
 from proofs.exact.program import Dist, Model, is_law
-from proofs.exact.step import point_mass
+from proofs.exact.step import point_mass, with_replacement, without_replacement
 from proofs.exact.tree import Fork, NodeLaw, Shape, Tip, tree_draft
 
 FEW = settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -90,6 +90,9 @@ def test_one_token(pair: tuple[Dist, Dist]) -> None:
         claims.T2_acceptance,
         claims.T3_no_coupling_accepts_more,
         claims.T11_price,
+        several_claims.T12_one_candidate,
+        several_claims.T14_canonical_best,
+        several_claims.T15_gumbel,
         counterexamples.C1_resample_from_p,
         counterexamples.C2_unnormalised_residual,
     ):
@@ -102,6 +105,21 @@ def test_candidates(pair: tuple[Dist, Dist], k: int) -> None:
     p, q = pair
     claims.T5_with_replacement(p, q, min(k, 3))
     claims.T5_without_replacement(p, q, k)
+    if k < 3:
+        several_claims.T12_candidates_bound(p, with_replacement(q), k)
+        several_claims.T12_candidates_bound(p, without_replacement(q), k)
+
+
+@FEW
+@given(pairs(), st.integers(1, 3), st.fractions(1, 3, max_denominator=6))
+def test_thresholds(pair: tuple[Dist, Dist], k: int, rho: Fraction) -> None:
+    several_claims.T13_k_sequential(*pair, k, rho)
+
+
+@FEW
+@given(pairs(), st.lists(st.fractions(0, 1, max_denominator=5), min_size=16, max_size=16))
+def test_weights_of_pairs(pair: tuple[Dist, Dist], table: list[Fraction]) -> None:
+    several_claims.T14_canonical(*pair, lambda x, y: table[4 * x + y])
 
 
 @FEW
@@ -124,6 +142,7 @@ def test_chains(case: tuple[Model, Model, int, int]) -> None:
     claims.T7_tokens_per_cycle(p, q, gamma, ())
     claims.T9_block_accepts_more(p, q, gamma, ())
     claims.T10_chain_is_a_tree(p, q, gamma, (0,))
+    several_claims.T16_chain_is_block(p, q, gamma, (0,))
 
 
 @FEWER
@@ -148,6 +167,7 @@ def test_trees(case: tuple[Model, Model, int, int], s: Shape, kind: str) -> None
     p, q, _, n = case
     law = KINDS[kind](q)
     claims.T10_trees(p, law, s, min(n, 2), ())
+    several_claims.T16_traversal(p, law, s, min(n, 2), ())
     claims.T11_target_only_trees(p, lambda c: tree_draft(law, s, c), min(n, 2), ())
 
 
