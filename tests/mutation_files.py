@@ -36,6 +36,7 @@ KERNEL_ROOM = {
     "bad_rows": "mixed",
     "checks": "mixed",
     "half_checks": "bets",
+    "logits": "logits",
     "pace": "mixed",
     "pairs": "rows",
     "questions": "bets",

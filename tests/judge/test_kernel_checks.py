@@ -47,6 +47,7 @@ OWN = {
     "kernel.tree-mixed-rows": "cousin-accepted",
     "kernel.bad-rows": "nan-unnoticed",
     "kernel.token-bets": "resample-from-p",
+    "kernel.greedy": "small-temperature-for-0",
 }
 # no planted bug of the zoo: tests/judge/test_kernel_mixed.py and test_kernel_bets.py
 ELSEWHERE = {"kernel.empty-batch", "kernel.half-inputs"}

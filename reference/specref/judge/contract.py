@@ -5,6 +5,7 @@ An adapter is one class. Choose the base class by what the judge can call:
     Kernel            one verification step over a batch of drafts
     TreeKernel        one verification step over a batch of draft trees
     InjectableKernel  a kernel that takes its uniform random numbers as arguments: judged exactly
+    LogitsKernel      a kernel that takes logits, and a temperature for each row
     Scheduler         a policy that decides how many tokens of each draft are verified
     Engine            text generation in this process
     Server            an HTTP server: OpenAI's or llama.cpp's completions
@@ -28,6 +29,7 @@ __all__ = [
     "Engine",
     "InjectableKernel",
     "Kernel",
+    "LogitsKernel",
     "Metrics",
     "SamplingParams",
     "Scheduler",
@@ -114,6 +116,37 @@ class InjectableKernel(Kernel):
         """
         raise SpecrefError(
             f"{type(self).__name__} has no verify_with(p, q, draft, accept_u, final_u): define it"
+        )
+
+
+class LogitsKernel(Kernel):
+    """One verification step that makes the distributions itself. It has no `verify`."""
+
+    def verify_logits(
+        self,
+        target: Tensor,
+        proposed: Tensor | None,
+        draft: Tensor,
+        temperature: Tensor,
+        seed: int,
+    ) -> Tensor:
+        """Verify B drafts.
+
+        Args:
+            target: [B,K+1,V] float32 logits; p is the softmax of target / temperature. A token of
+                logit -inf is impossible.
+            proposed: [B,K,V] float32 logits; q is the softmax of proposed / temperature. None: the
+                tokens were proposed with certainty.
+            draft: [B,K] int64.
+            temperature: [B] float32, of each row. 0: greedy, so p is the token of the largest
+                logit, and a draft token is kept if it is that one.
+            seed: As in `Kernel.verify`.
+        Returns:
+            [B,K+1] int64, as `Kernel.verify`.
+        """
+        raise SpecrefError(
+            f"{type(self).__name__} has no verify_logits(target, proposed, draft, temperature,"
+            " seed): define it"
         )
 
 

@@ -19,6 +19,7 @@ _METHODS = {
     "verify": "kernel",
     "verify_tree": "kernel",
     "verify_with": "kernel",
+    "verify_logits": "kernel",
     "admit": "scheduler",
     "generate": "engine",
     "url": "http",
@@ -86,7 +87,8 @@ def load_adapter(
         )
     found = _attribute(_module(where), name, where)
     level = _level(found, engine, level)
-    if level != "kernel" and (wrong := misnamed(found)):
+    wrong = _two_ways(found) if level == "kernel" else misnamed(found)
+    if wrong:
         raise SpecrefError(f"{engine}: {wrong}")
     if beside and level != "http":
         raise SpecrefError(
@@ -181,6 +183,14 @@ def misnamed(subject: Any) -> str:
         if strange
         else ""
     )
+
+
+def _two_ways(subject: Any) -> str:
+    """What is wrong with a kernel that takes distributions and logits; "" for nothing."""
+    others = [name for name in ("verify", "verify_tree", "verify_with") if has(subject, name)]
+    if not others or not has(subject, "verify_logits"):
+        return ""
+    return f"it has {others[0]} and verify_logits: give a class for each, judged one by one"
 
 
 def _inherited(need: str) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..data import SpecrefError
 from .engine_handle import let_go
+from .kernel.logits import as_kernel
 from .kernel.pace import measure_pace
 from .load import NotLoadedError, has
 from .memory import keep_memory
@@ -40,6 +41,7 @@ def judge(
     """
     keep_memory()
     if session.level == "kernel" and chosen:
+        adapter = as_kernel(adapter)
         session.check = chosen[0].id  # a call that never ends is its failure
         measure_pace(adapter, session)
     # of all, so that a check alone has the same

@@ -38,6 +38,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "..kernel.checks",
         "..kernel.stream_checks",
         "..kernel.half_checks",
+        "..kernel.logits",
     ),
     "scheduler": ("scheduler",),
     "engine": (

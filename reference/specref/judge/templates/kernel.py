@@ -5,7 +5,9 @@
 The file runs as it is: speculative sampling in plain torch. Replace the marked part by a call of
 your kernel. If your kernel can take its random numbers as arguments, use
 `contract.InjectableKernel`: the judge then computes the distribution exactly. If your drafts are
-trees, use `contract.TreeKernel`. One class may have several of these methods.
+trees, use `contract.TreeKernel`; if your kernel takes logits and temperatures, use
+`contract.LogitsKernel`, so that its temperature is judged too. One class may have several of these
+methods, but not `verify` beside `verify_logits`.
 """
 
 import torch
@@ -34,7 +36,7 @@ class Mine(Kernel):
         Do not change the inputs. You may raise an error if a distribution holds NaN.
         """
         # ---- your kernel: replace from here. Move the tensors to its device, call it, and bring
-        # its answer into the shape above. If it takes logits, pass p.log().
+        # its answer into the shape above.
         generator = torch.Generator().manual_seed(seed)
         batch, count = draft.shape
         if q is None:

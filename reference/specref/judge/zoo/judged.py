@@ -24,6 +24,7 @@ from .http_bugs import HTTP_BUGS, HTTP_CONTROLS, http_distance
 from .kernel_controls import KERNEL_CONTROLS
 from .kernel_sizes import KERNEL_SIZE_BUGS
 from .kernels import KERNEL_BUGS, Coins
+from .logits_kernels import LOGITS_BUGS, LOGITS_CONTROLS
 from .run import BUGS as EXACT_BUGS
 from .run import CONTROLS as EXACT_CONTROLS
 from .run import convict
@@ -77,7 +78,13 @@ PLUGS: dict[str, Callable[[Any], Any]] = {
 
 def bugs(level: str) -> dict[str, Bug]:
     """The planted bugs of a level of the contract, by name."""
-    at_kernel = (*EXACT_BUGS.values(), *KERNEL_BUGS, *KERNEL_SIZE_BUGS, *TREE_KERNEL_BUGS)
+    at_kernel = (
+        *EXACT_BUGS.values(),
+        *KERNEL_BUGS,
+        *KERNEL_SIZE_BUGS,
+        *TREE_KERNEL_BUGS,
+        *LOGITS_BUGS,
+    )
     known = {
         "kernel": [bug for bug in at_kernel if bug.caught_by not in _CAUGHT_BY_LENGTH],
         "scheduler": SCHEDULER_BUGS,
@@ -93,7 +100,7 @@ def bugs(level: str) -> dict[str, Bug]:
 
 def controls(level: str) -> dict[str, Control]:
     known = {
-        "kernel": (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS),
+        "kernel": (*EXACT_CONTROLS.values(), *KERNEL_CONTROLS, *LOGITS_CONTROLS),
         "scheduler": SCHEDULER_CONTROLS,
         "http": HTTP_CONTROLS,
         "engine": ENGINE_CONTROLS,
