@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs import live  # noqa: E402
+from docs import live, quiz_page  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -87,6 +87,7 @@ def functions(uri: str) -> dict[str, Any]:
         "room": lambda folder: source.room(ROOT, folder, link),
         "figure": figure,
         "live": lambda id: live.block(id, here),
+        "quiz": lambda *names: quiz_page.block(*names, here=here),
         "result": lambda command, part="": results.table(ROOT, command, part),
         "number": lambda command, keys, form="{}": results.number(ROOT, command, keys, form),
         "glossary": lambda: glossary.page(glossary.terms(TERMS)),
