@@ -28,8 +28,12 @@ PAGES = Path(__file__).parents[2] / "docs" / "pages"
 ITEMS = quiz_page.items()
 
 
+def right_option(item: quiz_page.Item) -> quiz_page.Option:
+    return next(option for option in item.options if option.right)
+
+
 def right(id: str) -> str:
-    return next(option.text for option in ITEMS[id].options if option.right)
+    return right_option(ITEMS[id]).text
 
 
 def test_fifteen_for_the_lesson_and_fifteen_more() -> None:
@@ -39,7 +43,7 @@ def test_fifteen_for_the_lesson_and_fifteen_more() -> None:
 
 
 def test_the_place_of_the_right_option_says_nothing() -> None:
-    places = [[option.right for option in item.options].index(True) for item in ITEMS.values()]
+    places = [item.options.index(right_option(item)) for item in ITEMS.values()]
     assert set(Counter(places).values()) == {7, 8}
     following = Counter(pairwise(places))  # nor does the place before
     assert max(following.values()) <= 5
@@ -163,11 +167,7 @@ def test_qti_has_every_item_and_option_and_marks_the_right_one(tmp_path: Path) -
         labels = list(element.iter(f"{name}response_label"))
         texts = [shown("".join(label.itertext())) for label in labels]
         assert texts == [option.text for option in item.options]
-        scored = [
-            condition
-            for condition in element.iter(f"{name}respcondition")
-            if any(setvar.text == "100" for setvar in condition.iter(f"{name}setvar"))
-        ]
+        scored = [one for one in element.iter(f"{name}respcondition") if gives_all(one, name)]
         (right_one,) = {value.text for one in scored for value in one.iter(f"{name}varequal")}
         assert [label.get("ident") == right_one for label in labels] == [
             option.right for option in item.options
@@ -175,6 +175,11 @@ def test_qti_has_every_item_and_option_and_marks_the_right_one(tmp_path: Path) -
         everything = shown("".join(element.itertext()))
         assert item.stem in everything
         assert all(option.why in everything for option in item.options)
+
+
+def gives_all(condition: ElementTree.Element, name: str) -> bool:
+    """Whether this condition gives 100 of 100 points."""
+    return any(setvar.text == "100" for setvar in condition.iter(f"{name}setvar"))
 
 
 def shown(html: str) -> str:
