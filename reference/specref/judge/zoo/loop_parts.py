@@ -142,12 +142,12 @@ class KeepsRejected(ModelDrafter):
     def begin(self, text: Text, capacity: int) -> None:
         super().begin(text, 4 * capacity)
         self.own: list[list[int]] = [[] for _ in text.tokens]
-        self.read = [0] * len(text.tokens)
+        self.heard = [0] * len(text.tokens)
 
     def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
         for row, tokens in enumerate(text.tokens):
-            self.own[row] += tokens[self.read[row] :]
-            self.read[row] = len(tokens)
+            self.own[row] += tokens[self.heard[row] :]
+            self.heard[row] = len(tokens)
         self.last = super().propose(replace(text, tokens=self.own), budget, chance)
         return self.last
 
@@ -155,11 +155,11 @@ class KeepsRejected(ModelDrafter):
         super().commit(accepted)
         for row, count in enumerate(self.last.lengths.tolist()):
             self.own[row] += self.last.tokens[row, :count].tolist()
-            self.read[row] += int(accepted[row])
+            self.heard[row] += int(accepted[row])
 
     def rows(self, index: list[int]) -> None:
         super().rows(index)
-        self.own, self.read = [self.own[i] for i in index], [self.read[i] for i in index]
+        self.own, self.heard = [self.own[i] for i in index], [self.heard[i] for i in index]
 
 
 class OwnTemperature(ModelDrafter):
