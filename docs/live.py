@@ -16,12 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from specref.exercises.grading.catalogue import IDS, load_exercise, module_name
+from specref.exercises.grading.exercise import Numbers
+from specref.exercises.grading.grade import known_distance
 from specref.exercises.grading.skeleton import student_function
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "reference" / "specref"
 SCRIPT = ROOT / "docs" / "pages" / "assets" / "live.js"
 ASSETS = "assets/live"  # in the site
+MISTAKES = "mistakes.html"
 
 # What the grader imports of Python's library, and the few modules that an answer may want. The test
 # in Chromium fails when one is missing.
@@ -39,7 +42,7 @@ typing weakref
 NOTICE = "/* Brython {version}, BSD-3-Clause, Copyright (c) Pierre Quentel and contributors. */\n"
 
 _BLOCK = """\
-<div class="live-rule" data-exercise="{id}" data-assets="{assets}">
+<div class="live-rule" data-exercise="{id}" data-assets="{assets}" data-mistakes="{mistakes}">
 <pre class="live-code"><code>{code}</code></pre>
 <p class="live-without">To grade this rule outside the page: <code>specref copy {id} FOLDER</code>,
 then <code>specref grade FOLDER/{module}.py</code>.</p>
@@ -57,14 +60,39 @@ def block(id: str, here: str = "") -> str:
         LookupError for an unknown exercise.
     """
     if id not in IDS:
-        raise LookupError(f"a page has the exercise {id!r}, which is not one of {', '.join(IDS)}")
+        known = ", ".join(IDS)
+        raise LookupError(f"a page has the exercise {id!r}, which is not one of {known}")
     return _BLOCK.format(
         id=id,
         module=module_name(id),
         code=escape(student_function(id)),
         assets=posixpath.relpath(ASSETS, here or "."),
+        mistakes=posixpath.relpath(MISTAKES, here or "."),
         script=posixpath.relpath("assets/live.js", here or "."),
     )
+
+
+def mistakes() -> str:
+    """Every known mistake, in Markdown: a table for each exercise, a row with an anchor for each."""
+    lines = []
+    for id in IDS:
+        exercise = load_exercise(id)
+        has_distribution = not isinstance(exercise, Numbers) and exercise.label == ""
+        lines += ["", f"## Part {exercise.part}: {id} {{ #{id} }}", ""]
+        lines += ["| mistake | why it is one |" + (" TV |" if has_distribution else "")]
+        lines += ["| --- | --- |" + (" --- |" if has_distribution else "")]
+        for known in exercise.mistakes:
+            row = f'| <span id="{known.id}">{_cell(known.name)}</span> | {_cell(known.why)} |'
+            distance = f" {known_distance(exercise, known)} |" if has_distribution else ""
+            lines.append(row + distance)
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a table, without meaning for Markdown. Symbols keep their case."""
+    if text[1:2].isalpha():
+        text = f"{text[:1].upper()}{text[1:]}"
+    return escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;")
 
 
 def assets() -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.browser import Browser
+from docs.live import MISTAKES
 
 # Sets the text of one block, clicks, and waits for the block's event.
 _GRADE = """\
@@ -34,7 +35,8 @@ def blocks(browser: Browser) -> list[str]:
 
 
 def wrong_in_pages(site: Path, path: str) -> Iterable[str]:
-    """Exercises in the built site whose skeleton does not get the verdict `wrong`.
+    """Exercises in the built site whose skeleton does not get the verdict `wrong`, or a link that
+    leads nowhere.
 
     path: of Chromium.
     """
@@ -49,6 +51,14 @@ def wrong_in_pages(site: Path, path: str) -> Iterable[str]:
                 verdict = graded(browser, number)
                 if verdict["verdict"] != "wrong":
                     yield f"{page.relative_to(site)}: {id}: {verdict['text'].splitlines()[0]}"
+                elif not _is_explained(site, verdict["mistake_id"]):
+                    yield f"{page.relative_to(site)}: {id}: {MISTAKES} has no mistake of this name"
+
+
+def _is_explained(site: Path, mistake: str) -> bool:
+    """Whether the page of mistakes has a row for this one."""
+    page = site / MISTAKES
+    return page.is_file() and f'id="{mistake}"' in page.read_text(encoding="utf-8")
 
 
 def _has_blocks(page: Path) -> bool:

@@ -86,6 +86,7 @@ def functions(uri: str) -> dict[str, Any]:
         "code": lambda path, *names: source.block(ROOT, path, names, link[path]),
         "room": lambda folder: source.room(ROOT, folder, link),
         "figure": figure,
+        "mistakes": live.mistakes,
         "live": lambda id: live.block(id, here),
         "quiz": lambda *names: quiz_page.block(*names, here=here),
         "result": lambda command, part="": results.table(ROOT, command, part),

@@ -60,6 +60,15 @@ def test_an_unknown_mistake_has_no_name(tmp_path: Path, capsys: pytest.CaptureFi
     assert "It looks as if" not in out
 
 
+def test_what_emits_the_same_as_a_mistake_has_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh draw from q is not the draft token, and comes out as often."""
+    code, out, _ = graded(HEAD + "    return chance.draw(q)\n", tmp_path, capsys)
+    assert code == 1
+    assert "It looks as if you believe the draft" in out
+
+
 def test_an_error_in_some_cases_does_not_hide_the_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,5 +164,6 @@ def test_the_verdict_as_json_and_what_the_code_printed(
     assert result["exercise"] == "rejection-step"
     assert result["tv"] == "5/8"
     assert result["mistake"] == "you believe the draft: it is never rejected"
+    assert result["mistake_id"] == "rejection-step--always-accept"
     assert result["printed"].startswith("drafted ")
     assert "Your code printed:\ndrafted " in capsys.readouterr().out

@@ -52,6 +52,7 @@ def test_every_rule_gets_in_the_page_the_verdict_that_it_gets_here(
         assert said["text"] == grade_text(text, id).text
         if known in exercise.mistakes:
             assert (said["verdict"], said["mistake"]) == ("wrong", known.name)
+            assert said["mistake_id"] == known.id
         else:
             assert said["verdict"] == "right"
 
@@ -62,7 +63,12 @@ def test_the_page_has_every_exercise_and_each_skeleton_is_wrong(
 ) -> None:
     assert blocks(browser) == [*IDS]
     assert CHROMIUM is not None
+    (site / live.MISTAKES).write_text(live.mistakes())
     assert not list(wrong_in_pages(site, CHROMIUM))
+    (site / live.MISTAKES).write_text(live.mistakes().replace('id="tree-mask--', 'id="'))
+    assert list(wrong_in_pages(site, CHROMIUM)) == [
+        "index.html: tree-mask: mistakes.html has no mistake of this name"
+    ]
 
 
 @needs_chromium
@@ -153,6 +159,16 @@ def test_without_javascript_there_is_code_and_a_way() -> None:
     assert code is not None
     assert code[1].startswith("def attempt(parents, length):")
     assert "specref grade FOLDER/tree_mask.py" in html
+
+
+def test_the_page_of_mistakes_has_each_with_its_distance() -> None:
+    text = live.mistakes()
+    rows = re.findall(r'^\| <span id="([\w-]+)">.*?</span> \| .* \|$', text, re.MULTILINE)
+    known = [one.id for id in IDS for one in load_exercise(id).mistakes]
+    assert rows == known
+    assert len(set(known)) == len(known)
+    # by hand, in test_grade
+    assert re.search(r"rejection-step--redraw-from-p.*\| 15/64 \|$", text, re.MULTILINE)
 
 
 def test_an_unknown_exercise_fails_the_build() -> None:

@@ -95,7 +95,8 @@ def test_every_included_name_is_in_the_source_now() -> None:
         return source.room(ROOT, folder, dict.fromkeys(paths, "x.md"))
 
     silent = dict.fromkeys(
-        ("figure", "glossary", "live", "number", "proofs", "quiz", "result"), lambda *_: ""
+        ("figure", "glossary", "live", "mistakes", "number", "proofs", "quiz", "result"),
+        lambda *_: "",
     )
     for page in sorted((ROOT / "docs" / "pages").rglob("*.md")):
         macros.expand(page.read_text(), {"code": code, "room": room, **silent})

@@ -2,7 +2,7 @@
 
    A page writes {{ live("rejection-step") }}, which docs/live.py makes into
 
-     <div class="live-rule" data-exercise="rejection-step" data-assets="../assets/live">
+     <div class="live-rule" data-exercise="rejection-step" data-assets="../assets/live" data-mistakes="../mistakes.html">
        <pre class="live-code"><code>def attempt(...): ...</code></pre>
        <p class="live-without">how to grade it outside the page</p>
      </div>
@@ -17,8 +17,8 @@
      <div class="live-verdict" role="status" data-verdict="right|wrong|broken|working"
           data-mistake="the known mistake's name">   the verdict, as `specref grade` says it
 
-   The text is kept in localStorage under "specref.live.ID". After each verdict the block sends the
-   event "live-verdict", which bubbles; its detail is {exercise, verdict, mistake, tv, text}.
+   Under the verdict on a known mistake stands a link to its row in the page of mistakes. The text is kept in localStorage under "specref.live.ID". After each verdict the block sends the
+   event "live-verdict", which bubbles; its detail is {exercise, verdict, mistake, mistake_id, tv, text}.
 
    Brython, its library and the grader are loaded by the first grading on a page: three scripts that
    hand over their text, since a page from file:// may not fetch. They run in a worker, so a rule
@@ -165,6 +165,9 @@ try {
       verdict.textContent = report.text + (report.printed ? "\nYour rule printed:\n" + report.printed : "");
       verdict.dataset.verdict = report.verdict;
       if (report.mistake) verdict.dataset.mistake = report.mistake;
+      if (report.mistake && block.dataset.mistakes) {
+        verdict.append("\n", make("a", { href: block.dataset.mistakes + "#" + report.mistake_id }, "More mistakes, and how far off they are"));
+      }
       block.dispatchEvent(new CustomEvent("live-verdict", { bubbles: true, detail: Object.assign({ exercise: id }, report) }));
     }
     go.addEventListener("click", run);

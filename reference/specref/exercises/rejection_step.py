@@ -81,6 +81,14 @@ def sampler_match(p: Row, q: Row, x: int, chance: Forks) -> int:
 
 
 @EXERCISE.also_right
+def without_the_min(p: Row, q: Row, x: int, chance: Forks) -> int:
+    """It asks with the ratio itself: a coin above 1 always says yes."""
+    if chance.accept(p[x] / q[x]):
+        return x
+    return chance.draw([max(a - b, 0) for a, b in zip(p, q)])
+
+
+@EXERCISE.also_right
 def half_hearted(p: Row, q: Row, x: int, chance: Forks) -> int:
     """It accepts half as often, and draws from exactly what is then left."""
     if chance.accept(min(1, p[x] / q[x]) / 2):

@@ -11,10 +11,14 @@ Row = list[Any]  # a distribution: fractions, one for each token
 
 
 class KnownAnswer:
-    """An answer with a name. The docstring of the rule says why it is wrong, or what it does."""
+    """An answer with a name. The docstring of the rule says why it is wrong, or what it does.
 
-    def __init__(self, name: str, rule: Answer):
+    id: the exercise's and the rule's, as in chain-verify--keep-behind.
+    """
+
+    def __init__(self, exercise: str, name: str, rule: Answer):
         self.name = name
+        self.id = f"{exercise}--{rule.__name__.replace('_', '-')}"
         self.rule = rule
         self.why = " ".join((rule.__doc__ or "").split())
 
@@ -55,14 +59,14 @@ class Exercise:
         """A decorator: this rule is wrong, and `name` completes "It looks as if ..."."""
 
         def keep(rule: Answer) -> Answer:
-            self.mistakes.append(KnownAnswer(name, rule))
+            self.mistakes.append(KnownAnswer(self.id, name, rule))
             return rule
 
         return keep
 
     def also_right(self, rule: Answer) -> Answer:
         """A decorator: this rule is right too."""
-        self.unusual.append(KnownAnswer(rule.__name__, rule))
+        self.unusual.append(KnownAnswer(self.id, rule.__name__, rule))
         return rule
 
     def solution(self, rule: Answer) -> Answer:

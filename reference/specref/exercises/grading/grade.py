@@ -19,14 +19,15 @@ class Report:
     """A verdict. status: RIGHT, WRONG, or BROKEN for an answer that cannot be graded.
 
     exercise: its id. text: the verdict in plain words, several lines. distance: the total variation
-    of the worst case, or None. mistake: the name of the known mistake, or None. printed: what the
-    answer printed, its beginning.
+    of the worst case, or None. mistake: the name of the known mistake, or None, and mistake_id its
+    id. printed: what the answer printed, its beginning.
     """
 
     def __init__(self, status: str, exercise: str | None, text: str):
         self.status, self.exercise, self.text = status, exercise, text
         self.distance: Fraction | None = None
         self.mistake: str | None = None
+        self.mistake_id: str | None = None
         self.printed = ""
 
     @classmethod
@@ -34,7 +35,8 @@ class Report:
         """The report that `as_json` came from."""
         report = cls(said["verdict"], said["exercise"], said["text"])
         report.distance = None if said["tv"] is None else Fraction(said["tv"])
-        report.mistake, report.printed = said["mistake"], said["printed"]
+        report.mistake, report.mistake_id = said["mistake"], said["mistake_id"]
+        report.printed = said["printed"]
         return report
 
     def as_json(self) -> dict[str, str | None]:
@@ -45,6 +47,7 @@ class Report:
             "text": self.text,
             "tv": distance,
             "mistake": self.mistake,
+            "mistake_id": self.mistake_id,
             "printed": self.printed,
         }
 
@@ -152,8 +155,16 @@ def _named(
         lines.append(f"It looks as if {known.name}.")
         lines += [known.why] if known.why else []
     report = Report(WRONG, exercise.id, "\n".join(lines))
-    report.distance, report.mistake = distance, known.name if known else None
+    report.distance = distance
+    if known is not None:
+        report.mistake, report.mistake_id = known.name, known.id
     return report
+
+
+def known_distance(exercise: Exercise, known: KnownAnswer) -> Fraction:
+    """How far a known answer is from what is right, in its worst case."""
+    findings = [known_finding(exercise, known.rule, n) for n in range(len(exercise.cases))]
+    return max(_distance(exercise, finding) for finding in findings)
 
 
 def known_finding(exercise: Exercise, rule: Answer, number: int) -> Finding:
