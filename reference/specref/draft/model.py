@@ -37,11 +37,11 @@ class ModelDrafter(Drafter):
                 f" {size}: draft and target must share one vocabulary"
             )
 
-    def read(self, tokens: Tensor) -> Tensor:
+    def to_model(self, tokens: Tensor) -> Tensor:
         """What the model is given for tokens of the target [B,M]."""
         return tokens
 
-    def write(self, logits: Tensor) -> Tensor:
+    def from_model(self, logits: Tensor) -> Tensor:
         """The model's logits, over the target's vocabulary [B,M,V]."""
         return logits
 
@@ -77,18 +77,18 @@ class ModelDrafter(Drafter):
             padding = [0] * (width - count)
             missing.append(tokens[len(tokens) - count :] + padding)
         new = torch.tensor(missing, device=self.model.device)  # [B,M]
-        states = self.model.states(self.read(new), self.cache, None, counts)  # [B,M,E]
+        states = self.model.states(self.to_model(new), self.cache, None, counts)  # [B,M,E]
         self.cache.lengths += counts
         rows = torch.arange(len(counts))  # [B]
         end = (counts - 1).clamp(min=0)  # [B]
         last = states[rows, end]  # [B,E]
-        return self.write(self.model.logits(last[:, None]))
+        return self.from_model(self.model.logits(last[:, None]))
 
     def _extend(self, token: Tensor, going: Tensor) -> Tensor:
         """Read one drafted token [B] in the rows of `going` [B]; logits after it, [B,1,V]."""
-        logits = self.model(self.read(token[:, None]), self.cache, None, going.long()).logits
+        logits = self.model(self.to_model(token[:, None]), self.cache, None, going.long()).logits
         self.cache.lengths += going
-        return self.write(logits)
+        return self.from_model(logits)
 
     def commit(self, accepted: Tensor) -> None:
         self.cache.trim(self.base + accepted)

@@ -61,10 +61,10 @@ class MappedDrafter(ModelDrafter):
         self.reads = torch.full((size,), self.unknown, device=self.kept.device)  # [V]
         self.reads[self.targets] = self.kept
 
-    def read(self, tokens: Tensor) -> Tensor:
+    def to_model(self, tokens: Tensor) -> Tensor:
         return self.reads[tokens]
 
-    def write(self, logits: Tensor) -> Tensor:
+    def from_model(self, logits: Tensor) -> Tensor:
         shape = (*logits.shape[:-1], self.size)
         mapped = logits.new_full(shape, -torch.inf)  # [B,M,V]
         mapped[..., self.targets] = logits[..., self.kept]

@@ -53,6 +53,8 @@ def gumbel(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
 
 def _race(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     """M and F of the module's text at u = q / p of every token, [B,V] each. u, M: inf at p = 0."""
+    p = p / p.sum(-1, keepdim=True)  # [B,V]: float32 misses 1 by more than F may
+    q = q / q.sum(-1, keepdim=True)  # [B,V]
     u, order = torch.where(p > 0, q / p, torch.inf).sort(-1)  # [B,V], [B,V]
     p, q = p.gather(1, order), q.gather(1, order)  # [B,V], [B,V]
     p_below = p.cumsum(-1) - p  # [B,V]: sum of p over the tokens with a smaller u

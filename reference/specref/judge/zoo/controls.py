@@ -15,6 +15,7 @@ from ...draft.base import Drafter, Text
 from ...draft.model import ModelDrafter
 from ...verify.block import block
 from ...verify.greedy import greedy
+from ...verify.gumbel import gumbel
 from ...verify.matching import matching
 from ...verify.rejection import rejection
 from ...verify.tree import tree
@@ -27,6 +28,14 @@ from .parts import Through, assembled, one_hot, top
 def _both(p: Tensor, q: Tensor) -> Tensor:
     """sum p q: the probability that a token drawn from p independently equals the draft token."""
     return (p * q).sum(-1)
+
+
+def _race(p: Tensor, q: Tensor) -> Tensor:
+    """The probability that two tokens that race on the same exponential times are equal: the sum
+    of 1 / sum max(q / q(x), p / p(x)).
+    """
+    slowest = torch.maximum(q[..., None, :] / q[..., None], p[..., None, :] / p[..., None])
+    return (1 / slowest.sum(-1)).nan_to_num(0).sum(-1)
 
 
 def _ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
@@ -137,6 +146,11 @@ RULE_CONTROLS = (
         "coins from the end",
         "independent coins have no order",
         RuleStep(lambda draft, p, chance: rejection(draft, p, FromTheEnd(chance))),
+    ),
+    Control(
+        "Gumbel coupling",
+        "what the same noise would have drawn is a draw",
+        RuleStep(gumbel, accepts=_race),
     ),
     Control("greedy", "the reference", RuleStep(greedy, level="greedy")),
     Control(

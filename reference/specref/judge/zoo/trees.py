@@ -5,8 +5,11 @@ from torch import Tensor
 
 from ...chance import Chance
 from ...data import Draft
+from ...verify.k_sequential import k_sequential
+from ...verify.naive import naive
 from ...verify.rejection import rejection
 from ...verify.residual import residual
+from ...verify.traversal import traversal
 from ...verify.tree import tree
 from ...verify.typical import LossyTypical
 from ..tree_subjects import TreeStep, anew, best, without
@@ -176,5 +179,25 @@ TREE_CONTROLS = (
         "chain rule on chain-shaped trees",
         "a tree without branches is a chain",
         TreeStep(rejection, anew, as_chain),
+    ),
+    Control(
+        "naive sampling",
+        "a draw from p that happens to be a candidate is a draw from p",
+        TreeStep(naive, without),
+    ),
+    Control(
+        "k-sequential selection",
+        "one threshold for all siblings is as right as one after the other",
+        TreeStep(k_sequential, anew),
+    ),
+    Control(
+        "traversal verification",
+        "a tree may be judged from its leaves up",
+        TreeStep(traversal, without),
+    ),
+    Control(
+        "traversal of best guesses",
+        "from the leaves up, without a q",
+        TreeStep(traversal, best),
     ),
 )
