@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from proofs.coq.coq_terms import Asked, Written, applied, called, frac, outcomes, row, term, weights
-from proofs.exact import chain, lossy, step, tree
+from proofs.exact import chain, lossy, several, step, tree
 from proofs.exact.cases import (
     HARD,
     SHAPES,
@@ -158,7 +158,10 @@ def trees() -> Iterator[Goal]:
             (rows, salt, s) for rows, salt in ((HARD, 0), (HARD, 1), (TINY, 1)) for s in SHAPES
         ):
             n = len(rows[0])
-            for cycle in (tree.tree_cycle, tree.eager_tree_cycle):
+            cycles = [tree.tree_cycle, tree.eager_tree_cycle]
+            if s is not SHAPES[-1]:
+                cycles.append(several.traversal_cycle)
+            for cycle in cycles:
                 p, q = (
                     Asked(table(rows, salt), n),
                     Asked(kind(table(rows[::-1], salt)), n, "node_law"),

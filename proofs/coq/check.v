@@ -1,6 +1,6 @@
 (* Every main theorem has the statement it is named after, and rests on no axiom: build.py reads what this prints. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From specref Require Import definitions statements loops one_token chains greedy blocks trees own_sampler typical.
+From specref Require Import definitions statements loops one_token chains greedy blocks trees own_sampler traversal typical.
 From specref Require Import counterexamples rationals computing.
 
 Check loop_lossless : forall R V, statement_loop_lossless R V.
@@ -39,6 +39,8 @@ Check T11_target_only : forall R V, statement_T11_target_only R V.
 Print Assumptions T11_target_only.
 Check T11_target_only_trees : forall R V, statement_T11_target_only_trees R V.
 Print Assumptions T11_target_only_trees.
+Check T16_traversal : forall R V, statement_T16_traversal R V.
+Print Assumptions T16_traversal.
 Check C1_resample_from_p : statement_C1_resample_from_p.
 Print Assumptions C1_resample_from_p.
 Check C2_unnormalised_residual : statement_C2_unnormalised_residual.

@@ -251,6 +251,21 @@ Definition eager_tree_cycle (s : shape) c : prog R (seq V) :=
   bind (tree_draft s c [::]) (fun t => tree_verify t c (p c)).
 End Trees.
 
+(* Traversal verification (Weng et al. 2025): a tree judged from its leaves up.  c is reached with weight w, and left is
+   what the siblings before t have left of p c; None: neither c nor anything below it is kept. *)
+Fixpoint traversal_ask p (w : R) (t : tree) c (left : V -> R) : prog R (option (seq V)) :=
+  if t is Node x row below next then
+    bind (traversal_ask p (block_weight w left row x) below (rcons c x) (p (rcons c x))) (fun found =>
+      if found is Some c' then Ret (Some c')
+      else traversal_ask p (block_stop w left row) next c (block_residual w left row))
+  else coin w (keep_found (emit c left)) (Ret None).
+
+(* With w = 1 at the start None has probability zero. *)
+Definition traversal_verify p (t : tree) c : prog R (seq V) :=
+  bind (traversal_ask p 1 t c (p c)) (fun found => Ret (odflt c found)).
+Definition traversal_cycle p (q : seq V -> seq V -> option (V -> R)) (s : shape) c : prog R (seq V) :=
+  bind (tree_draft q s c [::]) (fun t => traversal_verify p t c).
+
 (* The same tokens, as if each had been proposed with certainty: for target-only verification of a tree. *)
 Fixpoint certain (t : tree) : tree :=
   if t is Node x row below next then Node x (point_mass x) (certain below) (certain next) else Leaf.

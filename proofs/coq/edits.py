@@ -287,6 +287,33 @@ EDITS = (
         (Swap(CHAIN, "capped(rest, rest + 1 - w)", "capped(Fraction(1), rest + 1 - w)"),),
     ),
     Edit(
+        "traversal: the weight does not fall",
+        "traversal_ask p (block_stop w left row) next c",
+        "traversal_ask p w next c",
+        "T16_traversal",
+        (Swap("several.py", "traversal_ask(p, stop, t.next", "traversal_ask(p, w, t.next"),),
+    ),
+    Edit(
+        "traversal: later siblings judged by p",
+        "next c (block_residual w left row)",
+        "next c (block_residual w (p c) row)",
+        "T16_traversal",
+        (Swap("several.py", "block_residual(w, left, t.row)", "block_residual(w, p(c), t.row)"),),
+    ),
+    Edit(
+        "traversal: children judged by the weight of the context",
+        "traversal_ask p (block_weight w left row x) below",
+        "traversal_ask p w below",
+        "T16_traversal",
+        (
+            Swap(
+                "several.py",
+                "traversal_ask(p, block_weight(w, left, t.row, t.x), t.below",
+                "traversal_ask(p, w, t.below",
+            ),
+        ),
+    ),
+    Edit(
         "block: starts with weight 0",
         "(block_ask p q 1 c xs)",
         "(block_ask p q 0 c xs)",

@@ -120,6 +120,12 @@ Definition statement_T11_target_only_trees : Prop := forall p drafter, laws p ->
   let judged := fun c => bind (drafter c) (fun t => tree_verify p (certain t) c (p c)) in
   sound p judged /\ lossless p judged.
 
+(* T16. Traversal verification, for any tree. *)
+Definition statement_T16_traversal : Prop :=
+  forall p (q : seq V -> seq V -> seq V -> option (V -> R)) (s : seq V -> shape), laws p ->
+    (forall c, tree_ok (q c) (s c) c [::]) ->
+    let judged := fun c => traversal_cycle p (q c) (s c) c in sound p judged /\ lossless p judged.
+
 (* C4. Typical acceptance with the criterion p x >= tau moves the law of the token after a text by at most
    q(what passes) (1 - tau).  That it does move it is shown in counterexamples.v. *)
 Definition first_token (typical : (V -> R) -> V -> bool) d e : V -> R := fun y =>
