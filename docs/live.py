@@ -73,7 +73,7 @@ def block(id: str, here: str = "") -> str:
 
 
 def mistakes() -> str:
-    """Every known mistake, in Markdown: a table for each exercise, a row with an anchor for each."""
+    """Every known mistake, in Markdown: a table for each exercise, an anchor for each mistake."""
     lines = []
     for id in IDS:
         exercise = load_exercise(id)

@@ -1,7 +1,7 @@
 """The verdict on an answer: for pytest, for `specref grade` and for a page in a browser."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from fractions import Fraction
 from io import StringIO
 from typing import Any
@@ -55,17 +55,18 @@ class Report:
 class Finding:
     """What a rule does in one case: outcome -> probability, or the error that it ends with.
 
-    number: of the case, from 0. seen: what is graded of the outcomes.
+    number: of the case, from 0. ours: the rule is one of the exercise's own, and ends. seen: what
+    is graded of the outcomes.
     """
 
-    def __init__(self, exercise: Exercise, rule: Answer, number: int):
+    def __init__(self, exercise: Exercise, rule: Answer, number: int, ours: bool = False):
         self.number = number
         case = exercise.cases[number]
         self.error: str | None = None
         self.outcomes: dict[Hashable, Fraction] = {}
 
         def program(chance: Forks) -> Hashable:
-            with bounded():
+            with nullcontext() if ours else bounded():
                 return exercise.run(rule, _copied(case), chance)
 
         try:
@@ -170,7 +171,7 @@ def known_distance(exercise: Exercise, known: KnownAnswer) -> Fraction:
 def known_finding(exercise: Exercise, rule: Answer, number: int) -> Finding:
     """What one of the exercise's own rules does in one case. It is found once."""
     if (rule, number) not in exercise.findings:
-        exercise.findings[rule, number] = Finding(exercise, rule, number)
+        exercise.findings[rule, number] = Finding(exercise, rule, number, ours=True)
     return exercise.findings[rule, number]
 
 
