@@ -23,7 +23,7 @@ _HEADER = """\
 # To cite: specref {version} (software), with the paper that is named below, if one is.
 """
 
-_FLAT, _SKELETON = "its imports are flat", "what a student gets of it"
+_FLAT, _SKELETON = "its imports are flat", "an extract"
 
 _RULE_EXAMPLE = """\
 import chance, data, {module}, torch
