@@ -44,6 +44,7 @@ class Exercise:
         self.worth_counts = False
         self.label = ""
         self.answer: Answer | None = None
+        self.right_outcomes: dict[int, dict[Hashable, Fraction]] = {}  # of each case, once found
         self.findings: dict[tuple[Answer, int], Any] = {}  # of the rules below, once found
 
     def run(self, rule: Answer, case: Mapping[str, Any], chance: Forks) -> Hashable:

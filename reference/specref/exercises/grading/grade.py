@@ -130,13 +130,13 @@ def _distance(exercise: Exercise, finding: Finding) -> Fraction:
     """Total variation from what is right; 0 for a case that ended with an error."""
     if finding.error is not None:
         return Fraction(0)
-    return exact_distance(finding.seen, exercise.wanted(exercise.cases[finding.number]))
+    return exact_distance(finding.seen, wanted_of(exercise, finding.number))
 
 
 def _wrong(exercise: Exercise, findings: list[Finding], worst: int, distance: Fraction) -> Report:
     finding = findings[worst]
     lines = [f"WRONG. {_case(exercise, worst)}"]
-    lines += _table(finding.seen, exercise.wanted(exercise.cases[worst]), exercise.label)
+    lines += _table(finding.seen, wanted_of(exercise, worst), exercise.label)
     if not _is_value(finding.seen):
         lines.append(f"The total variation from what is right is {distance}.")
     errors = [one.error for one in findings if one.error is not None]
@@ -166,6 +166,13 @@ def known_distance(exercise: Exercise, known: KnownAnswer) -> Fraction:
     """How far a known answer is from what is right, in its worst case."""
     findings = [known_finding(exercise, known.rule, n) for n in range(len(exercise.cases))]
     return max(_distance(exercise, finding) for finding in findings)
+
+
+def wanted_of(exercise: Exercise, number: int) -> dict[Hashable, Fraction]:
+    """What is right in one case. It is computed once."""
+    if number not in exercise.right_outcomes:
+        exercise.right_outcomes[number] = exercise.wanted(exercise.cases[number])
+    return exercise.right_outcomes[number]
 
 
 def known_finding(exercise: Exercise, rule: Answer, number: int) -> Finding:
