@@ -95,6 +95,14 @@ def test_the_canonical_decomposition_reaches_the_bound_for_two_candidates(pair):
 
 
 @settings(max_examples=30)
+@given(pair=st.integers(2, 4).flatmap(a_pair), k=st.integers(1, 2))
+def test_the_canonical_rule_accepts_what_its_weights_allow(pair, k):
+    p, q = pair
+    best = smallest_cut(p, with_replacement(q, k))
+    assert abs(fan(p, q, k, WITH, "canonical") - best) < EXACT
+
+
+@settings(max_examples=30)
 @given(pair=st.integers(2, 4).flatmap(a_pair), k=st.integers(1, 3))
 def test_k_sequential_selection_has_its_papers_guarantee(pair, k):
     """SpecTr, Theorem 3: at least 1 - (1 - 1/k)^k >= 1 - 1/e of the bound."""

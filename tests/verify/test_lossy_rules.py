@@ -6,6 +6,7 @@ has too, and that each says LOSSY in its name and its type.
 """
 
 import math
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -181,6 +182,30 @@ def test_medusa_bars_by_entropy():
     draft = Draft.chain(torch.tensor([[0]]))
     for delta, kept in ((0.99, 1), (1.01, 0)):
         assert int(LossyMedusaTypical(1.0, delta)(draft, p, Streams([0])).accepted) == kept
+
+
+def test_a_rate_of_zero_ends_every_draft():
+    pair = ([0.5, 0.5], [0.9, 0.1])
+    world = World(2, 3, [3], False, [[pair]])
+    found = outcomes(world, LossySynthetic((0.5, 0.0, 0.0)))[0]
+    assert {accepted for _, accepted in found} == {0, 1}
+    assert abs(sum(found.values()) - 1) < EXACT
+
+
+def test_the_defaults_are_those_of_the_engines():
+    """vLLM's FLy, TensorRT-LLM's example for DeepSeek-R1, Medusa's thresholds, and the weight that
+    transformers' tests use.
+    """
+    assert LossyFly() == LossyFly(threshold=0.3, window=6)
+    assert LossyRelaxed() == LossyRelaxed(top_k=15, delta=0.5)
+    assert LossyMedusaTypical() == LossyMedusaTypical(epsilon=0.09, delta=0.3)
+    assert LossyEnsemble() == LossyEnsemble(weight=0.7)
+
+
+@pytest.mark.parametrize("rule", SETTINGS, ids=lambda rule: type(rule).__name__)
+def test_a_setting_cannot_change_under_a_run(rule):
+    with pytest.raises(FrozenInstanceError):
+        rule.lossless = True
 
 
 @pytest.mark.parametrize("rule", SETTINGS, ids=lambda rule: type(rule).__name__)
