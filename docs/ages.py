@@ -77,6 +77,11 @@ FILES: dict[str, Measured] = {
         ("stats/", "/tests/stats/betting_run.py"),
         "python -m tests.stats.betting_run --json docs/results/betting.json",
     ),
+    "trace.json": Measured(
+        (*LOOP, "checkpoints/"),
+        "specref trace --prompt 'def main():' --cycles 12 --seed 3 --gamma 5"
+        " --json docs/results/trace.json",
+    ),
     "coverage.json": Measured(("", "/tests/"), "make coverage"),
 }
 # where these stood before the package was renamed, in which some of the files were still made

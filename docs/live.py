@@ -76,16 +76,31 @@ def mistakes() -> str:
     """Every known mistake, in Markdown: a table for each exercise, an anchor for each mistake."""
     lines = []
     for id in IDS:
-        exercise = load_exercise(id)
-        has_distribution = not isinstance(exercise, Numbers) and exercise.label == ""
-        lines += ["", f"## Part {exercise.part}: {id} {{ #{id} }}", ""]
-        lines += ["| mistake | why it is one |" + (" TV |" if has_distribution else "")]
-        lines += ["| --- | --- |" + (" --- |" if has_distribution else "")]
-        for known in exercise.mistakes:
-            row = f'| <span id="{known.id}">{_cell(known.name)}</span> | {_cell(known.why)} |'
-            distance = f" {known_distance(exercise, known)} |" if has_distribution else ""
-            lines.append(row + distance)
+        lines += ["", f"## Part {load_exercise(id).part}: {id} {{ #{id} }}", ""]
+        lines += _table(id)
     return "\n".join(lines) + "\n"
+
+
+def mistakes_of(id: str) -> str:
+    """The known mistakes of one exercise, in Markdown.
+
+    Errors:
+        LookupError for an unknown exercise.
+    """
+    return "\n".join(_table(id, prefix="here-")) + "\n"
+
+
+def _table(id: str, prefix: str = "") -> list[str]:
+    """A row for each mistake. Its anchor is its id behind the prefix."""
+    exercise = load_exercise(id)
+    has_distribution = not isinstance(exercise, Numbers) and exercise.label == ""
+    lines = ["| mistake | why it is one |" + (" TV |" if has_distribution else "")]
+    lines += ["| --- | --- |" + (" --- |" if has_distribution else "")]
+    for known in exercise.mistakes:
+        row = f'| <span id="{prefix}{known.id}">{_cell(known.name)}</span> | {_cell(known.why)} |'
+        distance = f" {known_distance(exercise, known)} |" if has_distribution else ""
+        lines.append(row + distance)
+    return lines
 
 
 def _cell(text: str) -> str:

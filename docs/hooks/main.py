@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs import live, quiz_page  # noqa: E402
+from docs import explore, live, predict, quiz_page  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -87,10 +87,17 @@ def functions(uri: str) -> dict[str, Any]:
         "room": lambda folder: source.room(ROOT, folder, link),
         "figure": figure,
         "mistakes": live.mistakes,
+        "mistakes_of": live.mistakes_of,
         "live": lambda id: live.block(id, here),
+        "explore": lambda name: explore.block(name, here),
+        "predict": lambda id, *words: predict.ask(id, *words, here=here),
+        "predicted": predict.show,
         "quiz": lambda *names: quiz_page.block(*names, here=here),
         "result": lambda command, part="": results.table(ROOT, command, part),
         "number": lambda command, keys, form="{}": results.number(ROOT, command, keys, form),
+        "batch_ratio": lambda size, way: results.batch_ratio(ROOT, size, way),
+        "first_token_ratio": lambda size: results.first_token_ratio(ROOT, size),
+        "lowest_tv": lambda: results.lowest_tv(ROOT),
         "glossary": lambda: glossary.page(glossary.terms(TERMS)),
         "proofs": lambda: generated.proofs(ROOT),
     }

@@ -91,6 +91,39 @@ def number(root: Path, command: str, keys: str, form: str = "{}") -> str:
     )
 
 
+def batch_ratio(root: Path, size: int, way: str) -> str:
+    """Tokens a second of one way of serving against plain decoding, in the running text."""
+    batch = _batch(root, size)
+    return f"{batch[way] / batch['plain']:.2f}×"
+
+
+def first_token_ratio(root: Path, size: int) -> str:
+    """The median wait for the first token with speculation, in units of plain decoding's."""
+    waits = _batch(root, size)["latency"]
+    return f"{waits['speculative']['first_token_p50'] / waits['plain']['first_token_p50']:.1f}"
+
+
+def _batch(root: Path, size: int) -> Any:
+    """What was measured with so many requests at once.
+
+    Errors:
+        LookupError where it was not measured.
+    """
+    result = load(root, "bench --serving")
+    found = [batch for batch in result["batches"] if batch["size"] == size] if result else []
+    if not found:
+        raise LookupError(f"serving.json has no batch of {size}")
+    return found[0]
+
+
+def lowest_tv(root: Path) -> str:
+    """The distance of the typical acceptance that is nearest to the target."""
+    result = load(root, "profile thresholds")
+    if result is None:
+        return wanting("profile thresholds")
+    return f"{min(point['tv'] for point in result['points']):.2f}"
+
+
 def table(root: Path, command: str, part: str = "") -> str:
     """A result, or one part of it, as Markdown, with the machine and the commit it comes from."""
     result = load(root, command)
@@ -158,6 +191,16 @@ def bench(result: Result) -> str:
             f" speculative loop {versus['speculative']:.2f}× its assisted generation."
         )
     return "\n\n".join(parts)
+
+
+def curve(result: Result) -> str:
+    """The verify curve at some token counts, both types in units of one float32 token."""
+    counts = (1, 2, 3, 4, 6, 8, 12, 16)
+    body = []
+    for k in map(str, counts):
+        cells = [result[name][k] for name in ("verify_curve", "verify_curve_bf16")]
+        body.append([k, *(f"{cell:.2f}" for cell in cells)])
+    return rows(["tokens in a forward", "float32", "bfloat16"], body)
 
 
 def limits(result: Result) -> str:
@@ -737,6 +780,7 @@ def engine_findings(result: Result) -> str:
 
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench,
+    ("bench", "curve"): curve,
     ("bench", "limits"): limits,
     ("bench", "block"): block,
     ("bench", "widths"): widths,
