@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from docs import lesson
 from docs.browser import browser_path
 from docs.hooks import fences, generated, source
 from docs.live_check import wrong_in_pages
@@ -158,6 +159,7 @@ def main(arguments: list[str]) -> int:
         "everything expanded": lambda: unexpanded(pages),
         "examples and commands work": lambda: examples(ROOT),
         "search works offline": lambda: searchable(site),
+        "lesson map complete": lambda: lesson.faults(lesson.lines(), site, pages, ROOT),
         "exercises are graded in their pages": lambda: live_exercises(site),
     }
     wrong = 0

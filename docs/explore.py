@@ -42,8 +42,17 @@ NAMES = {
     "zoo": "Which mistake is it?",
 }
 
+# Name -> the result file that it is mostly about
+SOURCES = {
+    "roofline": "bench",
+    "trace": "trace",
+    "speed": "bench",
+    "tree": "medusa",
+    "pages": "trace",
+}
+
 _BLOCK = """\
-<figure class="explore" data-explore="{name}" aria-label="{label}">
+<figure class="explore" data-explore="{name}" {source} aria-label="{label}">
 <div class="explore-view">{still}</div>
 <script type="application/json">{data}</script>
 </figure>
@@ -67,6 +76,7 @@ def block(name: str, here: str = "") -> str:
     return _BLOCK.format(
         name=name,
         label=escape(NAMES[name]),
+        source=f'data-result="{SOURCES[name]}"' if name in SOURCES else "",
         still=still_file(name).read_text(encoding="utf-8").strip(),
         data=json.dumps(data(name)).replace("<", "\\u003c"),
         shared=f"{folder}/{SHARED}.js",

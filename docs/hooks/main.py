@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs import explore, live, predict, quiz_page  # noqa: E402
+from docs import explore, lesson, live, predict, quiz_page  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -97,6 +97,7 @@ def functions(uri: str) -> dict[str, Any]:
         "number": lambda command, keys, form="{}": results.number(ROOT, command, keys, form),
         "batch_ratio": lambda size, way: results.batch_ratio(ROOT, size, way),
         "first_token_ratio": lambda size: results.first_token_ratio(ROOT, size),
+        "lesson_map": lambda: lesson.table(link),
         "lowest_tv": lambda: results.lowest_tv(ROOT),
         "glossary": lambda: glossary.page(glossary.terms(TERMS)),
         "proofs": lambda: generated.proofs(ROOT),

@@ -145,7 +145,8 @@ def origin(result: Result, age: str) -> str:
         for part in (f"`{typed(result['command'])}`", str(where), threads, kept, commit, age)
         if part
     ]
-    return f'<p class="origin" markdown>Written by {" · ".join(parts)}</p>'
+    named = f'data-result="{_file(result["command"])}"'
+    return f'<p class="origin" {named} markdown>Written by {" · ".join(parts)}</p>'
 
 
 def rows(heads: list[str], body: list[list[str]], words: int = 1) -> str:
