@@ -13,13 +13,26 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from docs import lesson
+from docs import axe, lesson
 from docs.browser import browser_path
 from docs.hooks import fences, generated, source
 from docs.live_check import wrong_in_pages
 from docs.parsed import Shown, external, read, urls
 
 ROOT = Path(__file__).resolve().parents[1]
+# What people of the field search for
+FIELD = (
+    "bandwidth",
+    "roofline",
+    "rejection sampling",
+    "paged attention",
+    "continuous batching",
+    "EAGLE",
+    "Leviathan",
+    "exercise",
+    "first-token time",
+    "acceptance rate",
+)
 
 
 def other_hosts(site: Path, pages: dict[str, Shown]) -> Iterable[str]:
@@ -132,6 +145,12 @@ def searchable(site: Path) -> Iterable[str]:
     )
     if not any(entry["location"].startswith("rooms/verify") for entry in entries):
         yield "search/search_index.js: does not know rooms/verify"
+    known = " ".join(f"{entry['title']} {entry['text']}" for entry in entries).lower()
+    yield from (
+        f"search/search_index.js: no page has the words {words!r}"
+        for words in FIELD
+        if entries and words.lower() not in known
+    )
     if "assets/iframe-worker.js" not in (site / "index.html").read_text():
         yield "index.html: lacks assets/iframe-worker.js, so search fails from file://"
 
@@ -143,6 +162,17 @@ def live_exercises(site: Path) -> Iterable[str]:
         print("      no Chromium here: exercises in the pages were not tried", file=sys.stderr)
         return
     yield from wrong_in_pages(site, path)
+
+
+def accessible(site: Path) -> Iterable[str]:
+    """What axe finds in the main pages. Without axe or Chromium nothing is known."""
+    path, axe_script = browser_path(), axe.axe_path()
+    if path is None or axe_script is None:
+        print(
+            "      no axe-core or no Chromium here: contrast and labels not tried", file=sys.stderr
+        )
+        return
+    yield from axe.inaccessible(axe.main_pages(site), path, axe_script)
 
 
 def main(arguments: list[str]) -> int:
@@ -160,6 +190,7 @@ def main(arguments: list[str]) -> int:
         "examples and commands work": lambda: examples(ROOT),
         "search works offline": lambda: searchable(site),
         "lesson map complete": lambda: lesson.faults(lesson.lines(), site, pages, ROOT),
+        "contrast and labels": lambda: accessible(site),
         "exercises are graded in their pages": lambda: live_exercises(site),
     }
     wrong = 0

@@ -56,7 +56,7 @@ def lines() -> tuple[Line, ...]:
 
 def table(source_link: Mapping[str, str]) -> str:
     """Markdown. source_link: path of a source file -> the link to its page."""
-    rows = ["| | the lesson's point | page | code | exercise | measured |"]
+    rows = ["| line | the lesson's point | page | code | exercise | measured |"]
     rows += ["| ---: | --- | --- | --- | --- | --- |"]
     for one in lines():
         page = f"[{_words(one.page)}]({one.page})" if one.page else "–"

@@ -76,6 +76,12 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         raise PluginError(f"{page.file.src_uri}: {error}") from error
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The theme's search box is a dialog without a name, which a screen reader would want."""
+    unnamed = 'data-md-component="search" role="dialog"'
+    return output.replace(unnamed, f'{unnamed} aria-label="Search"')
+
+
 def functions(uri: str) -> dict[str, Any]:
     """What a page may call, with links that are right for that page."""
     here = posixpath.dirname(uri)

@@ -2,12 +2,14 @@
 wrong.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from docs import check
+from docs import axe, check
+from docs.browser import browser_path
 from docs.parsed import Shown, read
 
 PAGE = """<html><head><link rel="stylesheet" href="site.css"><script src="a.js"></script></head><body>
@@ -135,8 +137,34 @@ def test_an_empty_folder_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_search_needs_its_index_and_its_shim(site: Path) -> None:
     assert len(list(check.searchable(site))) == 2
     (site / "search").mkdir()
-    (site / "search" / "search_index.js").write_text(
-        'var __index = {"docs": [{"location": "rooms/verify.html"}]}'
-    )
     swap('src="a.js"', 'src="assets/iframe-worker.js"')(site)
+    entry = {"location": "rooms/verify.html", "title": "", "text": " ".join(check.FIELD)}
+    index = site / "search" / "search_index.js"
+    index.write_text(f"var __index = {json.dumps({'docs': [entry]})}")
     assert list(check.searchable(site)) == []
+    index.write_text(index.read_text().replace("roofline", "roof"))
+    assert list(check.searchable(site)) == [
+        "search/search_index.js: no page has the words 'roofline'"
+    ]
+
+
+AXE, CHROMIUM = axe.axe_path(), browser_path()
+
+
+@pytest.mark.skipif(AXE is None or CHROMIUM is None, reason="no axe-core or no Chromium here")
+def test_what_cannot_be_read_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    head = '<!doctype html><html lang="en"><title>T</title><body style="background:#fff">'
+    page.write_text(head + '<p style="color:#bbb">pale</p><input type="range">')
+    assert AXE is not None
+    assert CHROMIUM is not None
+    found = list(axe.inaccessible([page], CHROMIUM, AXE))
+    for rule in ("color-contrast", "label"):
+        assert [line for line in found if f"light: {rule}, 1 times" in line], found
+    page.write_text(head + "<main><h1>T</h1><p>dark</p></main>")
+    assert list(axe.inaccessible([page], CHROMIUM, AXE)) == []
+
+
+def test_a_named_axe_that_is_not_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AXE", "no/such/file.js")
+    assert axe.axe_path() is None

@@ -5,6 +5,7 @@ Protects: a number that was typed once and is wrong after the next measurement; 
 something bad in silence.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_a_holder_has_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "one.md: no/such/file does not hold 38",
         "two.md: 40 needs no reason in typed_numbers.yaml any more",
     ]
+
+
+def test_no_line_begins_with_the_number_of_an_issue() -> None:
+    """Markdown would make a heading of it."""
+    for page in PAGES:
+        assert not re.findall(r"^#+\d.*", page.read_text(encoding="utf-8"), re.M), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
