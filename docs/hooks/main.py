@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs import explore, lesson, live, predict, quiz_page  # noqa: E402
+from docs import explore, lesson, live, predict, quiz_page, worksheet  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -98,6 +98,8 @@ def functions(uri: str) -> dict[str, Any]:
         "explore": lambda name: explore.block(name, here),
         "predict": lambda id, *words: predict.ask(id, *words, here=here),
         "predicted": predict.show,
+        "field": worksheet.field,
+        "worksheet": lambda: worksheet.page(here),
         "quiz": lambda *names: quiz_page.block(*names, here=here),
         "result": lambda command, part="": results.table(ROOT, command, part),
         "number": lambda command, keys, form="{}": results.number(ROOT, command, keys, form),
