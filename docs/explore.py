@@ -19,6 +19,7 @@ from typing import Any, cast
 from specref.exercises import rejection_step
 from specref.exercises.grading.exercise import KnownAnswer
 from specref.exercises.grading.forks import Forks, exact_distance, exact_distribution, written
+from specref.measure.speed.step_costs import in_plain_steps
 from specref.stats.power import samples
 
 from docs.browser import Browser, browser_path
@@ -116,7 +117,8 @@ def _speed() -> Data:
         {"size": batch["size"], "ratio": batch["speculative"] / batch["plain"]}
         for batch in serving["batches"]
     ]
-    return {"curve": _curve(_loaded("bench")), "batches": batches, "gamma": serving["gamma"]}
+    curve = in_plain_steps(_loaded("bench")["microseconds"])
+    return {"curve": curve, "batches": batches, "gamma": serving["gamma"]}
 
 
 def _trace() -> Data:
