@@ -205,7 +205,7 @@ def _coins(
             coins += _flipped(question, len(tokens))
     if coins:
         return coins
-    draws = [question for question in questions if _was_asked(question)]
+    draws = [one for one in questions if one.kind == "draw" and _was_asked(one)]
     for draw, token in zip(draws, tokens, strict=False):
         drawn = int(draw.answer[0])
         probability = _share(draw.distribution[0], token)
