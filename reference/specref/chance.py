@@ -96,12 +96,18 @@ class Stream:
 
     def __init__(self, seed: int | None):
         self.seed = secrets.randbits(63) if seed is None else seed
-        self.random = Random(self.seed)
+        self.random, self.taken = Random(self.seed), 0
 
     def take(self, count: int) -> Tensor:
         """The next `count` uniforms, [count] float64."""
+        self.taken += count
         drawn = [self.random.random() for _ in range(count)]
         return torch.tensor(drawn, dtype=torch.float64)
+
+    def rewind(self, taken: int) -> None:
+        """Go back to where `taken` uniforms had been taken."""
+        self.random, self.taken = Random(self.seed), 0
+        self.take(taken)
 
 
 class Streams(Uniforms):

@@ -4,13 +4,16 @@ Shapes: B rows (requests), N draft nodes, D path length, V vocabulary. p is the 
 distribution, q the draft's, as in Leviathan et al. 2023 (arXiv:2211.17192).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .errors import SpecrefError
+from .errors import SpecrefError, shortened
 
 
 @dataclass(frozen=True)
@@ -56,34 +59,53 @@ class SamplingParams:
         return self.repetition_penalty != 1 or any(penalties)
 
     def __post_init__(self) -> None:
-        rules: tuple[tuple[str, bool, str], ...] = (
-            ("temperature", 0 <= self.temperature < float("inf"), "0 (greedy) or more"),
-            ("top_k", self.top_k >= 0, "0 (off) or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0, and 1 (off) at most"),
-            ("min_p", 0 <= self.min_p <= 1, "between 0 (off) and 1"),
-            ("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "above 0; 1 is off"),
-            ("presence_penalty", abs(self.presence_penalty) < float("inf"), "a finite number"),
-            ("frequency_penalty", abs(self.frequency_penalty) < float("inf"), "a finite number"),
-            (
-                "logit_bias",
-                all(bias < float("inf") for bias in self.logit_bias.values()),
-                "finite, or -inf to ban",
-            ),
-            ("max_new_tokens", self.max_new_tokens >= 0, "0 or more"),
-            (
-                "min_tokens",
-                0 <= self.min_tokens <= self.max_new_tokens,
-                "between 0 and max_new_tokens",
-            ),
-            (
-                "stop_sequences",
-                all(len(stop) > 0 for stop in self.stop_sequences),
-                "sequences of at least one token",
-            ),
+        """Refuse a value that is of another type, or that float32 or int64 cannot hold."""
+        reals: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+            ("temperature", lambda value: value >= 0, "0 (greedy) or more"),
+            ("top_p", lambda value: 0 < value <= 1, "above 0, and 1 (off) at most"),
+            ("min_p", lambda value: 0 <= value <= 1, "between 0 (off) and 1"),
+            ("repetition_penalty", lambda value: value > 0, "above 0; 1 is off"),
+            ("presence_penalty", lambda value: True, "a finite number"),
+            ("frequency_penalty", lambda value: True, "a finite number"),
         )
-        for name, good, wanted in rules:
-            if not good:
-                raise SpecrefError(f"{name} = {getattr(self, name)} is not possible: give {wanted}")
+        for name, possible, wanted in reals:
+            value = getattr(self, name)
+            _require(name, value, _is_real(value) and possible(value), wanted)
+        for name, wanted in (("top_k", "0 (off) or more"), ("max_new_tokens", "0 or more")):
+            _require(name, getattr(self, name), _is_count(getattr(self, name)), wanted)
+        few = _is_count(self.min_tokens) and self.min_tokens <= self.max_new_tokens
+        _require("min_tokens", self.min_tokens, few, "between 0 and max_new_tokens")
+        known = self.seed is None or (_is_integer(self.seed) and -(2**63) <= self.seed < 2**64)
+        _require("seed", self.seed, known, "one of 64 bits")
+        for token, bias in self.logit_bias.items():
+            _require("logit_bias", token, _is_count(token), "token ids, 0 or more")
+            finite = _is_real(bias) or bias == -float("inf")
+            _require("logit_bias", bias, finite, "finite numbers, or -inf to ban")
+        for token in self.stop_ids:
+            _require("stop_ids", token, _is_count(token), "token ids, 0 or more")
+        for stop in self.stop_sequences:
+            filled = len(stop) > 0 and all(_is_count(token) for token in stop)
+            _require("stop_sequences", stop, filled, "sequences of at least one token id")
+
+
+def _is_real(value: Any) -> bool:
+    """Whether it is a number that float32 holds. NaN is none."""
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    return numeric and abs(value) <= torch.finfo(torch.float32).max
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is an integer from 0 that int64 holds."""
+    return _is_integer(value) and 0 <= value < 2**63
+
+
+def _require(name: str, value: object, good: bool, wanted: str) -> None:
+    if not good:
+        raise SpecrefError(f"{name} = {shortened(value)} is not possible: give {wanted}")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ Protects: temperature 0 as a one-hot distribution, float32 at least, no NaN out 
 temperatures, and clear errors.
 """
 
+import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -110,9 +112,39 @@ def test_banning_every_token_is_an_error(params: SamplingParams) -> None:
 
 
 def test_bias_outside_the_vocabulary_is_an_error() -> None:
-    for token in (-1, 2):
-        with pytest.raises(SpecrefError, match=rf"logit_bias names token {token}, outside 0\.\.1"):
-            probs(torch.zeros(1, 1, 2), [SamplingParams(logit_bias={token: 1.0})])
+    with pytest.raises(SpecrefError, match=r"logit_bias names token 2, outside 0\.\.1"):
+        probs(torch.zeros(1, 1, 2), [SamplingParams(logit_bias={2: 1.0})])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("temperature", (-1, 10**400, math.nan, math.inf, True, "1", None)),
+        ("top_p", (0, 1.1, math.nan)),
+        ("min_p", (-0.1, 1.1)),
+        ("repetition_penalty", (0, 1e39)),
+        ("presence_penalty", (math.inf, -1e39)),
+        ("frequency_penalty", (math.nan,)),
+        ("top_k", (-1, 1.5, 2**63)),
+        ("max_new_tokens", (-1, 10**30, 4.0)),
+        ("min_tokens", (-1, 65)),
+        ("seed", (2**64, -(2**63) - 1, 0.5)),
+        ("logit_bias", ({-1: 1.0}, {"1": 1.0}, {1: 1e39}, {1: math.nan}, {1: math.inf})),
+        ("stop_ids", ((-1,), (2**63,), (1.0,))),
+        ("stop_sequences", (((),), ((-1,),))),
+    ],
+)
+def test_what_float32_and_int64_do_not_hold_is_refused_in_one_short_line(name, values) -> None:
+    for value in values:
+        with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give") as caught:
+            SamplingParams(**{name: value})
+        assert len(str(caught.value)) < 150
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    numbers: dict = {"temperature": np.float32(0.5), "top_k": np.int64(3), "seed": np.int64(7)}
+    params = SamplingParams(**numbers)
+    assert probs(torch.zeros(1, 1, 9), [params]).shape == (1, 1, 9)
 
 
 def test_penalties_without_a_history_are_an_error() -> None:

@@ -16,7 +16,8 @@ from specref.data import SamplingParams, SpecrefError
 from specref.decode import generate
 from specref.draft.none import NoDrafter
 from specref.model.tokenizer import Bytes
-from specref.serve import ServingEngine, ServingSettings
+from specref.serve import ServingEngine, ServingSettings, http_server
+from specref.serve.depth_policy import DepthPolicy
 from specref.serve.detokenizer import StreamDetokenizer
 from specref.serve.http_server import CompletionServer, Handler
 
@@ -49,8 +50,12 @@ def small():
     yield from serving(ServingEngine(MODEL, Fails(), rule_of(RULE, 1), settings))
 
 
+def chat(messages) -> str:
+    return "".join(f"{one['role'][0]}:{one['content']}\n" for one in messages)
+
+
 def serving(engine):
-    made = CompletionServer(engine, Bytes())
+    made = CompletionServer(engine, Bytes(), chat=chat)
     thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield made
@@ -59,9 +64,9 @@ def serving(engine):
     thread.join()
 
 
-def post(server, body, raw: bool = False):
+def post(server, body, raw: bool = False, path: str = "/v1/completions"):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    connection.request("POST", "/v1/completions", body if raw else json.dumps(body))
+    connection.request("POST", path, body if raw else json.dumps(body))
     response = connection.getresponse()
     data = response.read()
     connection.close()
@@ -166,14 +171,14 @@ def test_stop_tokens_and_min_tokens_by_id(server):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"prompt": "a", "n": 2}, "n = 2 is not supported, only 1"),
-        ({"prompt": "a", "echo": True}, "echo = True is not supported"),
+        ({"prompt": "a", "n": 17}, "n = 17 is not possible: give an integer from 1 to 16"),
+        ({"prompt": "a", "echo": 1}, "echo = 1 is not possible: give true or false"),
         ({"prompt": ""}, "empty"),
         ({}, "prompt is no list of token ids"),
         ({"prompt": ["a", "b"]}, "several prompts"),
         ({"prompt": [256]}, r"token 256, outside 0..255"),
         ({"prompt": [1] * 400}, "shorten it to 399"),
-        ({"prompt": "a", "max_tokens": -1}, "max_new_tokens = -1 is not possible"),
+        ({"prompt": "a", "max_tokens": -1}, "max_tokens = -1 is not possible"),
         ({"prompt": "a", "max_tokens": "x"}, "max_tokens = 'x' is not possible"),
         ({"prompt": "a", "max_tokens": True}, "max_tokens = True is not possible"),
         ({"prompt": "a", "temperature": float("nan")}, "temperature = nan is not possible"),
@@ -181,8 +186,8 @@ def test_stop_tokens_and_min_tokens_by_id(server):
         ({"prompt": "a", "logit_bias": [1]}, "logit_bias is no object"),
         ({"prompt": "a", "stop": [1]}, "stop is no text"),
         ({"prompt": "a", "stream": 1}, "stream = 1 is not possible"),
-        ({"prompt": "a", "seed": 2**70}, "seed = .* give one of 64 bits"),
-        ({"prompt": "a", "tempreature": 1}, "tempreature is not a parameter of this server"),
+        ({"prompt": "a", "seed": 2**70}, "seed = .* give an integer from -9223372036854775808"),
+        ({"prompt": "a", "tempreature": 1}, "'tempreature' is not a parameter of this request"),
         ([1], "the body is no JSON object"),
     ],
 )
@@ -212,8 +217,8 @@ def test_one_connection_serves_many_requests_whatever_they_ask_for(server):
         for method, path, body, status, answer in (
             ("GET", "/health", None, 200, {"status": "ok"}),
             ("GET", "/v1/models", None, 200, models),
-            ("GET", "/nothing", None, 404, "there is no /nothing"),
-            ("POST", "/v1/models", "{}", 404, "there is no /v1/models"),
+            ("GET", "/nothing", None, 404, "there is no '/nothing'"),
+            ("POST", "/v1/models", "{}", 405, "use GET for /v1/models"),
             ("POST", "/v1/completions", "{", 400, "the body is no JSON"),
             ("POST", "/v1/completions", "{}", 400, "prompt is no list"),
         ):
@@ -233,18 +238,82 @@ def test_one_connection_serves_many_requests_whatever_they_ask_for(server):
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [("", 411), ("Content-Length: x", 411), (f"Content-Length: {2**24 + 1}", 413)],
+    [
+        ("", 411),
+        ("Content-Length: x", 411),
+        ("Content-Length: \u00b2", 411),
+        ("Content-Length: -1", 411),
+        ("Transfer-Encoding: chunked", 411),
+        (f"Content-Length: {2**24 + 1}", 413),
+        (f"Content-Length: {'9' * 5000}", 411),
+    ],
 )
 def test_a_body_of_unknown_or_too_great_length_is_refused_and_not_read(server, header, status):
     """The server hangs up: it cannot tell where the next request begins."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
-        client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
-        parts = []
-        while part := client.recv(4096):
-            parts.append(part)
-    head, data = b"".join(parts).split(b"\r\n\r\n")
+        client.sendall(
+            f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode()
+        )
+        head, data = received(client)
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert error(data, status) == "send a Content-Length of at most 16777216 bytes"
+
+
+def received(client) -> list[bytes]:
+    """Head and body of an answer after which the server hangs up."""
+    parts = []
+    while part := client.recv(4096):
+        parts.append(part)
+    return b"".join(parts).split(b"\r\n\r\n", 1)
+
+
+LINE = "POST /v1/completions HTTP/1.1"
+JSON = "Content-Length: 2\r\nConnection: close"
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status", "message"),
+    [
+        (LINE, f"Host: evil.example\r\n{JSON}", 403, "Host is 'evil.example'"),
+        (LINE, JSON, 403, "Host is ''"),
+        (LINE, f"Host: localhost.evil.example\r\n{JSON}", 403, "ask for localhost"),
+        (LINE, f"Host: localhost\r\nOrigin: https://evil.example\r\n{JSON}", 403, "Origin is"),
+        (LINE, f"Host: localhost\r\nOrigin: null\r\n{JSON}", 403, "Origin is 'null'"),
+        (LINE, f"Host: localhost\r\nContent-Type: text/plain\r\n{JSON}", 415, "send application"),
+        ("GET /v1/completions HTTP/1.1", "Host: localhost\r\nConnection: close", 405, "use POST"),
+        ("DELETE /health HTTP/1.1", "Host: localhost", 405, "use GET for /health"),
+        ("PUT /nothing HTTP/1.1", "Host: localhost", 404, "there is no '/nothing'"),
+        ("no HTTP at all", "", 400, "Bad request version"),
+        ("GET /health HTTP/1.1", "x: y\r\n" * 200, 431, "headers"),
+        (f"GET /{'a' * 70000} HTTP/1.1", "", 414, "URI Too Long"),
+    ],
+)
+def test_what_is_no_request_of_this_machine_is_told_as_json(server, line, headers, status, message):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(f"{line}\r\n{headers}\r\n\r\n".encode() + b"{}")
+        head, data = received(client)
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"Content-Type: application/json" in head
+    assert message in error(data, status)
+    assert (b"Allow: " in head) == (status == 405)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:9"])
+def test_this_machine_goes_by_several_names(server, host):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        asked = f"GET /health HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
+        client.sendall(f"{asked}Connection: close\r\n\r\n".encode())
+        head, data = received(client)
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(data) == {"status": "ok"}
+
+
+def test_a_head_request_gets_no_body(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head, data = received(client)
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert data == b""
 
 
 def test_a_body_of_the_greatest_length_is_read(server):
@@ -390,9 +459,8 @@ def test_a_prompt_is_scored_over_the_whole_vocabulary_where_that_is_asked(server
     assert "prompt_logprobs" not in asked(server, prompt=[5, 77])["choices"][0]
 
 
-@pytest.mark.parametrize("wrong", [{"prompt_logprobs": 257}, {"prompt_logprobs": -1}])
-def test_scores_that_cannot_be_given_are_refused(server, wrong):
-    status, data = post(server, {"prompt": [5, 77], **wrong})
+def test_scores_that_cannot_be_given_are_refused(server):
+    status, data = post(server, {"prompt": [5, 77], "prompt_logprobs": 257})
     assert status == 400
     assert b"give 0 to 256" in data
 
@@ -452,3 +520,174 @@ def test_a_client_that_goes_away_while_nothing_comes_is_forgotten(waiting):
     drafter.go.set()
     until(lambda: not server.engine_thread.engine.busy)
     assert drafter.count == 1
+
+
+def test_choices_have_seeds_of_their_own_and_the_prompt_counts_once(server):
+    told = asked(server, prompt=[1, 2, 3], max_tokens=6, seed=5, n=3)
+    wanted = [alone([1, 2, 3], max_new_tokens=6, seed=5 + i).tokens for i in range(3)]
+    assert [one["index"] for one in told["choices"]] == [0, 1, 2]
+    assert [one["token_ids"] for one in told["choices"]] == wanted
+    assert told["usage"] == {"prompt_tokens": 3, "completion_tokens": 18, "total_tokens": 21}
+    parts = pieces(server, prompt=[1, 2, 3], max_tokens=6, seed=5, n=3)
+    for index in range(3):
+        mine = [part for part in parts if part["choices"][0]["index"] == index]
+        assert ids(mine) == wanted[index]
+    assert [("usage" in part) for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert parts[-1]["usage"] == told["usage"]
+
+
+def test_a_stop_ends_one_choice_and_not_the_others(server):
+    body = {"prompt": "ab", "max_tokens": 12, "seed": 4, "n": 2}
+    body["logit_bias"] = {str(token): -100 for token in range(256) if not 97 <= token < 123}
+    free = [one["text"] for one in asked(server, **body)["choices"]]
+    stop = free[0][3]
+    assert stop not in free[1][:2]
+    for told in (asked(server, **body, stop=stop)["choices"],):
+        assert [one["text"] for one in told] == [text.split(stop)[0] for text in free]
+
+
+def test_the_usage_comes_by_itself_where_that_is_asked_for(server):
+    parts = pieces(server, prompt=[1], max_tokens=4, seed=1, stream_options={"include_usage": True})
+    assert parts[-1]["choices"] == []
+    assert parts[-1]["usage"] == {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5}
+    assert not any("usage" in part for part in parts[:-1])
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_echoed_prompt_is_scored_by_the_target(server, count):
+    prompt = [104, 105, 106]
+    body = {"prompt": prompt, "max_tokens": count, "echo": True, "logprobs": 2, "seed": 3}
+    choice = asked(server, **body, temperature=0.5)["choices"][0]
+    done = alone(prompt, max_new_tokens=count, seed=3, temperature=0.5).tokens
+    assert choice["token_ids"] == prompt + done
+    assert choice["text"] == bytes(prompt + done).decode(errors="replace")
+    logs, best = choice["logprobs"]["token_logprobs"], choice["logprobs"]["top_logprobs"]
+    assert logs[0] is best[0] is None
+    assert len(logs) == len(best) == len(choice["logprobs"]["tokens"]) == 3 + count
+    for place in (1, 2):
+        scored = own_logits(MODEL, prompt[:place]).log_softmax(-1)
+        assert logs[place] == pytest.approx(float(scored[prompt[place]]))
+        assert max(best[place].values()) == pytest.approx(float(scored.max()))
+    streamed = pieces(server, **body, temperature=0.5)
+    assert ids(streamed) == prompt + done
+    assert asked(server, prompt="hi", echo=True, max_tokens=1)["choices"][0]["text"][:2] == "hi"
+
+
+def test_a_chat_is_the_completion_of_its_template(server):
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    body = {"max_tokens": 6, "seed": 2, "return_token_ids": True}
+    status, data = post(
+        server,
+        {"messages": messages, "logprobs": True, "top_logprobs": 2, **body},
+        path="/v1/chat/completions",
+    )
+    assert status == 200, data
+    told = json.loads(data)
+    plain = asked(server, prompt="s:be brief\nu:hi\n", logprobs=2, **body)
+    choice, same = told["choices"][0], plain["choices"][0]
+    assert (told["object"], told["usage"]) == ("chat.completion", plain["usage"])
+    assert choice["message"] == {"role": "assistant", "content": same["text"]}
+    assert choice["token_ids"] == same["token_ids"]
+    content = choice["logprobs"]["content"]
+    assert [one["logprob"] for one in content] == same["logprobs"]["token_logprobs"]
+    assert all(len(one["top_logprobs"]) == 2 for one in content)
+    status, data = post(
+        server, {"messages": messages, "stream": True, **body}, path="/v1/chat/completions"
+    )
+    lines = [line.removeprefix(b"data: ") for line in data.split(b"\n\n") if line]
+    parts = [json.loads(line) for line in lines[:-1]]
+    deltas = [part["choices"][0]["delta"] for part in parts]
+    assert [("role" in delta) for delta in deltas] == [True] + [False] * (len(deltas) - 1)
+    assert "".join(delta["content"] for delta in deltas) == same["text"]
+    assert {part["object"] for part in parts} == {"chat.completion.chunk"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "messages is no list of messages"),
+        ({"messages": []}, "messages is no list of messages"),
+        ({"messages": ["hi"]}, "message 0 is not possible"),
+        ({"messages": [{"role": "user"}]}, "content of message 0 is no text"),
+        ({"messages": [{"role": "robot", "content": ""}]}, "role of message 0"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "texts alone"),
+        ({"messages": [{"role": "user", "content": "a"}], "top_logprobs": 2}, "set logprobs"),
+        ({"messages": [{"role": "user", "content": "a"}], "echo": True}, "'echo' is not a param"),
+    ],
+)
+def test_a_chat_that_is_none_is_refused(server, body, message):
+    status, data = post(server, body, path="/v1/chat/completions")
+    assert status == 400
+    assert message in error(data, 400)
+
+
+def test_a_bug_while_a_request_is_scored_is_that_requests_own_error(server, monkeypatch):
+    def broken(tokens):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(server, "score", broken)
+    status, data = post(server, {"prompt": "ab", "prompt_logprobs": 1})
+    assert (status, error(data, 500)) == (500, "the server failed (ZeroDivisionError: a bug)")
+    assert post(server, {"prompt": "ab"})[0] == 200
+
+
+class NoDepths(DepthPolicy):
+    def depths(self, histories, gamma):
+        raise ZeroDivisionError("a bug")
+
+
+def test_an_engine_that_fails_shows_in_health_and_ends_the_server():
+    settings = ServingSettings(depth_policy=NoDepths(lambda rows, depth: 1.0))
+    made = CompletionServer(ServingEngine(MODEL, NoDrafter(), rule_of(RULE, 1), settings), Bytes())
+    thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    health = http.client.HTTPConnection("127.0.0.1", made.port, timeout=10)
+    health.request("GET", "/health")
+    assert health.getresponse().read() == b'{"status": "ok"}'
+    status, data = post(made, {"prompt": "a"})
+    assert (status, error(data, 500)) == (500, "the server failed (ZeroDivisionError: a bug)")
+    health.request("GET", "/health")
+    response = health.getresponse()
+    assert (response.status, json.loads(response.read())["status"]) == (503, "failed")
+    thread.join(10)
+    assert not thread.is_alive()
+    made.server_close()
+
+
+def test_more_requests_than_may_wait_are_sent_away(waiting, monkeypatch):
+    server, drafter = waiting
+    monkeypatch.setattr(http_server, "AT_ONCE", 1)
+    first = threading.Thread(target=post, args=(server, {"prompt": "a", "max_tokens": 1}))
+    first.start()
+    assert drafter.asked.wait(10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "a"}))
+    response = connection.getresponse()
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    assert "try again later" in error(response.read(), 503)
+    drafter.go.set()
+    first.join(10)
+    until(lambda: not server.answering)
+    assert post(server, {"prompt": "a", "max_tokens": 1})[0] == 200
+
+
+def test_streams_that_run_when_the_server_closes_get_a_last_word():
+    engine = ServingEngine(MODEL, Slow(), rule_of(RULE, 1), ServingSettings(gamma=0, block_size=4))
+    made = CompletionServer(engine, Bytes())
+    thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=10)
+    body = {"prompt": "a", "max_tokens": 390, "stream": True}
+    connection.request("POST", "/v1/completions", json.dumps(body))
+    response = connection.getresponse()
+    response.read(10)
+    made.shutdown()
+    made.server_close()
+    last = response.read().split(b"data: ")[-1]
+    assert error(last, 500) == "the server is shutting down"
+
+
+class Slow(NoDrafter):
+    def propose(self, text, budget, chance):
+        time.sleep(0.02)
+        return super().propose(text, budget, chance)

@@ -12,8 +12,9 @@ import pytest
 import torch
 from specref.data import Completion, SamplingParams, SpecrefError
 from specref.model.tokenizer import Bytes
-from specref.serve import protocol
-from specref.serve.protocol import CompletionRequest, Piece, answer, parse_request
+from specref.serve import answers
+from specref.serve.answers import AnswerWriter, Piece
+from specref.serve.protocol import CompletionRequest, ServedModel, parse_completion
 
 from tests.stub import tiny
 
@@ -22,7 +23,7 @@ CONFIG = tiny(vocabulary=256, layers=1, context=400).config
 
 
 def parsed(words=BYTES, **body) -> CompletionRequest:
-    return parse_request({"prompt": [97], **body}, words, CONFIG)
+    return parse_completion({"prompt": [97], **body}, ServedModel(CONFIG, words))
 
 
 def test_what_is_not_said_is_openais_default_and_nothing_else():
@@ -34,7 +35,7 @@ def test_what_is_not_said_is_openais_default_and_nothing_else():
         False,
         False,
     )
-    params = wish.params
+    (params,) = wish.params
     assert wish.logprobs is params.seed is None
     assert (params.max_new_tokens, params.temperature, params.top_k, params.top_p) == (16, 1, 0, 1)
     assert (params.min_p, params.min_tokens, params.repetition_penalty) == (0, 0, 1)
@@ -48,18 +49,20 @@ def test_as_many_alternatives_as_one_may_ask_for_are_given(count):
 
 @pytest.mark.parametrize("count", [-1, 21])
 def test_more_alternatives_or_fewer_than_none_are_refused(count):
-    with pytest.raises(SpecrefError, match="give 0 to 20"):
+    with pytest.raises(SpecrefError, match="give an integer from 0 to 20"):
         parsed(logprobs=count)
 
 
 @pytest.mark.parametrize("seed", [-(2**63), 0, 2**64 - 1])
 def test_a_seed_has_64_bits(seed):
-    assert parsed(seed=seed).params.seed == seed
+    assert parsed(seed=seed).params[0].seed == seed
 
 
 @pytest.mark.parametrize("seed", [-(2**63) - 1, 2**64])
 def test_a_longer_seed_is_refused(seed):
-    with pytest.raises(SpecrefError, match="64 bits"):
+    with pytest.raises(
+        SpecrefError, match="give an integer from -9223372036854775808 to 18446744073709551615"
+    ):
         parsed(seed=seed)
 
 
@@ -73,7 +76,10 @@ def told(wish: CompletionRequest, words=BYTES, reason: str = "stop") -> dict:
     p = torch.zeros(256)
     p[97], p[98], p[0xC3] = 0.5, 0.25, 0.25
     done = Completion([97, 98], reason, 3, 7, 5)
-    return answer(wish, Piece("ab", [97, 98], [p, p], done), words, "a name", "a model")
+    said = AnswerWriter(wish, ServedModel(CONFIG, words, name="a model"), "a name")
+    logs = p.double().log()
+    piece = Piece(0, "ab", [97, 98], done.finish_reason, logs=[logs, logs])
+    return said.whole([piece], [done])
 
 
 def test_an_answer_says_what_was_written_and_counted():
@@ -91,8 +97,10 @@ def test_an_answer_says_what_was_written_and_counted():
     assert said["metrics"] == {"target_steps": 3, "drafted": 7, "accepted": 5}
 
 
-def test_a_piece_before_the_end_says_nothing_of_counts():
-    said = told(parsed(), reason="")
+def test_a_part_of_an_answer_says_nothing_of_counts():
+    said = AnswerWriter(parsed(), ServedModel(CONFIG, BYTES), "a name").part(
+        Piece(0, "ab", [97, 98], "")
+    )
     assert said["choices"][0]["finish_reason"] is None
     assert not {"usage", "metrics"} & said.keys()
 
@@ -121,25 +129,63 @@ def test_what_changes_nothing_may_be_said(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "only"),
+    ("name", "value", "wanted"),
     [
-        ("n", 2, "only 1"),
-        ("n", 1.0, "only 1"),
-        ("n", True, "only 1"),
-        ("best_of", 2, "only 1"),
-        ("best_of", 0, "only 1"),
-        ("echo", True, "only False"),
-        ("echo", 0, "only False"),
-        ("suffix", "b", "only None"),
+        ("n", 0, "an integer from 1 to 16"),
+        ("n", True, "an integer from 1 to 16"),
+        ("best_of", 2, "an integer from 1 to 1"),
+        ("best_of", 0, "an integer from 1 to 1"),
+        ("echo", 0, "true or false"),
+        ("suffix", "b", "nothing"),
     ],
 )
-def test_what_would_change_the_answer_is_refused(name, value, only):
-    with pytest.raises(SpecrefError, match=f"{name} = .* is not supported, {only}: leave it out"):
+def test_what_cannot_be_done_is_refused(name, value, wanted):
+    with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give {wanted}"):
         parsed(**{name: value})
 
 
+def test_each_choice_has_a_seed_of_its_own():
+    assert [one.seed for one in parsed(n=3, seed=5).params] == [5, 6, 7]
+    assert [one.seed for one in parsed(n=2, seed=2**64 - 1).params] == [2**64 - 1, 0]
+    assert [one.seed for one in parsed(n=2).params] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 10**400),
+        ("temperature", float("inf")),
+        ("presence_penalty", -(10**400)),
+        ("frequency_penalty", 1e39),
+        ("max_tokens", 10**30),
+        ("min_tokens", 10**30),
+        ("top_k", 2**63),
+        ("stop_token_ids", [-1000]),
+        ("stop_token_ids", [2**63]),
+        ("logit_bias", {"65": 1e39}),
+        ("logit_bias", {"65": float("nan")}),
+        ("logit_bias", {"65": 10**400}),
+        ("logit_bias", {"9" * 30: 1}),
+        ("logit_bias", {"\u00b2": 1}),
+        ("stop", ["a"] * 17),
+        ("stop", "a" * 257),
+        ("stop", "\ud800"),
+        ("prompt", "\ud800"),
+        ("prompt", [2**63]),
+        ("stream_options", {"include_usage": 1}),
+        ("stream_options", {"include_usage": True}),
+        ("stream_options", 3),
+    ],
+)
+def test_what_no_number_format_and_no_text_holds_is_refused(name, value):
+    with pytest.raises(SpecrefError, match=name) as caught:
+        parsed(**{name: value})
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
 def test_a_request_is_plain_unless_it_says_otherwise():
-    wish = CompletionRequest([1], SamplingParams())
+    wish = CompletionRequest([1], [SamplingParams()])
     assert (wish.stops, wish.stream, wish.ids, wish.as_ids) == ([], False, False, False)
     assert wish.logprobs is None
 
@@ -157,7 +203,7 @@ NUMBERS = ["temperature", "top_p", "min_p", "repetition_penalty", "presence_pena
 @pytest.mark.parametrize("name", [*NUMBERS, "frequency_penalty"])
 def test_what_is_measured_is_a_number(name):
     for value in (1, 1.0):
-        assert getattr(parsed(**{name: value}).params, name) == 1
+        assert getattr(parsed(**{name: value}).params[0], name) == 1
     for wrong in ("1", False, [1.0]):
         with pytest.raises(SpecrefError, match=f"{name} = .* is not possible: give a number"):
             parsed(**{name: wrong})
@@ -189,7 +235,8 @@ def test_a_text_ends_at_the_targets_own_end_unless_that_is_ignored():
         ({"ignore_eos": True}, ()),
         ({"ignore_eos": False}, (0, 1)),
     ):
-        assert parse_request({"prompt": [97], **body}, BYTES, config).params.stop_ids == stops
+        wish = parse_completion({"prompt": [97], **body}, ServedModel(config, BYTES))
+        assert wish.params[0].stop_ids == stops
 
 
 @pytest.mark.parametrize(
@@ -210,25 +257,25 @@ def test_a_target_without_a_tokenizer_takes_ids_alone():
         parsed(None, stop="a")
     with pytest.raises(SpecrefError, match="give the prompt as a list of token ids"):
         parsed(None, prompt="a")
-    assert parsed(None, stop_token_ids=[3]).params.stop_ids[:1] == (3,)
+    assert parsed(None, stop_token_ids=[3]).params[0].stop_ids[:1] == (3,)
     assert parsed(prompt="abc").prompt == [97, 98, 99]
 
 
 @pytest.mark.parametrize("name", ["prompt", "stop_token_ids"])
-@pytest.mark.parametrize("ids", [[1, True], [1, "a"], [1, 2.0], {"a": 1}, 5])
+@pytest.mark.parametrize("ids", [[1, True], [1, "a"], [1, 2.0], {"a": 1}, 5, [-1], [1.0]])
 def test_what_is_no_list_of_ids_is_refused(name, ids):
     with pytest.raises(SpecrefError, match=f"{name} is no list of token ids: give integers"):
         parsed(**{name: ids})
 
 
-@pytest.mark.parametrize("prompt", [["a", "b"], [[1], [2]], [1.0]])
+@pytest.mark.parametrize("prompt", [["a", "b"], [[1], [2]]])
 def test_several_prompts_are_refused(prompt):
     with pytest.raises(SpecrefError, match="send a request for each"):
         parsed(prompt=prompt)
 
 
 def test_a_bias_is_by_token():
-    assert parsed(logit_bias={"12": -100, "3": 0.5}).params.logit_bias == {12: -100.0, 3: 0.5}
+    assert parsed(logit_bias={"12": -100, "3": 0.5}).params[0].logit_bias == {12: -100.0, 3: 0.5}
     for bias in ([1], {"a": 1}, {"1": "x"}, {"1": None}, 3):
         with pytest.raises(SpecrefError, match="logit_bias is no object"):
             parsed(logit_bias=bias)
@@ -236,7 +283,7 @@ def test_a_bias_is_by_token():
 
 @pytest.mark.parametrize(("asked", "used"), [(-1, 0), (0, 0), (5, 5)])
 def test_a_negative_top_k_is_off(asked, used):
-    assert parsed(top_k=asked).params.top_k == used
+    assert parsed(top_k=asked).params[0].top_k == used
 
 
 def test_each_parameter_reaches_the_sampling_parameters():
@@ -254,7 +301,7 @@ def test_each_parameter_reaches_the_sampling_parameters():
         "ignore_eos": True,
     }
     wish = parsed(**body, model="a", user="b", stream_options={})
-    assert wish.params == SamplingParams(
+    assert wish.params[0] == SamplingParams(
         temperature=0.5,
         top_k=4,
         top_p=0.75,
@@ -271,11 +318,11 @@ def test_each_parameter_reaches_the_sampling_parameters():
 @pytest.mark.parametrize("body", [None, [], "a", 3])
 def test_a_body_is_an_object(body):
     with pytest.raises(SpecrefError, match="the body is no JSON object"):
-        parse_request(body, BYTES, CONFIG)
+        parse_completion(body, ServedModel(CONFIG, BYTES))
 
 
 def test_an_unknown_parameter_is_named():
-    with pytest.raises(SpecrefError, match="tempreature is not a parameter of this server"):
+    with pytest.raises(SpecrefError, match="'tempreature' is not a parameter of this request"):
         parsed(tempreature=1, user="b")
 
 
@@ -290,7 +337,7 @@ def test_no_alternatives_are_given_where_none_are_asked_for():
 
 def test_what_an_answer_is_called(monkeypatch):
     """And when it was made, in whole seconds."""
-    monkeypatch.setattr(protocol, "time", SimpleNamespace(time=lambda: 1234.9))
+    monkeypatch.setattr(answers, "time", SimpleNamespace(time=lambda: 1234.9))
     said = told(parsed())
     assert (said["id"], said["object"], said["model"]) == ("a name", "text_completion", "a model")
     assert said["created"] == 1234
@@ -303,9 +350,10 @@ def test_a_prompt_is_scored_with_as_many_alternatives_as_there_are_tokens(count)
 
 
 def test_a_prompt_that_cannot_be_scored_is_refused():
-    for count in (-1, 257):
-        with pytest.raises(SpecrefError, match="give 0 to 256"):
-            parsed(prompt_logprobs=count)
+    with pytest.raises(SpecrefError, match="give an integer from 0"):
+        parsed(prompt_logprobs=-1)
+    with pytest.raises(SpecrefError, match="give 0 to 256"):
+        parsed(prompt_logprobs=257)
     with pytest.raises(SpecrefError, match="leave stream out"):
         parsed(prompt_logprobs=1, stream=True)
     assert parsed(stream=True).stream
@@ -319,8 +367,9 @@ def scored(count: int, words=BYTES) -> list:
     p[1, 120], p[1, 121], p[1, 122], p[1, 99] = 0.4, 0.26, 0.215, 0.125
     wish = parsed(words, prompt=[97, 98, 99], prompt_logprobs=count)
     done = Completion([97], "stop", 1, 0, 0)
-    piece = Piece("a", [97], [p[0]], done, p.log())
-    return answer(wish, piece, words, "a name", "a model")["choices"][0]["prompt_logprobs"]
+    piece = Piece(0, "a", [97], "stop", prompt=p.log())
+    said = AnswerWriter(wish, ServedModel(CONFIG, words), "a name").whole([piece], [done])
+    return said["choices"][0]["prompt_logprobs"]
 
 
 def entry(p: float, rank: int, text: str | None) -> dict:

@@ -4,6 +4,10 @@ A step is one `decode_step` of all rows that decode. Its forward also reads the 
 prompts that are not in the cache yet (`chunked_prefill`). The scheduler chooses the rows. What a
 row writes does not depend on the choice: each request has its own random stream, and everything
 that has rows (text, cache, drafter, chance) is reordered by the same list of indices.
+
+That is also why a request that fails, fails alone. When a step raises, its rows give up their
+cache and draft state and take their random numbers back. Then each of them makes a step alone, and
+the one that raises again is the one that fails.
 """
 
 import itertools
@@ -17,6 +21,7 @@ from ..chance import Chance, Stream, Streams
 from ..data import Completion, SamplingParams, SpecrefError
 from ..decode import Batch, Cycle, Request, decode_step, new_requests, prefill
 from ..draft.base import Drafter, Text
+from ..errors import first_line
 from ..model.transformer import Transformer
 from ..probs import history, probs
 from ..verify import Rule
@@ -59,6 +64,7 @@ class ServingEngine:
         self.running: list[Served] = []  # the cache's rows, those that decode first
         self.drafting: list[Served] = []  # the drafter's rows
         self.ended: list[Event] = []  # events of the next step
+        self.suspects: list[int] = []  # numbers of those that step alone, since a step raised
         # prompt tokens found in the cache, and looked for; preempted requests; steps
         self.hits = self.looked = self.preemptions = self.steps = 0
 
@@ -116,7 +122,7 @@ class ServingEngine:
         """Serve these requests to their end; completions in the order of the prompts.
 
         Errors:
-            SpecrefError as `add`, before anything is served, and whatever a step cannot go on from.
+            SpecrefError as `add`, before anything is served, and what a step raised for a prompt.
         """
         requests = new_requests(self.target, prompts, params)
         order: list[str] = []
@@ -142,23 +148,57 @@ class ServingEngine:
         plan = schedule(self._state(), self.drafter.nodes)
         if not plan.decode and not plan.read:
             return events
-        decoding = self._arrange(plan)
-        chunks = []
-        for row, one in enumerate(self.running[len(decoding) :], len(decoding)):
-            unread = one.tokens[int(self.cache.lengths[row]) : -1]
-            chunks.append(unread[: plan.read[one.number]])
         self.steps += 1
+        taken = {number: self.by_number[number].stream.taken for number in plan.numbers}
         try:
-            cycle = self._forward(decoding, plan, chunks)
-        except SpecrefError as error:
-            return events + self.abandon(str(error))
+            decoding, cycle = self._cycle(plan)
+        except Exception as error:  # whatever it is, it must not reach the other requests
+            return events + self._isolate(taken, error)
         if self.settings.share:
             for row, one in enumerate(self.running):
                 self.cache.publish(row, one.tokens)
         if cycle is not None:
             events += self._events(decoding, cycle)
+            if self.suspects:
+                del self.suspects[0]
+                self._forget_rows()
         self._remove_ended()
         return events
+
+    def _cycle(self, plan: Plan) -> tuple[list[Served], Cycle | None]:
+        """The requests that decode, and what the forward did for them."""
+        decoding = self._arrange(plan)
+        chunks = []
+        for row, one in enumerate(self.running[len(decoding) :], len(decoding)):
+            unread = one.tokens[int(self.cache.lengths[row]) : -1]
+            chunks.append(unread[: plan.read[one.number]])
+        return decoding, self._forward(decoding, plan, chunks)
+
+    def _isolate(self, taken: dict[int, int], error: Exception) -> list[Event]:
+        """After a step that raised. A request that was alone in it ends with the error. Of several
+        it is unknown which one it was: each makes its next step alone.
+
+        Args:
+            taken: number of each request in the step -> uniforms that it had taken before.
+        """
+        self._forget_rows()
+        events = []
+        for number, count in taken.items():
+            self.by_number[number].stream.rewind(count)
+        if len(taken) > 1:
+            self.suspects = sorted(taken)
+        else:
+            one = self.by_number.pop(*taken)
+            said = str(error)
+            if not isinstance(error, SpecrefError):
+                said = f"the server failed ({first_line(error)})"
+            events.append(Event(one.name, one.completion(), error=said))
+        return events
+
+    def _forget_rows(self) -> None:
+        """Nobody runs: the cache's blocks are free, and the drafter begins every row anew."""
+        self.cache = self.cache.rows([])
+        self.running, self.drafting = [], []
 
     @property
     def memory(self) -> tuple[int, int]:
@@ -173,18 +213,6 @@ class ServingEngine:
                 filled[block] = max(filled.get(block, 0), tokens)
         return len(filled) * size, sum(filled.values())
 
-    def abandon(self, error: str) -> list[Event]:
-        """End all running requests with this error: it is unknown which row caused it, and what
-        state the drafter is in.
-        """
-        events = [Event(one.name, one.completion(), error=error) for one in self.running]
-        for one in self.running:
-            del self.by_number[one.number]
-        self._remove_ended()
-        self.drafter.rows([])
-        self.drafting = []
-        return events
-
     def _streams(self, numbers: list[int]) -> Chance:
         """Each request's own stream."""
         return Streams(streams=[self.by_number[number].stream for number in numbers])
@@ -195,7 +223,7 @@ class ServingEngine:
         row_of = {one.number: row for row, one in enumerate(self.running)}
         lengths = self.cache.lengths.tolist()
         seen = []
-        for one in itertools.islice(self.by_number.values(), rows):
+        for one in self._candidates():
             if one.number in row_of:
                 row = row_of[one.number]
                 blocks = tuple(self.cache.tables[row])
@@ -217,6 +245,13 @@ class ServingEngine:
             rows=rows,
             chunk=self.settings.chunk,
         )
+
+    def _candidates(self) -> list[Served]:
+        """The oldest requests, as many as may run; the first suspect alone while there is one."""
+        self.suspects = [number for number in self.suspects if number in self.by_number]
+        if self.suspects:
+            return [self.by_number[self.suspects[0]]]
+        return list(itertools.islice(self.by_number.values(), self.settings.rows))
 
     def _depths(self, ready: list[int]) -> dict[int, int]:
         """Number -> draft depth. It is chosen before the draft, from finished cycles alone."""

@@ -1,17 +1,19 @@
-"""An OpenAI-compatible server on loopback: `POST /v1/completions`, `GET /v1/models`, `GET /health`.
+"""An OpenAI-compatible server on loopback: `/v1/completions`, `/v1/chat/completions`, `/v1/models`,
+`/health`, and its own description, `/openapi.json`.
 
 Each connection has a thread, and the engine has one. When a client closes its connection, its
-request is cancelled.
+request is cancelled. Only programs of this machine are served: a browser's page of another origin
+is refused, and so is a name that does not mean this machine.
 """
 
 import itertools
 import json
-import queue
+import re
 import select
 import socket
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,14 +21,26 @@ import torch
 from torch import Tensor
 
 from ..data import SpecrefError
+from ..errors import first_line, shortened
 from ..model.tokenizer import Tokenizer
-from .detokenizer import StreamDetokenizer
+from .answering import Answering
 from .engine import ServingEngine
-from .engine_thread import EngineThread, PendingRequest
-from .protocol import CompletionRequest, Piece, answer, parse_request
-from .sequence import Event
+from .engine_thread import EngineThread
+from .openapi import description
+from .protocol import CompletionRequest, ServedModel, parse_chat, parse_completion
 
-LARGEST = 2**24  # bytes of a request's body
+LARGEST_BODY = 2**24  # bytes of a request's body
+AT_ONCE = 1024  # requests that are served or wait
+WORD = 5.0  # seconds that clients have to read the last word when the server ends
+_LOCAL = r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?"
+_POSTS: dict[str, Callable[[Any, ServedModel], CompletionRequest]] = {
+    "/v1/completions": parse_completion,
+    "/v1/chat/completions": parse_chat,
+}
+_METHODS = {
+    **dict.fromkeys(_POSTS, "POST"),
+    **dict.fromkeys(("/v1/models", "/health", "/openapi.json"), "GET"),
+}
 
 
 class CompletionServer(ThreadingHTTPServer):
@@ -34,7 +48,7 @@ class CompletionServer(ThreadingHTTPServer):
 
     Args:
         tokenizer: None where the target has none. port: 0 takes a free one. model: the target's
-            name in answers.
+            name in answers. chat: messages -> the prompt as text, where the target has a template.
     Errors:
         SpecrefError when the port is in use.
     """
@@ -47,16 +61,19 @@ class CompletionServer(ThreadingHTTPServer):
         tokenizer: Tokenizer | None,
         port: int = 0,
         model: str = "target",
+        chat: Callable[[list[dict[str, str]]], str] | None = None,
     ):
         # before the port is bound: where that fails, server_close ends the thread
-        self.engine_thread, self.tokenizer, self.model = EngineThread(engine), tokenizer, model
+        self.engine_thread = EngineThread(engine, self.stop)
+        self.model = ServedModel(engine.target.config, tokenizer, chat, model)
+        self.answering: set[Answering] = set()
         try:
             super().__init__(("127.0.0.1", port), Handler)
         except OSError as error:
             raise SpecrefError(
                 f"port {port} is not free ({error.strerror}): choose another, or 0 for any"
             ) from None
-        self.config = engine.target.config
+        self.description = description(self.model)
         self.numbers = itertools.count()
         self.scoring = threading.Lock()  # one forward of `score` at a time
 
@@ -77,15 +94,24 @@ class CompletionServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a closed connection is no error."""
 
+    def stop(self) -> None:
+        """End `serve_forever`; from any thread, and from a signal's handler."""
+        threading.Thread(target=self.shutdown, daemon=True).start()
+
     def server_close(self) -> None:
+        """Take no more requests, and tell those that wait that nothing more will come."""
         super().server_close()
         self.engine_thread.close()
+        end = time.monotonic() + WORD
+        while self.answering and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds that a client may take to send its request
     server: CompletionServer
+    streams = False  # whether the head of a streamed answer is sent
 
     def setup(self) -> None:
         super().setup()
@@ -95,47 +121,107 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        if self.path == "/health":
-            return self.send(200, {"status": "ok"})
+        if not self._admitted("GET"):
+            return
+        failure = self.server.engine_thread.failure
         if self.path == "/v1/models":
-            return self.send(
-                200, {"object": "list", "data": [{"id": self.server.model, "object": "model"}]}
-            )
-        self.refuse(
-            404, f"there is no {self.path}: use POST /v1/completions, GET /v1/models or GET /health"
-        )
+            models = [{"id": self.server.model.name, "object": "model"}]
+            self.send(200, {"object": "list", "data": models})
+        elif self.path == "/openapi.json":
+            self.send(200, self.server.description)
+        elif failure:
+            self.send(503, {"status": "failed", "error": failure})
+        else:
+            self.send(200, {"status": "ok"})
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LARGEST:
-            self.close_connection = True
-            return self.refuse(
-                411 if not length.isdigit() else 413,
-                f"send a Content-Length of at most {LARGEST} bytes",
-            )
-        data = self.rfile.read(int(length))
-        if self.path != "/v1/completions":
-            return self.refuse(404, f"there is no {self.path}: use POST /v1/completions")
+        data = self._body()  # read whatever comes of it: the next request begins behind it
+        if data is None or not self._admitted("POST"):
+            return
+        kind = self.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
+        if kind != "application/json":
+            return self.refuse(415, f"Content-Type is {shortened(kind)}: send application/json")
         try:
-            request = parse_request(json.loads(data), self.server.tokenizer, self.server.config)
-        except (ValueError, RecursionError) as error:  # SpecrefError is one
+            request = _POSTS[self.path](_json(data), self.server.model)
+        except SpecrefError as error:
+            return self.refuse(400, str(error))
+        except Exception as error:  # a bug of ours
+            return self.refuse(500, f"the server failed ({first_line(error)})")
+        answering = Answering(self, self.server, request)
+        if len(self.server.answering) >= AT_ONCE:
             return self.refuse(
-                400,
-                str(error) if isinstance(error, SpecrefError) else f"the body is no JSON ({error})",
+                503, f"{AT_ONCE} requests are being served: try again later", ("Retry-After", "1")
             )
-        Answering(self, request).run()
+        self.server.answering.add(answering)
+        try:
+            answering.run()
+        finally:
+            self.server.answering.discard(answering)
 
-    def send(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
+    def _body(self) -> bytes | None:
+        """The body; None where its length is not known or too great, which is told."""
+        length = self.headers.get("Content-Length", "")
+        known = re.fullmatch("[0-9]{1,18}", length) is not None
+        if known and int(length) <= LARGEST_BODY:
+            return self.rfile.read(int(length))
+        self.close_connection = True  # where the next request begins is not known
+        self.refuse(413 if known else 411, f"send a Content-Length of at most {LARGEST_BODY} bytes")
+        return None
+
+    def _admitted(self, method: str) -> bool:
+        """Whether this path has the method, and the client may ask; else it is told."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        if not re.fullmatch(_LOCAL, host):
+            self.refuse(403, f"Host is {shortened(host)}: ask for localhost or 127.0.0.1")
+        elif origin is not None and not re.fullmatch(f"https?://{_LOCAL}", origin):
+            self.refuse(403, f"Origin is {shortened(origin)}: only this machine is served")
+        elif self.path not in _METHODS:
+            paths = ", ".join(f"{verb} {path}" for path, verb in _METHODS.items())
+            self.refuse(404, f"there is no {shortened(self.path)}: use {paths}")
+        elif _METHODS[self.path] != method:
+            allowed = _METHODS[self.path]
+            self.refuse(405, f"use {allowed} for {self.path}", ("Allow", allowed))
+        else:
+            return True
+        return False
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no HTTP request, or has another method, is told as JSON too."""
+        self.close_connection = True
+        if code == 501:
+            self._admitted("")  # tells which method the path has
+        else:
+            self.request_version = self.protocol_version  # else there would be no head
+            self.refuse(code, message or self.responses[code][0])
+
+    def send(self, status: int, body: Any, *headers: tuple[str, str]) -> None:
+        data = json.dumps(body, allow_nan=False).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in headers:
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
-    def refuse(self, status: int, message: str) -> None:
+    def stream(self, body: Any) -> None:
+        """Send one event of a stream; the first one sends the head too."""
+        if not self.streams:
+            self.streams = self.close_connection = True
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+        data = body if isinstance(body, str) else json.dumps(body, allow_nan=False)
+        self.wfile.write(f"data: {data}\n\n".encode())
+
+    def refuse(self, status: int, message: str, *headers: tuple[str, str]) -> None:
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        self.send(status, {"error": {"message": message, "type": kind, "code": status}})
+        error = {"message": message, "type": kind, "code": status}
+        self.send(status, {"error": error}, *headers)
 
     def here(self) -> bool:
         """Whether the client is still there."""
@@ -143,99 +229,8 @@ class Handler(BaseHTTPRequestHandler):
         return not ready or bool(self.connection.recv(1, socket.MSG_PEEK))
 
 
-class Answering:
-    """Turns the engine's events of one request into what the client is sent."""
-
-    def __init__(self, handler: Handler, request: CompletionRequest):
-        self.handler, self.request, self.server = handler, request, handler.server
-        self.name = f"cmpl-{next(self.server.numbers)}"
-        self.detokenizer = StreamDetokenizer(
-            self.server.tokenizer,
-            request.prompt,
-            request.stops,
-            silent=request.params.stop_ids,
-            least=request.params.min_tokens,
-        )
-        self.text = ""
-        self.distributions: list[Tensor] = []  # [V] each
-        self.began = False  # whether the head of a streamed answer is sent
-
-    def run(self) -> None:
-        pending = self.server.engine_thread.submit(self.request.prompt, self.request.params)
-        try:
-            while not self._event(self._next(pending)):
-                pass
-        except OSError:  # the client is gone
-            self.handler.close_connection = True
-        finally:
-            self.server.engine_thread.cancel(pending)
-
-    def _next(self, pending: PendingRequest) -> Event | SpecrefError:
-        """The next event, once it comes; OSError when the client is gone."""
-        while True:
-            try:
-                return pending.events.get(timeout=0.25)
-            except queue.Empty:
-                if not self.handler.here():
-                    raise ConnectionError from None
-
-    def _event(self, event: Event | SpecrefError) -> bool:
-        """Send what an event brought; returns whether it was the last one."""
-        if isinstance(event, SpecrefError):
-            self.handler.refuse(400, str(event))
-            return True
-        if event.error:
-            self._fail(event.error)
-            return True
-        piece = self._read(event)
-        if self.request.stream:
-            self._send_piece(self._answer(piece))
-        if not piece.so_far.finish_reason:
-            return False
-        if self.request.stream:
-            self.handler.wfile.write(b"data: [DONE]\n\n")
-        else:
-            tokens = self.detokenizer.tokens
-            scores = None
-            if self.request.prompt_logprobs is not None:
-                scores = self.server.score(self.request.prompt)
-            whole = Piece(self.text, tokens, self.distributions, piece.so_far, scores)
-            self.handler.send(200, self._answer(whole))
-        return True
-
-    def _read(self, event: Event) -> Piece:
-        """The text and tokens of an event, up to the stop."""
-        taken, text = self.detokenizer.take(event.tokens, event.ended)
-        done = event.so_far
-        if self.detokenizer.stopped:  # tokens behind the stop are neither text nor accepted
-            done = replace(
-                done,
-                tokens=self.detokenizer.tokens,
-                finish_reason="stop",
-                accepted=done.accepted - event.kept + min(taken, event.kept),
-            )
-        distributions: list[Tensor] = []
-        if event.distributions is not None:
-            distributions = list(event.distributions[:taken])
-        self.text += text
-        self.distributions += distributions
-        return Piece(text, event.tokens[:taken], distributions, done)
-
-    def _answer(self, piece: Piece) -> dict[str, Any]:
-        return answer(self.request, piece, self.server.tokenizer, self.name, self.server.model)
-
-    def _send_piece(self, body: dict[str, Any]) -> None:
-        if not self.began:
-            self.began = self.handler.close_connection = True
-            self.handler.send_response(200)
-            self.handler.send_header("Content-Type", "text/event-stream")
-            self.handler.send_header("Connection", "close")
-            self.handler.end_headers()
-        self.handler.wfile.write(b"data: " + json.dumps(body).encode() + b"\n\n")
-
-    def _fail(self, message: str) -> None:
-        if self.began:
-            error = {"message": message, "type": "server_error", "code": 500}
-            self._send_piece({"error": error})
-        else:
-            self.handler.refuse(500, message)
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SpecrefError(f"the body is no JSON ({first_line(error)})") from None

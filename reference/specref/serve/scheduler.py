@@ -48,6 +48,11 @@ class Plan:
     preempt: tuple[int, ...]  # youngest first
     admit: tuple[int, ...]
 
+    @property
+    def numbers(self) -> list[int]:
+        """Of all requests that take part in the step."""
+        return [*self.decode, *self.read]
+
 
 def schedule(state: State, nodes: Callable[[int], int] = lambda depth: depth) -> Plan:
     """The plan of one step.

@@ -1,12 +1,15 @@
-"""Serve a target with speculation on 127.0.0.1, as OpenAI's /v1/completions: many requests at once,
-with one paged cache.
+"""Serve a target with speculation on 127.0.0.1, as OpenAI's /v1/completions and, where the target
+has a chat template, /v1/chat/completions: many requests at once, with one paged cache.
 
 Prompts are text or lists of token ids. Each request has its own parameters, seed and stops, and
 gets the tokens that it would get alone. The address is printed when the server is ready; the server
-runs until it is interrupted.
+runs until it is interrupted or terminated, and tells those that wait. /openapi.json describes what
+can be asked.
 """
 
 import argparse
+import signal
+import sys
 
 from ...errors import SpecrefError
 from ..arguments import add_bundled_threads, add_decoder
@@ -15,7 +18,8 @@ from ..command import Command
 _EXAMPLE = """
   specref serve --port 8000
   specref serve --target my-target --draft my-draft --gamma 4 --rule block --port 0
-  curl -s localhost:8000/v1/completions -d '{"prompt": "def area(", "max_tokens": 40, "seed": 1}'
+  curl -s --json '{"prompt": "def area(", "max_tokens": 40, "seed": 1}' \\
+    localhost:8000/v1/completions
 """
 
 
@@ -59,11 +63,15 @@ def _run(args: argparse.Namespace) -> int:
     set_threads(args)
     engine = make_engine(args)
     server = CompletionServer(engine, served_tokenizer(args, engine), args.port, args.target.name)
+    signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
     print(f"serving on http://127.0.0.1:{server.port}/v1/completions", flush=True)
     try:
         server.serve_forever()
     finally:
         server.server_close()
+    if server.engine_thread.failure:
+        print(f"specref serve: {server.engine_thread.failure}", file=sys.stderr)
+        return 1
     return 0
 
 
