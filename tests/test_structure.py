@@ -21,6 +21,7 @@ TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FIL
 ROOMS = [
     "__init__.py",
     "errors.py",
+    "outputs.py",
     "speculate.py",
     "data.py",
     "chance.py",

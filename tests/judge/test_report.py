@@ -221,7 +221,7 @@ def test_the_headline_is_what_a_failure_means_and_a_cause_is_said_once() -> None
 
 
 def test_result_files_keep_the_schema(tmp_path: Path) -> None:
-    write_report(tmp_path, FULL)
+    write_report(None, tmp_path, FULL)
     result = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     validate = fastjsonschema.compile(SCHEMA)
     validate(result)

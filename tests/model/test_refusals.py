@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from specref.data import SpecrefError
-from specref.model.checkpoint import load, read_config, replace, save
+from specref.model.checkpoint import load, read_config, save
+from specref.outputs import write_file
 
 from tests.stub import tiny
 
@@ -190,9 +191,9 @@ def test_a_save_that_fails_half_way_leaves_the_old_file(folder):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(SpecrefError, match="No space left"):
-        replace(folder / "model.safetensors", fail)
+        write_file(folder / "model.safetensors", fail)
     assert (folder / "model.safetensors").read_bytes() == before
-    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob(".*.part"))
 
 
 def test_a_reader_never_sees_half_a_file(folder):
@@ -203,7 +204,7 @@ def test_a_reader_never_sees_half_a_file(folder):
         path.write_bytes(b"half")
         seen.append((folder / "model.safetensors").read_bytes())
 
-    replace(folder / "model.safetensors", write)
+    write_file(folder / "model.safetensors", write)
     assert seen == [before]
     assert (folder / "model.safetensors").read_bytes() == b"half"
 
@@ -212,6 +213,6 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SpecrefError, match=r"cannot write .*choose another folder"):
         save(tiny(), tmp_path / "file" / "model")
-    (tmp_path / "model" / "model.safetensors.part").mkdir(parents=True)
-    with pytest.raises(SpecrefError, match=r"cannot write .*choose another folder"):
+    (tmp_path / "model" / "model.safetensors").mkdir(parents=True)
+    with pytest.raises(SpecrefError, match=r"cannot write .*choose another place"):
         save(tiny(), tmp_path / "model")

@@ -162,6 +162,8 @@ def test_each_choice_has_a_seed_of_its_own():
         ("top_k", 2**63),
         ("stop_token_ids", [-1000]),
         ("stop_token_ids", [2**63]),
+        ("stop_token_ids", [256]),
+        ("logit_bias", {"256": 1}),
         ("logit_bias", {"65": 1e39}),
         ("logit_bias", {"65": float("nan")}),
         ("logit_bias", {"65": 10**400}),

@@ -5,7 +5,6 @@ equal to what they name.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from ..errors import SpecrefError
@@ -180,31 +179,3 @@ def require_at_least(args: argparse.Namespace, least: int, *names: str) -> None:
         if value is not None and value < least:
             option = "--" + name.replace("_", "-")
             raise SpecrefError(f"{option} {value} is not possible: give {least} or more")
-
-
-def require_writable(path: Path | None) -> None:
-    """Find out before the work, not after it, that a result cannot be written."""
-    if path is None:
-        return
-    folder = path.parent
-    if path.is_dir():
-        raise SpecrefError(f"{path} is a folder: give a file to write")
-    if not folder.is_dir():
-        raise SpecrefError(
-            f"cannot write {path}, the folder {folder} does not exist: create it first"
-        )
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise SpecrefError(f"cannot write {path}: choose another place")
-
-
-def make_folder(folder: Path | None) -> None:
-    """Create the folder of a report, and find out before the work that it can be written."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecrefError(
-            f"cannot make the folder {folder} ({error.strerror}): choose another place"
-        ) from None
-    require_writable(folder / "report.json")

@@ -7,6 +7,7 @@ passed. Exit 3 where the engine crashed or could not be loaded, as for `specref 
 the exit codes are pytest's. judge/pytest_plugin.py loads this module.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..judge.job import Job
 from ..judge.report import words
 from ..judge.runner import Runner
 from ..judge.verdict import Report
-from .arguments import make_folder
+from ..outputs import require_folder
 from .work.judge_run import known_failing, write_report
 
 _HERE = Path(__file__).resolve().parents[1] / "judge"
@@ -46,7 +47,7 @@ class JudgeDirectory(pytest.Directory):
         if hasattr(self.config, "workerinput"):
             raise self.CollectError("one run is one judge, with one error rate: leave out -n")
         try:
-            make_folder(option("--engine-report"))
+            require_folder(option("--engine-report"))
             job = Job(
                 option("--engine"),
                 option("--engine-level"),
@@ -146,7 +147,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     judge.runner.stop()
     report = judge.ran or judge.runner.report
-    write_report(session.config.getoption("--engine-report"), report)
+    for error in write_report(None, session.config.getoption("--engine-report"), report):
+        print(f"specref: {error}", file=sys.stderr)
+        session.exitstatus = session.exitstatus or 2
     if report.crashed:
         session.exitstatus = 3
     elif session.exitstatus == 0 and judge.ran is not None and report.exit_code:

@@ -9,16 +9,13 @@ from typing import Any
 
 import torch
 
-from ..errors import SpecrefError
-from ..model.checkpoint import replace
+from ..outputs import write_text
 
 SOURCES = Path(__file__).parents[1]
 
 
 def write_result(path: Path | None, command: str, result: dict[str, Any]) -> None:
-    """Write command, commit, machine and versions, then the result. The file is replaced in one
-    move.
-    """
+    """Write command, commit, machine and versions, then the result."""
     if path is None:
         return
     about = {
@@ -27,13 +24,7 @@ def write_result(path: Path | None, command: str, result: dict[str, Any]) -> Non
         "machine": machine(),
         "versions": versions(),
     }
-    text = json.dumps(about | result, indent=1) + "\n"
-    try:
-        replace(path, lambda part: part.write_text(text))
-    except OSError as error:
-        raise SpecrefError(
-            f"cannot write {path} ({error.strerror}): choose another place"
-        ) from None
+    write_text(path, json.dumps(about | result, indent=1) + "\n")
 
 
 def source_commit() -> str | None:

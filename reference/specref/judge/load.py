@@ -47,6 +47,12 @@ class Adapter:
     name: str
 
 
+def secrets(adapter: Adapter) -> list[str]:
+    """What no report may show: the values of a server's headers."""
+    headers = getattr(adapter.subject, "headers", None) or {}
+    return [str(value) for value in headers.values()]
+
+
 def load_adapter(
     engine: str,
     level: str | None = None,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..data import SpecrefError
+from .cleaning import Cleaner
 from .job import Job
 from .process import Process, ending
 from .verdict import Report, Verdict
@@ -38,8 +39,12 @@ class Runner:
     def __init__(self, job: Job, tell: Callable[[dict[str, Any]], None] = lambda event: None):
         self.job = job
         self.tell = tell
+        self.cleaner = Cleaner()
         self.report = Report(
-            job.engine, job.level or "", job.seed, known_failing=frozenset(job.known_failing)
+            self.cleaner.text(job.engine),
+            job.level or "",
+            job.seed,
+            known_failing=frozenset(job.known_failing),
         )
         self.report.accept_inconclusive = job.accept_inconclusive
         self.process: Process | None = None
@@ -104,7 +109,7 @@ class Runner:
         if self.process is not None:
             process, self.process = self.process, None
             process.stop()
-            self.report.noise = process.noise
+            self.report.noise = self.cleaner.text(process.noise)
 
     def _start(self) -> None:
         self.process = Process()
@@ -142,7 +147,7 @@ class Runner:
                 continue
             self._take(event)
             if event["event"] == last:
-                return event
+                return self.cleaner.value(event)
         place, code = self._end()
         raise _EndedError(
             f"the process {ending(code)} in {self.call or 'the judge'}{place}", self.check
@@ -153,11 +158,15 @@ class Runner:
         assert self.process is not None
         process, self.process = self.process, None
         code = process.end()
-        self.report.noise = process.noise
+        self.report.noise = self.cleaner.text(process.noise)
         return process.place(), code
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, self.since = event["event"], time.monotonic()
+        if kind == "secrets":
+            self.cleaner.learn(event["values"])
+            return
+        event = self.cleaner.value(event)
         self.check = event.get("check") or self.check
         self.call = event.get("call", "")
         if "verdict" in event:
@@ -201,7 +210,7 @@ class Runner:
                 n=1,
                 id=ended.check,
                 seed=self.job.seed,
-                repro=self.job.reproduction(self.report.level, ended.check),
+                repro=self.cleaner.text(self.job.reproduction(self.report.level, ended.check)),
             )
         self.done.add(ended.check)
         self.tell(

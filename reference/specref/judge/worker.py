@@ -19,7 +19,7 @@ import torch
 
 from ..data import SpecrefError
 from .job import Job
-from .load import Adapter, NotLoadedError, load_adapter, opened
+from .load import Adapter, NotLoadedError, load_adapter, opened, secrets
 from .schedule import enough_of, judge
 from .session import ALPHA, Session
 from .suite import LEVELS, Check, checks
@@ -74,6 +74,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     teller.tell("call", check="", call="loading the adapter")
     with worlds.engine():
         adapter = load_adapter(job.engine, job.level, job.baseline, job.draft)
+    teller.tell("secrets", values=secrets(adapter))
     teller.tell("call", check="", call="")  # what follows is the judge's own time
     known = {item.id: item for item in checks(adapter.level)}
     _refuse_unknown(job, adapter, known)
@@ -120,6 +121,7 @@ def work(job: Job, teller: Teller, start: Callable[[], dict[str, Any]]) -> None:
     session.watch = lambda call: teller.tell("call", check=session.check, call=call)
     teller.tell("call", check="", call="starting the engine")
     with opened(adapter):
+        teller.tell("secrets", values=secrets(adapter))
         teller.tell("call", check="", call="")
         judge(adapter.subject, session, [known[name] for name in asked["checks"]], teller.check)
     teller.rest()

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from ..data import SpecrefError
-from .checkpoint import read_json, replace
+from ..outputs import write_text
+from .checkpoint import read_json, save_tensors
 from .fast import store_by_input
 
 _M = TypeVar("_M", bound=nn.Module)
@@ -34,13 +35,9 @@ def save_auxiliary(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace(folder / "auxiliary.safetensors", lambda part: save_file(tensors, part))
-        replace(
-            folder / "auxiliary.json",
-            lambda part: part.write_text(
-                json.dumps({"kind": kind, "settings": settings}, indent=2) + "\n"
-            ),
-        )
+        save_tensors(folder / "auxiliary.safetensors", tensors)
+        about = json.dumps({"kind": kind, "settings": settings}, indent=2)
+        write_text(folder / "auxiliary.json", about + "\n")
     except OSError as error:
         raise SpecrefError(
             f"cannot write to {folder} ({error.strerror or error}): choose another folder"

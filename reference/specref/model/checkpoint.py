@@ -4,7 +4,6 @@ The weights are the same; only the names of the outer layers differ (`PREFIXES`)
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data import SpecrefError
+from ..outputs import write_file, write_text
 from .config import Config
 from .fast import store_by_input
 from .transformer import Transformer
@@ -215,26 +215,25 @@ def save(model: Transformer, folder: Path | str, dtype: torch.dtype = torch.floa
         hugging_face_name(name): value.to("cpu", dtype).contiguous()
         for name, value in model.state_dict().items()
     }
-    replace(
-        folder / "model.safetensors",
-        lambda path: save_file(weights, path, metadata={"format": "pt"}),
-    )
-    replace(folder / "config.json", lambda path: path.write_text(json.dumps(raw, indent=2) + "\n"))
+    save_tensors(folder / "model.safetensors", weights, {"format": "pt"})
+    write_text(folder / "config.json", json.dumps(raw, indent=2) + "\n")
     # the shards of a checkpoint that stood here
     (folder / "model.safetensors.index.json").unlink(missing_ok=True)
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Call write(temporary file), then move it over `path`: a reader sees the old file or the new
-    one.
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a .safetensors file, whole or not at all.
+
+    Errors:
+        SpecrefError where that cannot be done; what was there stays.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        write(part)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:  # what was there stays; half a file does not
-        if part.is_file():
-            part.unlink()
-        raise SpecrefError(
-            f"cannot write {path} ({error}): choose another folder, or free some space"
-        ) from None
+
+    def write(part: Path) -> None:
+        try:
+            save_file(tensors, part, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+
+    write_file(path, write)

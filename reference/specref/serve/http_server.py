@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        if not self._admitted("GET"):
+        if self._body("0") is None or not self._admitted("GET"):
             return
         failure = self.server.engine_thread.failure
         if self.path == "/v1/models":
@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, {"status": "ok"})
 
     def do_POST(self) -> None:
-        data = self._body()  # read whatever comes of it: the next request begins behind it
+        data = self._body()
         if data is None or not self._admitted("POST"):
             return
         kind = self.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
@@ -158,10 +158,16 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self.server.answering.discard(answering)
 
-    def _body(self) -> bytes | None:
-        """The body; None where its length is not known or too great, which is told."""
-        length = self.headers.get("Content-Length", "")
+    def _body(self, absent: str = "") -> bytes | None:
+        """The body; None where its length is not known or too great, which is told. It is read
+        whatever is asked: the next request begins behind it.
+
+        Args:
+            absent: the length of a body that says none.
+        """
+        length = self.headers.get("Content-Length", absent)
         known = re.fullmatch("[0-9]{1,18}", length) is not None
+        known = known and "Transfer-Encoding" not in self.headers
         if known and int(length) <= LARGEST_BODY:
             return self.rfile.read(int(length))
         self.close_connection = True  # where the next request begins is not known

@@ -72,14 +72,21 @@ def _ids(model: ServedModel) -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
+    text = {"type": "string"}
+    part = {
+        "type": "object",
+        "required": ["type", "text"],
+        "additionalProperties": False,
+        "properties": {"type": {"const": "text"}, "text": text},
+    }
     message = {
         "type": "object",
         "required": ["role", "content"],
         "additionalProperties": False,
         "properties": {
             "role": {"enum": list(ROLES)},
-            "content": {"type": "string"},
-            "name": {"type": "string"},
+            "content": {"anyOf": [text, {"type": "array", "items": part}]},
+            "name": text,
         },
     }
     return {"type": "array", "minItems": 1, "items": message}
@@ -95,15 +102,16 @@ def _request(
     properties: dict[str, Any] = {name: prompt}
     for one in table:
         properties[one.name] = one.schema()
-    properties["stop_token_ids"] = _ids(model)
-    properties["stop"] = {"anyOf": [stop, stops]}
+    absent = {"type": "null"}
+    properties["stop_token_ids"] = {"anyOf": [_ids(model), absent]}
+    properties["stop"] = {"anyOf": [stop, stops, absent]}
     properties["logit_bias"] = {
-        "type": "object",
+        "type": ["object", "null"],
         "propertyNames": {"pattern": "^[0-9]{1,18}$"},
         "additionalProperties": bias,
     }
     properties["stream_options"] = {
-        "type": "object",
+        "type": ["object", "null"],
         "additionalProperties": False,
         "properties": {"include_usage": {"type": "boolean"}},
     }

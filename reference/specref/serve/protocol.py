@@ -1,6 +1,6 @@
 """OpenAI's requests, read: what the engine is asked, and how the answer is to look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -104,7 +104,11 @@ def _request(
     stops = read_stops(_given(body, "stop", []))
     if stops and model.tokenizer is None:
         raise SpecrefError("stop is text and this target has no tokenizer: use stop_token_ids")
+    vocabulary = model.config.vocab_size
     ends = read_ids(_given(body, "stop_token_ids", []), "stop_token_ids")
+    bias = read_bias(_given(body, "logit_bias", {}))
+    _check_tokens("stop_token_ids", ends, vocabulary)
+    _check_tokens("logit_bias", bias, vocabulary)
     if not value["ignore_eos"]:
         ends = [*ends, *model.config.eos_token_id]
     sampling = {one.name: value[one.name] for one in SAMPLING}
@@ -115,7 +119,7 @@ def _request(
     first = SamplingParams(
         **sampling | {"top_k": max(0, value["top_k"])},
         max_new_tokens=limit,
-        logit_bias=_known(read_bias(_given(body, "logit_bias", {})), model.config.vocab_size),
+        logit_bias=bias,
         stop_ids=tuple(ends),
     )
     return CompletionRequest(
@@ -146,13 +150,12 @@ def _choices(params: SamplingParams, count: int) -> list[SamplingParams]:
     return choices
 
 
-def _known(bias: dict[int, float], vocabulary: int) -> dict[int, float]:
-    for token in bias:
+def _check_tokens(name: str, tokens: Iterable[int], vocabulary: int) -> None:
+    for token in tokens:
         if token >= vocabulary:
             raise SpecrefError(
-                f"logit_bias names token {token}, outside 0..{vocabulary - 1}: remove it"
+                f"{name} names token {token}, outside 0..{vocabulary - 1}: remove it"
             )
-    return bias
 
 
 def _usage(value: Any, stream: bool) -> bool:
@@ -198,6 +201,8 @@ def _messages(value: Any) -> list[dict[str, str]]:
             raise SpecrefError(f"message {number} is not possible: give a role and a content")
         if one.get("role") not in ROLES:
             raise SpecrefError(f"the role of message {number} is not one of {', '.join(ROLES)}")
+        if not isinstance(one.get("name", ""), str):
+            raise SpecrefError(f"the name of message {number} is no text: leave it out")
         content = _content(one.get("content"), number)
         messages.append({"role": one["role"], "content": content})
     return messages
@@ -210,8 +215,8 @@ def _content(value: Any, number: int) -> str:
         raise SpecrefError(f"the content of message {number} is no text: give one")
     texts = []
     for part in parts:
-        known = isinstance(part, dict) and part.get("type") == "text"
-        if not known or not isinstance(part.get("text"), str):
+        known = isinstance(part, dict) and part.keys() == {"type", "text"}
+        if not known or part["type"] != "text" or not isinstance(part["text"], str):
             raise SpecrefError(f"the content of message {number} is no text: give texts alone")
         texts.append(read_text(part["text"], f"message {number}"))
     return "".join(texts)

@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..data import SpecrefError
-from ..model.checkpoint import replace
+from ..model.checkpoint import save_tensors
 from ..model.config import Config
 from ..model.transformer import Transformer
 from .corpus import END, held_out_rows
@@ -117,7 +116,7 @@ def save_state(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{key}.{name}"] = value
     metadata = {"step": str(step), "identity": identity}
-    replace(path, lambda part: save_file(tensors, part, metadata=metadata))
+    save_tensors(path, tensors, metadata)
 
 
 def load_state(

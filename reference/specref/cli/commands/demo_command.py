@@ -11,7 +11,8 @@ Exit 0: the output has the target's distribution. 1: it does not.
 
 import argparse
 
-from ..arguments import BUNDLED, add_json, add_models, require_at_least, require_writable
+from ...outputs import require_writable
+from ..arguments import BUNDLED, add_json, add_models, require_at_least
 from ..command import Command
 from ..progress import is_interactive
 

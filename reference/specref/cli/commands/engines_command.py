@@ -10,7 +10,8 @@ import argparse
 import sys
 
 from ...adapters import BUILT_IN
-from ..arguments import add_json, require_writable
+from ...outputs import require_writable
+from ..arguments import add_json
 from ..command import Command
 
 _DEFAULT = ["reference", *(name for name in BUILT_IN if not name.startswith("reference"))]

@@ -8,7 +8,8 @@ speed.
 
 import argparse
 
-from ..arguments import add_request, require_writable
+from ...outputs import require_writable
+from ..arguments import add_request
 from ..command import Command
 
 _EXAMPLE = r"""

@@ -11,13 +11,13 @@ import argparse
 from typing import Any
 
 from ...errors import SpecrefError
+from ...outputs import require_writable
 from ..arguments import (
     add_heads,
     add_json,
     add_models,
     add_threads,
     require_at_least,
-    require_writable,
 )
 from ..command import Command
 from ..progress import report_progress

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from ...errors import SpecrefError
+from ...outputs import require_writable
 from ..arguments import (
     add_heads,
     add_json,
@@ -20,7 +21,6 @@ from ..arguments import (
     add_runs,
     add_threads,
     require_at_least,
-    require_writable,
 )
 from ..command import Command
 from ..progress import report_progress

@@ -18,7 +18,8 @@ import argparse
 from pathlib import Path
 
 from ...errors import SpecrefError
-from ..arguments import add_json, require_writable
+from ...outputs import require_writable
+from ..arguments import add_json
 from ..command import Command
 from ..progress import report_progress
 

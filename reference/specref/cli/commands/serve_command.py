@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
     print(f"serving on http://127.0.0.1:{server.port}/v1/completions", flush=True)
     try:
-        server.serve_forever()
+        server.serve_forever(0.05)  # seconds until a signal is seen
     finally:
         server.server_close()
     if server.engine_thread.failure:

@@ -36,7 +36,8 @@ drafter, gamma, temperature, seed.
 import argparse
 
 from ...errors import SpecrefError
-from ..arguments import add_request, require_at_least, require_writable
+from ...outputs import require_writable
+from ..arguments import add_request, require_at_least
 from ..command import Command
 
 _EXAMPLE = """

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from ...errors import SpecrefError
-from ..arguments import BUNDLED, add_json, add_threads, require_at_least, require_writable
+from ...outputs import require_writable
+from ..arguments import BUNDLED, add_json, add_threads, require_at_least
 from ..command import Command
 
 _STEPS = {"target": 1400, "draft": 1000, "medusa": 400, "mtp": 700}

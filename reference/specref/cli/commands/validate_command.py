@@ -12,11 +12,13 @@ was tested to say so.
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 from ...errors import SpecrefError
 from ...judge.job import CALL_TIMEOUT
-from ..arguments import add_json, make_folder, require_writable
+from ...outputs import require_folder, require_writable
+from ..arguments import add_json
 from ..command import Command
 
 _LEVELS = tuple(CALL_TIMEOUT)
@@ -121,14 +123,13 @@ def _run(args: argparse.Namespace) -> int:
             " FILE"
         )
     require_writable(args.json)
-    make_folder(args.report)
+    require_folder(args.report)
 
     from rich.console import Console
 
     from ...judge.job import Job
     from ...judge.report.terminal import show
-    from ..results import write_result
-    from ..work.judge_run import known_failing, run_judge, write_report
+    from ..work.judge_run import OneInterrupt, known_failing, run_judge, write_report
 
     job = Job(
         args.engine,
@@ -145,12 +146,18 @@ def _run(args: argparse.Namespace) -> int:
         args.draft,
         args.scenario,
     )
-    report = run_judge(job)
-    write_result(args.json, "validate", report.as_dict())
-    write_report(args.report, report)
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=120))
-    return report.exit_code
+    with OneInterrupt() as interrupt:
+        report = run_judge(job)
+        interrupt.over = True
+        # the verdict stands on the terminal whatever becomes of the files
+        console = Console()
+        try:
+            show(report, console if console.is_terminal else Console(width=120))
+        finally:  # where nobody reads the terminal, the files are written all the same
+            lost = write_report(args.json, args.report, report)
+    for error in lost:
+        print(f"specref validate: {error}", file=sys.stderr)
+    return report.exit_code or (2 if lost else 0)
 
 
 def _write_template(level: str, name: str) -> int:

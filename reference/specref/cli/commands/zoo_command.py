@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 from ...errors import SpecrefError
-from ..arguments import ZOO_LEVELS, add_json, require_at_least, require_writable
+from ...outputs import require_writable
+from ..arguments import ZOO_LEVELS, add_json, require_at_least
 from ..command import Command
 
 _EXAMPLE = """

@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...errors import SpecrefError
-from .plotting import load_pyplot
+from .plotting import load_pyplot, write_plot
 
 _COLUMNS = (
     "epsilon",
@@ -64,10 +63,4 @@ def plot_frontier(result: dict[str, Any], path: Path) -> None:
     axes.set_xlim(left=-0.01)
     axes.grid(alpha=0.3)
     axes.legend()
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise SpecrefError(
-            f"cannot write {path} ({error}): give a .png or .svg in a folder you may write"
-        ) from None
-    pyplot.close(figure)
+    write_plot(figure, path)

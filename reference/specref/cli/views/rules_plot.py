@@ -5,8 +5,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ...errors import SpecrefError
-from .plotting import load_pyplot
+from .plotting import load_pyplot, write_plot
 
 _Row = Mapping[str, Any]
 # lossless rules of the draft and the target that the lossy ones have
@@ -22,21 +21,19 @@ def plot_rules(result: _Row, path: Path) -> None:
         _line(axes, rows, marker="o", alpha=0.8, label=family)
     lossless = [row for row in result["rules"] if row["name"] in _CHAIN_RULES]
     _line(axes, lossless, marker="*", linestyle="", color="black", markersize=11, label="lossless")
-    known = {row["name"]: row for row in (*result["rules"], *result["lossy"])}
-    best = [known[name] for name in result["frontier"]]
+    known = {}
+    for row in (*result["rules"], *result["lossy"]):
+        known[row["name"]] = row
+    best = []
+    for name in result["frontier"]:
+        best.append(known[name])
     _line(axes, best, color="black", linestyle=":", label="frontier")
     axes.set_xlabel("distance of a cycle's text from the target's (mean TV over the worlds)")
     axes.set_ylabel("tokens a cycle")
     axes.set_xlim(left=-0.01)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise SpecrefError(
-            f"cannot write {path} ({error}): give a .png or .svg in a folder you may write"
-        ) from None
-    pyplot.close(figure)
+    write_plot(figure, path)
 
 
 def _families(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
@@ -51,6 +48,8 @@ def _families(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
 
 def _line(axes: Any, rows: Sequence[_Row], **style: Any) -> None:
     ordered = sorted(rows, key=itemgetter("tokens"))
-    distances = [row["tv_mean"] for row in ordered]
-    speeds = [row["tokens"] for row in ordered]
+    distances, speeds = [], []
+    for row in ordered:
+        distances.append(row["tv_mean"])
+        speeds.append(row["tokens"])
     axes.plot(distances, speeds, **style)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ...measure.serving.bench import SERVING_MODES
-from .plotting import load_pyplot
+from .plotting import load_pyplot, write_plot
 
 _SPECULATIVE = SERVING_MODES[1:]
 
@@ -104,5 +104,4 @@ def plot_serving(result: dict[str, Any], path: Path) -> None:
     for name in ("needed", "paged", "contiguous"):
         kept.bar(name, result["memory"][name] / 1e6, color="tab:gray")
     kept.set_title("cache, MB (mean over the trace)")
-    figure.savefig(path)
-    pyplot.close(figure)
+    write_plot(figure, path)

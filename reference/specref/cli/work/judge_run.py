@@ -1,6 +1,7 @@
 """One run of the judge, from arguments to a report; shared by `specref validate` and pytest."""
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ...judge.report.junit import junit
 from ...judge.report.page import page
 from ...judge.runner import Runner
 from ...judge.verdict import Report
-from ...model.checkpoint import replace
+from ...outputs import write_text
 from ..progress import is_interactive
 from ..results import write_result
 
@@ -33,8 +34,35 @@ def known_failing(path: Path | None) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+class OneInterrupt:
+    """SIGINT and SIGTERM inside: the first one ends the run, and what is known by then is
+    reported. No later one takes the report away.
+    """
+
+    def __init__(self) -> None:
+        self.over = False  # nothing is left but to report
+        self.heard = False
+
+    def __enter__(self) -> "OneInterrupt":
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self.before = {number: signal.signal(number, self._heard) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            # once heard, the process ends, with the exit code of what was reported
+            signal.signal(number, signal.SIG_IGN if self.heard else handler)
+
+    def _heard(self, *_: object) -> None:
+        if self.over:
+            print("ending: what is known is being reported", file=sys.stderr)
+            return
+        self.over = self.heard = True
+        raise KeyboardInterrupt
+
+
 def run_judge(job: Job) -> Report:
-    """Run the job with a progress bar. After SIGTERM, what is known by then is reported."""
+    """Run the job with a progress bar. After an interrupt, what is known by then is reported."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(24),
@@ -45,21 +73,28 @@ def run_judge(job: Job) -> Report:
     )
     with bar:
         runner = Runner(job, _JudgeProgress(bar, job.budget).take)
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        runner.load()
+        return runner.run()
+
+
+def write_report(json: Path | None, folder: Path | None, report: Report) -> list[SpecrefError]:
+    """The result file, and report.json, junit.xml and report.html, each by itself; returns why some
+    could not be written.
+    """
+    lost = []
+    writes = [lambda: write_result(json, "validate", report.as_dict())]
+    if folder is not None:
+        writes += [
+            lambda: write_result(folder / "report.json", "validate", report.as_dict()),
+            lambda: write_text(folder / "junit.xml", junit(report)),
+            lambda: write_text(folder / "report.html", page(report)),
+        ]
+    for write in writes:
         try:
-            runner.load()
-            return runner.run()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-
-def write_report(folder: Path | None, report: Report) -> None:
-    """report.json, junit.xml and report.html."""
-    if folder is None:
-        return
-    write_result(folder / "report.json", "validate", report.as_dict())
-    replace(folder / "junit.xml", lambda part: part.write_text(junit(report)))
-    replace(folder / "report.html", lambda part: part.write_text(page(report)))
+            write()
+        except SpecrefError as error:
+            lost.append(error)
+    return lost
 
 
 class _JudgeProgress:

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from ...draft.medusa import MedusaHeads
 from ...draft.mtp import MTPModule
 from ...errors import SpecrefError
 from ...model.auxiliary import save_auxiliary
-from ...model.checkpoint import load, replace, save
+from ...model.checkpoint import load, save, save_tensors
 from ...model.transformer import Transformer
 from ...train import corpus, distillation, loop
 from ...train.auxiliary import begin_with, load_medusa_heads, load_mtp_module
@@ -182,7 +182,7 @@ def _with_own_text(
     path = args.out / "own-text.safetensors"
     if not path.exists():
         own = _write_own_text(args, target, text)
-        replace(path, lambda part: save_file({"text": own}, part))
+        save_tensors(path, {"text": own})
     own = load_file(path)["text"]
     random = torch.Generator().manual_seed(args.seed)
     start = torch.randint(len(text) - own.shape[1], (len(own) // 2,), generator=random)
