@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models are fastest on one thread; what needs more says so.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick coverage mutation mutation-sample density lint docs results proofs wheel engines clean
+.PHONY: demo test quick coverage mutation mutation-sample torture density lint docs results proofs wheel engines clean
 
 demo: .venv/ready
 	$(BIN)/specref demo
@@ -35,6 +35,13 @@ SAMPLED := verify draft decode probs chance checks data stops copying model meas
 mutation-sample: .venv/ready-test
 	$(BIN)/python -m tests.mutation --core --sample 60 --minutes 3 --seed $$(git rev-list --count HEAD) \
 	  $(foreach room,$(SAMPLED),--only $(room))
+
+# Faults on purpose, others each time, in a few minutes: absurd requests beside good ones, garbage, broken
+# files, kills. TORTURE="--seed 7 --only beside" repeats one area.
+TORTURE ?=
+
+torture: .venv/ready-test
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.torture $(TORTURE) --json docs/results/torture.json
 
 # AST nodes per code line, room by room.
 density:

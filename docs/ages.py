@@ -73,6 +73,10 @@ FILES: dict[str, Measured] = {
         (*LOOP, "serve/", "measure/", "data.py", "checks.py", *JUDGE, "/tests/mut*.py"),
         "make mutation",
     ),
+    "torture.json": Measured(
+        ("serve/", "cli/", "model/", "outputs.py", "data.py", "/tests/torture/"),
+        "make torture",
+    ),
     "betting.json": Measured(
         ("stats/", "/tests/stats/betting_run.py"),
         "python -m tests.stats.betting_run --json docs/results/betting.json",

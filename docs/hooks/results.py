@@ -11,6 +11,7 @@ from .. import ages
 Result = Mapping[str, Any]
 FROM_THE_REPOSITORY = {
     "mutation": "python -m tests.mutation",
+    "torture": "python -m tests.torture",
     "betting": "python -m tests.stats.betting_run",  # all parts in one file
 }
 
@@ -388,6 +389,14 @@ def mutation(result: Result) -> str:
             for row in files
         ],
     )
+
+
+def torture(result: Result) -> str:
+    """Faults tried on purpose, area by area."""
+    body = []
+    for area in result["areas"]:
+        body.append([area["area"], f"{area['tried']:,}", f"{area['well']:,}", area["means"]])
+    return rows(["area", "tried", "ended well", "ending well means"], body, words=3)
 
 
 def mutation_rooms(result: Result) -> str:
@@ -793,6 +802,7 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("zoo --level http", "seconds"): zoo_seconds,
     ("zoo --level kernel", "runs"): zoo_runs,
     ("mutation", ""): mutation,
+    ("torture", ""): torture,
     ("mutation", "left"): mutation_left,
     ("betting", "validity"): betting_validity,
     ("betting", "detection"): betting_detection,

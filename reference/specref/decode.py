@@ -236,7 +236,8 @@ def _start(
         target.config.vocab_size,
     )
     longest = max(len(request.prompt) + request.limit for request in requests)
-    capacity = longest + drafter.nodes(gamma) + 1
+    deepest = max(request.budget(gamma) for request in requests)
+    capacity = longest + drafter.nodes(deepest) + 1
     cache = target.new_cache(len(requests), capacity)
     chunks = [request.prompt[:-1] for request in requests]
     if any(chunks):

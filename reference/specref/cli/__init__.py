@@ -13,12 +13,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import SpecrefError
 from .command import Command
 
+_LONGEST = 400  # characters of an error
 COMMANDS = {
     "demo": "demo_command:DEMO_COMMAND",
     "generate": "generate_command:GENERATE_COMMAND",
@@ -37,10 +39,31 @@ COMMANDS = {
 }
 
 
+def _whole(text: str) -> int:
+    """An integer that int64 holds."""
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise argparse.ArgumentTypeError("it has more than 64 bits")
+    return value
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("no file has such a name")
+    return Path(text)
+
+
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.register("type", int, _whole)
+        self.register("type", Path, _path)
+
     def error(self, message: str) -> NoReturn:
         """One line, as for every other bad input."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        said = " ".join(message.split())
+        said = said if len(said) <= _LONGEST else said[: _LONGEST - 3] + "..."
+        self.exit(2, f"{self.prog}: {said} (see {self.prog} --help)\n")
 
 
 def load_command(name: str) -> Command:

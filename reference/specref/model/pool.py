@@ -58,9 +58,14 @@ class Pool:
             )
         slots, width = blocks * size, config.hidden_size if states else 0
         shape = (config.num_hidden_layers, slots, config.num_key_value_heads, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.states = torch.zeros(1, slots, width, dtype=dtype, device=device)
+        try:
+            self.keys = torch.zeros(shape, dtype=dtype, device=device)
+            self.values = torch.zeros(shape, dtype=dtype, device=device)
+            self.states = torch.zeros(1, slots, width, dtype=dtype, device=device)
+        except (RuntimeError, TypeError):  # no memory; more than a tensor can have
+            raise SpecrefError(
+                f"there is no memory for a cache of {blocks} blocks of {size} tokens: give fewer"
+            ) from None
         self.blocks, self.size = blocks, size
         self.spare = list(range(blocks))[::-1]
         self.users = [0] * blocks

@@ -10,7 +10,9 @@ from ..data import SpecrefError
 
 
 class Tokenizer(Protocol):
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """Errors: SpecrefError for a text that holds half a surrogate pair."""
+        ...
 
     def decode(self, tokens: Sequence[int]) -> str: ...
 
@@ -19,7 +21,7 @@ class Bytes:
     """UTF-8 bytes; what is no UTF-8 decodes to the replacement character."""
 
     def encode(self, text: str) -> list[int]:
-        return list(text.encode())
+        return list(_utf8(text))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode(errors="replace")
@@ -43,10 +45,20 @@ class FromFile:
             ) from None
 
     def encode(self, text: str) -> list[int]:
+        _utf8(text)
         return self.tokenizer.encode(text).ids
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.decode(list(tokens), skip_special_tokens=False)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise SpecrefError(
+            "the text holds half a surrogate pair, which is no Unicode: take it out"
+        ) from None
 
 
 def tokenizer(folder: Path, vocabulary: int) -> Tokenizer:

@@ -57,7 +57,8 @@ class ServingEngine:
         self.cache = self.settings.pages(self.pool)
         self.context = target.config.max_position_embeddings
         self.vocabulary = target.config.vocab_size
-        capacity = self.context + drafter.nodes(self.settings.gamma) + 1
+        deepest = min(self.settings.gamma, self.context)
+        capacity = self.context + drafter.nodes(deepest) + 1
         drafter.begin(Text([], [], [], self.vocabulary), capacity)
         self.arrivals, self.served = itertools.count(), 0
         self.by_number: dict[int, Served] = {}  # in order of arrival

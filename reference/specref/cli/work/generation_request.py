@@ -250,6 +250,8 @@ def _read(name: str) -> str:
         raise SpecrefError(f"cannot read {name} ({error.strerror}): give a text file") from None
     except UnicodeDecodeError:
         raise SpecrefError(f"{name} is not UTF-8 text: convert it first") from None
+    except ValueError as error:
+        raise SpecrefError(f"cannot read {name!r} ({error}): give a text file") from None
 
 
 def _stop_sequence(text: str, words: Tokenizer | None) -> tuple[int, ...]:

@@ -50,9 +50,16 @@ def require_bytes(target: Transformer, command: str) -> None:
         )
 
 
+MOST_THREADS = 1024
+
+
 def set_threads(args: argparse.Namespace) -> None:
     """As --threads says; 1 by default for the bundled target, for which it is fastest."""
     require_at_least(args, 1, "threads")
+    if args.threads is not None and args.threads > MOST_THREADS:
+        raise SpecrefError(
+            f"--threads {args.threads} is not possible: give {MOST_THREADS} or fewer"
+        )
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     elif args.target == BUNDLED / "target":
