@@ -15,6 +15,7 @@ from specref.judge.toys import toy, written
 WRITTEN = written("wide", 48)[0]
 PROMPT, TEXT = list(WRITTEN.prompt), list(WRITTEN.text)
 ENGINES = ("transformers", "transformers-lookup", "transformers-early-exit")
+SERVED = ("specref-serve", "specref-serve-ngram")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def made(name: str, folder: Path):
     return kind(folder / "target", None if kind.own_draft else folder / "draft")
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", [*ENGINES, *SERVED])
 def test_an_engine_speculates_and_writes_the_targets_greedy_text(name: str, folder: Path):
     """Both ways, with counts that fit the text: every cycle adds what it accepts and one token
     more.
@@ -43,7 +44,7 @@ def test_an_engine_speculates_and_writes_the_targets_greedy_text(name: str, fold
     assert done.metrics.target_steps + done.metrics.accepted >= 24
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", [*ENGINES, SERVED[0]])
 def test_every_parameter_reaches_the_engine(name: str, folder: Path):
     """Each one changes the text, or rules out what it should: none is dropped on the way."""
     engine = made(name, folder)

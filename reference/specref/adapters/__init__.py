@@ -21,6 +21,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "reference-ngram": {"engine": f"{_HERE}.reference:LoopedNGram"},
     "reference-early-exit": {"engine": f"{_HERE}.reference:LoopedEarlyExit"},
+    "specref-serve": {"engine": f"{_HERE}.served:SpecrefServe"},
+    "specref-serve-ngram": {"engine": f"{_HERE}.served:SpecrefServeNGram"},
     "transformers": {
         "engine": f"{_HERE}.transformers:Assisted",
         "kernel": f"{_HERE}.transformers:AssistedStep",

@@ -6,19 +6,15 @@ gguf and safetensors.
 """
 
 import atexit
-import http.client
 import json
 import os
 import shutil
-import socket
-import subprocess
 import tempfile
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from specref.adapters.served import Running, word
 from specref.judge.contract import Completion, Engine, Metrics, SamplingParams
 
 try:
@@ -85,8 +81,10 @@ class LlamaDrafted(Engine):
         context = _converted(target, root / "target.gguf")
         start = [program, "-m", str(root / "target.gguf"), "-c", str(context * _SLOTS), *_PLAIN]
         how = self.speculation(root, draft)
-        self.plain = Running([*start, *_WITHOUT], root / "plain.log")
-        self.speculating = Running([*start, *how], root / "speculating.log")
+        self.plain = _running([*start, *_WITHOUT], root / "plain.log")
+        self.speculating = _running([*start, *how], root / "speculating.log")
+        for server in (self.plain, self.speculating):
+            server.wait()
         atexit.register(self.close)
 
     def speculation(self, root: Path, draft: Path | None) -> list[str]:
@@ -122,7 +120,9 @@ class LlamaDrafted(Engine):
         with ThreadPoolExecutor(_SLOTS) as pool:
             return list(
                 pool.map(
-                    lambda prompt, its: _completion(server.ask(_request(prompt, its)), its),
+                    lambda prompt, its: _completion(
+                        server.ask("/completion", _request(prompt, its)), its
+                    ),
                     prompts,
                     each,
                 )
@@ -165,68 +165,9 @@ class LlamaNGram(LlamaDrafted):
         ]
 
 
-class Running:
-    """A server process on a free port of this machine."""
-
-    def __init__(self, command: list[str], log: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.log, self.threads = log, threading.local()
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1", "--port", str(self.port)],
-                stdout=file,
-                stderr=file,
-                stdin=subprocess.DEVNULL,
-            )
-        self._wait()
-
-    def _wait(self, seconds: float = 60) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                connection.request("GET", "/health")
-                if connection.getresponse().status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        said = [
-            line
-            for line in self.log.read_text(errors="replace").splitlines()
-            if "error" in line.lower()
-        ]
-        self.stop()
-        raise RuntimeError(
-            "llama-server does not start: "
-            + (" ".join(said[-2:]) or f"no answer in {seconds:.0f} s")
-        )
-
-    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        """POST /completion, over a connection that each thread keeps."""
-        connection = getattr(self.threads, "connection", None)
-        if connection is None:
-            connection = self.threads.connection = http.client.HTTPConnection(
-                "127.0.0.1", self.port, timeout=100
-            )
-        connection.request(
-            "POST", "/completion", json.dumps(body), {"Content-Type": "application/json"}
-        )
-        answer = connection.getresponse()
-        said = json.loads(answer.read())
-        if answer.status != 200:
-            raise RuntimeError(
-                f"llama-server answers {answer.status}:"
-                f" {said.get('error', {}).get('message', said)}"
-            )
-        return said
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+def _running(command: list[str], log: Path) -> Running:
+    here = ["--host", "127.0.0.1", "--port"]
+    return Running("llama-server", lambda port: [*command, *here, str(port)], log)
 
 
 def _request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
@@ -247,7 +188,7 @@ def _request(prompt: list[int], params: SamplingParams) -> dict[str, Any]:
         "return_tokens": True,
         "n_probs": 1,
         "logit_bias": [[token, max(bias, -1e9)] for token, bias in params.logit_bias.items()],
-        "stop": ["".join(map(_word, stop)) for stop in stops],
+        "stop": ["".join(map(word, stop)) for stop in stops],
     }
     # the largest means: any
     return body if params.seed is None else body | {"seed": params.seed % (2**32 - 1)}
@@ -262,13 +203,6 @@ def _completion(said: dict[str, Any], params: SamplingParams) -> Completion:
         [0.0] * len(tokens) if params.temperature == 0 else logprobs,
         Metrics(None, timings.get("draft_n", 0), timings.get("draft_n_accepted", 0)),
     )
-
-
-def _word(token: int) -> str:
-    """How a token is written. Stops are looked for in the text: no token may begin inside another,
-    or end there.
-    """
-    return f"({token})"
 
 
 def _converted(checkpoint: Path, file: Path) -> int:
@@ -290,7 +224,7 @@ def _converted(checkpoint: Path, file: Path) -> int:
     writer.add_vocab_size(vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list([_word(token) for token in range(vocabulary)])
+    writer.add_token_list([word(token) for token in range(vocabulary)])
     writer.add_token_types([gguf.TokenType.NORMAL] * vocabulary)
     writer.add_token_merges(["! !"])  # of no token
     if isinstance(config["eos_token_id"], int):

@@ -15,6 +15,8 @@ from ..data import Completion
 from ..model.tokenizer import Tokenizer
 from .protocol import CompletionRequest, ServedModel
 
+LEAST = -9999.0  # stands for the log probability of what is impossible, which JSON has not; as vLLM
+
 
 @dataclass
 class Piece:
@@ -124,7 +126,7 @@ class AnswerWriter:
                 own.append(None)
                 top.append(None)
                 continue
-            own.append(float(logs[token]))
+            own.append(_finite(logs[token]))
             alternatives = {}
             for other, value in self._alternatives(logs):
                 alternatives[self._name(other)] = value
@@ -140,7 +142,7 @@ class AnswerWriter:
         content = []
         for token, logs in zip(piece.tokens, piece.logs, strict=True):
             assert logs is not None  # a chat's answer does not begin with the prompt
-            said = self._named(token, float(logs[token]))
+            said = self._named(token, _finite(logs[token]))
             said["top_logprobs"] = []
             for other, value in self._alternatives(logs):
                 said["top_logprobs"].append(self._named(other, value))
@@ -171,13 +173,17 @@ class AnswerWriter:
             table = {}
             others, values = best.indices[place].tolist(), best.values[place].tolist()
             for rank, other in enumerate(others, 1):
-                value = values[rank - 1]
+                value = max(values[rank - 1], LEAST)
                 table[str(other)] = _scored(other, value, rank, tokenizer)
             if str(token) not in table:
-                value, rank = float(own[place]), int(ranks[place])
+                value, rank = _finite(own[place]), int(ranks[place])
                 table[str(token)] = _scored(token, value, rank, tokenizer)
             given.append(table)
         return given
+
+
+def _finite(value: Tensor) -> float:
+    return max(float(value), LEAST)
 
 
 def _scored(token: int, value: float, rank: int, tokenizer: Tokenizer | None) -> dict[str, Any]:
