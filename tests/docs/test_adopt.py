@@ -56,14 +56,14 @@ verify_kernel = Launcher()
 """
 
 
-def command(text: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def command(
+    text: str, folder: Path, *more: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     words = shlex.split(text)
     assert words[0] == "specref"
     full = [sys.executable, "-m", "specref", *words[1:], *more, "--json", "out.json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "reference")}
-    return subprocess.run(
-        full, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    ours = {**os.environ, "PYTHONPATH": str(ROOT / "reference"), **(environment or {})}
+    return subprocess.run(full, cwd=folder, env=ours, capture_output=True, text=True, timeout=300)
 
 
 def test_this_file_knows_every_fence() -> None:
@@ -74,6 +74,8 @@ def test_this_file_knows_every_fence() -> None:
         ("sh", ""),
         ("py", "engine_adapter.py"),
         ("sh", ""),
+        ("sh", ""),
+        ("py", "served_adapter.py"),
         ("sh", ""),
         ("yaml", ".github/workflows/judge.yml"),
         ("bash", "judge.sh"),
@@ -167,6 +169,23 @@ def test_server(servers: tuple[int, int], tmp_path: Path) -> None:
     result = json.loads((tmp_path / "out.json").read_text())
     verdicts = {check["id"]: check["verdict"] for check in result["checks"]}
     assert verdicts == {"http.greedy": "PASS"}, done.stdout + done.stderr
+
+
+def test_a_server_that_loads_a_checkpoint(tmp_path: Path) -> None:
+    """`my-server` is played by ours: other words, and the same command line behind them."""
+    served = tmp_path / "my-server"
+    ours = f'"{sys.executable}" -m specref serve --threads 1 --target "$1" --port "$3"'
+    served.write_text(
+        "#!/bin/sh\n"
+        f'if [ -n "$5" ]; then exec {ours} --draft "$5"; fi\nexec {ours} --drafter none\n'
+    )
+    served.chmod(0o755)
+    (tmp_path / "served_adapter.py").write_text(FILES["served_adapter.py"])
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = command(COMMANDS[4], tmp_path, "--only", "engine.draft-is-target", environment=path)
+    result = json.loads((tmp_path / "out.json").read_text())
+    verdicts = {check["id"]: check["verdict"] for check in result["checks"]}
+    assert verdicts == {"engine.draft-is-target": "PASS"}, done.stdout + done.stderr
 
 
 def test_the_workflow_calls_the_action_as_it_is() -> None:

@@ -32,7 +32,7 @@ from typing import Any
 
 from specref.judge.contract import CAPABILITIES, Completion, Engine, Metrics, SamplingParams
 
-AT_ONCE = 16  # requests of a call that are sent together
+SENT_TOGETHER = 16  # requests of a call that are sent together
 
 
 class Running:
@@ -154,7 +154,7 @@ class ServedEngine(Engine):
         def ask(prompt: list[int], its: SamplingParams) -> Completion:
             return self.read(server.ask(self.path, self.body(prompt, its)))
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(SENT_TOGETHER) as pool:
             return list(pool.map(ask, prompts, each))
 
     def body(self, prompt: list[int], params: SamplingParams) -> dict[str, Any]:

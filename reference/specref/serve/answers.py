@@ -15,7 +15,9 @@ from ..data import Completion
 from ..model.tokenizer import Tokenizer
 from .protocol import CompletionRequest, ServedModel
 
-LEAST = -9999.0  # stands for the log probability of what is impossible, which JSON has not; as vLLM
+LEAST_LOG = (
+    -9999.0
+)  # stands for the log probability of what is impossible, which JSON has not; as vLLM
 
 
 @dataclass
@@ -173,7 +175,7 @@ class AnswerWriter:
             table = {}
             others, values = best.indices[place].tolist(), best.values[place].tolist()
             for rank, other in enumerate(others, 1):
-                value = max(values[rank - 1], LEAST)
+                value = max(values[rank - 1], LEAST_LOG)
                 table[str(other)] = _scored(other, value, rank, tokenizer)
             if str(token) not in table:
                 value, rank = _finite(own[place]), int(ranks[place])
@@ -183,7 +185,7 @@ class AnswerWriter:
 
 
 def _finite(value: Tensor) -> float:
-    return max(float(value), LEAST)
+    return max(float(value), LEAST_LOG)
 
 
 def _scored(token: int, value: float, rank: int, tokenizer: Tokenizer | None) -> dict[str, Any]:
