@@ -627,6 +627,24 @@ def thresholds(result: Result) -> str:
     )
 
 
+def lookups(result: Result) -> str:
+    """Tokens a step of the drafters that look in the text, on loops and on held-out text."""
+    worlds = list(next(iter(result["drafters"].values())))
+    body = []
+    for name, row in result["drafters"].items():
+        steps = [f"{row[world]['tokens_per_step']:.2f}" for world in worlds]
+        last = row[worlds[-1]]
+        share = f"{100 * last['accepted_of_drafted']:.0f} %"
+        body.append([name, *steps, f"{last['drafted_per_step']:.2f}", share])
+    heads = [
+        "drafter",
+        *(f"tokens a step, {world}" for world in worlds),
+        "drafted a step there",
+        "of these accepted",
+    ]
+    return rows(heads, body)
+
+
 def rules(result: Result) -> str:
     """Rules that are claimed lossless: their distance, and what they reach of the best."""
     heads = ["rule", "claimed by", "draft", "claim", "computed TV", "accepted", "of the bound"]
@@ -813,6 +831,7 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("profile medusa", ""): methods,
     ("profile medusa", "heads"): heads,
     ("profile thresholds", ""): thresholds,
+    ("profile lookup", ""): lookups,
     ("rules", ""): rules,
     ("rules", "lossy"): lossy_rules,
     ("bench --serving", ""): serving,
