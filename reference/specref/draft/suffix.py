@@ -4,8 +4,9 @@ Oliaro et al. 2024 (SuffixDecoding, arXiv:2411.04975). A trie of bounded depth, 
 stretches of prompt and output, counts the tokens behind each. The draft follows the most frequent
 token behind the longest stretch that ends the text. Its length adapts: the estimated probability
 that all of it is accepted, a product of shares of counts, must not fall below `sure`, and it has at
-most `factor` tokens for each token of the match. The paper drafts a tree from a trie of all
-requests; this is a chain from the request's own. Tokens are proposed with certainty: q = None.
+most `factor` tokens for each token of the match. The paper has a second trie, of
+earlier requests, and drafts a tree; this is a chain from the request's own. Tokens are proposed
+with certainty: q = None.
 """
 
 from ..data import SpecrefError
