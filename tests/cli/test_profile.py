@@ -67,7 +67,8 @@ def test_the_frontier_of_the_thresholds(
     assert [(p["epsilon"], p["delta"]) for p in result["points"]] == THRESHOLDS[4:6]
     assert result["lossless"]["tv"] == 0
     assert result["lossless"]["exact"] < 1e-12
-    for p in result["points"]:
+    assert [(p["epsilon"], p["delta"]) for p in result["medusa"]] == THRESHOLDS[4:6]
+    for p in result["points"] + result["medusa"]:
         assert p["exact"] > 1e-3
         assert 0 <= p["tv"] <= 1
         assert p["error"] >= 0

@@ -5,7 +5,8 @@ draft model, n-gram, suffix decoding, Medusa chain, Medusa tree and MTP against 
 one run, each beside its estimate.
 
 thresholds: what typical acceptance, which is lossy, gains in tokens per cycle and costs in distance
-from the target's distribution.
+from the target's distribution. Ours draws the token behind the accepted guesses; Medusa's own rule
+takes the likeliest. Both are measured.
 
 lookup: tokens a step of the drafters that look in the text, on loops and on held-out text, which
 the target is taken to write as it stands. No model runs.
