@@ -13,6 +13,7 @@ from specref.chance import Injected
 from specref.data import SamplingParams, SpecrefError
 from specref.draft.base import Drafter, Text
 from specref.draft.ngram import NGramDrafter
+from specref.measure.acceptance.lookup import NGRAM_SIZES
 
 NONE = Injected(torch.zeros(3, 0))  # a chance that has nothing to give: n-grams ask no questions
 
@@ -102,3 +103,7 @@ def test_the_index_finds_what_a_search_finds_while_the_text_grows(rows, growth, 
 def test_sizes_that_make_no_sense_are_refused(sizes):
     with pytest.raises(SpecrefError, match="give 1 <= shortest <= longest"):
         NGramDrafter(*sizes)
+
+
+def test_the_sizes_are_those_of_the_lookups_that_it_is_compared_with():
+    assert NGramDrafter().sizes == NGRAM_SIZES

@@ -113,3 +113,8 @@ def test_a_new_row_begins_with_nothing():
 def test_settings_that_make_no_sense_are_refused(made):
     with pytest.raises(SpecrefError, match="give longest >= 1, factor > 0 and sure from 0 to 1"):
         SuffixDrafter(*made)
+
+
+def test_the_settings_are_those_that_the_published_comparison_was_made_with():
+    drafter = SuffixDrafter()
+    assert (drafter.longest, drafter.factor, drafter.sure) == (8, 1.0, 0.1)

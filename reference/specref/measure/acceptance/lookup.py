@@ -22,7 +22,7 @@ LookupFunction = Callable[[list[int], int], list[int]]
 
 PERIODS = (1, 2, 4)
 _BYTES = 256  # values of a byte: the vocabulary
-_SIZES = range(4, 1, -1)  # those of NGramDrafter
+NGRAM_SIZES = range(4, 1, -1)  # those of NGramDrafter
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def most_recent(text: list[int], most: int) -> list[int]:
 
 def _behind(text: list[int], most: int, find: Callable[[int], int]) -> list[int]:
     """At most `most` tokens behind the place that `find` gives for the longest n-gram."""
-    for n in _SIZES:
+    for n in NGRAM_SIZES:
         place = find(n)
         if place >= 0:
             return text[place + n :][:most]
