@@ -45,6 +45,11 @@ FILES: dict[str, Measured] = {
         (*LOOP, "measure/", "checkpoints/"),
         "specref profile thresholds --json docs/results/thresholds.json",
     ),
+    "lookup.json": Measured(
+        ("draft/", "measure/acceptance/lookup.py"),
+        "specref profile lookup --rounds 64 --prompt-length 512 --new-tokens 512"
+        " --json docs/results/lookup.json",
+    ),
     "rules.json": Measured(
         ("verify/", "exact/", "measure/rules/", "chance.py", "data.py"),
         "specref rules --json docs/results/rules.json",

@@ -122,6 +122,7 @@ CORE: dict[str, Groups] = {
     "draft/model.py": (_tests("draft", "model_drafter"), EXACT),
     "draft/mtp.py": (_tests("tree", "heads"), _tests("model", "distil"), EXACT),
     "draft/ngram.py": (_tests("draft", "ngram"),),
+    "draft/suffix.py": (_tests("draft", "suffix"),),
     "model/": (FORWARD, _tests("model", "hugging_face refusals")),
     "model/auxiliary.py": (_tests("tree", "heads"), _tests("model", "refusals")),
     "model/checkpoint.py": (_tests("model", "refusals"), _tests("model", "hugging_face")),

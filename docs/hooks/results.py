@@ -122,7 +122,7 @@ def lowest_tv(root: Path) -> str:
     result = load(root, "profile thresholds")
     if result is None:
         return wanting("profile thresholds")
-    return f"{min(point['tv'] for point in result['points']):.2f}"
+    return f"{min(point['tv'] for point in result['points'] + result['medusa']):.2f}"
 
 
 def table(root: Path, command: str, part: str = "") -> str:
@@ -597,25 +597,29 @@ def thresholds(result: Result) -> str:
     best = result["lossless"]
     body = [
         [
-            "lossless",
-            "tree",
+            "tree, lossless",
+            "",
+            "",
             f"{best['tokens_per_cycle']:.2f}",
             "0 by theorem",
             f"{best['exact']:.1e}",
         ]
     ]
-    body += [
-        [
-            f"{p['epsilon']:g}",
-            f"{p['delta']:g}",
-            f"{p['tokens_per_cycle']:.2f}",
-            f"{p['tv']:.3f} ± {2 * p['error']:.3f}",
-            f"{p['exact']:.3f}",
+    for key, name in (("points", "`LossyTypical`, ours"), ("medusa", "`LossyMedusaTypical`")):
+        body += [
+            [
+                name,
+                f"{p['epsilon']:g}",
+                f"{p['delta']:g}",
+                f"{p['tokens_per_cycle']:.2f}",
+                f"{p['tv']:.3f} ± {2 * p['error']:.3f}",
+                f"{p['exact']:.3f}",
+            ]
+            for p in sorted(result[key], key=lambda p: p["tv"])
         ]
-        for p in sorted(result["points"], key=lambda p: p["tv"])
-    ]
     return rows(
         [
+            "rule",
             "epsilon",
             "delta",
             "tokens per cycle",
@@ -623,8 +627,26 @@ def thresholds(result: Result) -> str:
             "exact TV on a toy",
         ],
         body,
-        words=2,
+        words=1,
     )
+
+
+def lookups(result: Result) -> str:
+    """Tokens a step of the drafters that look in the text, on loops and on held-out text."""
+    worlds = list(next(iter(result["drafters"].values())))
+    body = []
+    for name, row in result["drafters"].items():
+        steps = [f"{row[world]['tokens_per_step']:.2f}" for world in worlds]
+        last = row[worlds[-1]]
+        share = f"{100 * last['accepted_of_drafted']:.0f} %"
+        body.append([name, *steps, f"{last['drafted_per_step']:.2f}", share])
+    heads = [
+        "drafter",
+        *(f"tokens a step, {world}" for world in worlds),
+        "drafted a step there",
+        "of these accepted",
+    ]
+    return rows(heads, body)
 
 
 def rules(result: Result) -> str:
@@ -813,6 +835,7 @@ TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("profile medusa", ""): methods,
     ("profile medusa", "heads"): heads,
     ("profile thresholds", ""): thresholds,
+    ("profile lookup", ""): lookups,
     ("rules", ""): rules,
     ("rules", "lossy"): lossy_rules,
     ("bench --serving", ""): serving,

@@ -71,6 +71,7 @@ _RULES = {
 _DRAFTERS = {
     "none": ("none", "rejection", "d.NoDrafter()"),
     "ngram": ("ngram", "rejection", "d.NGramDrafter()"),
+    "suffix": ("suffix", "rejection", "d.SuffixDrafter()"),
     "model": ("model", "rejection", "d.ModelDrafter(target)"),
     "vocabulary": ("vocabulary", "rejection", "d.MappedDrafter(target, [*range(16)])"),
     "early-exit": ("early_exit", "rejection", "d.EarlyExitDrafter(target, 1)"),

@@ -7,8 +7,12 @@ which it lacks, stand where vLLM has them:
     logit bias -> repetition penalty -> presence and frequency penalties -> no stop token before
     min_tokens -> temperature -> top-k -> top-p -> min-p -> softmax
 
-Everything is float32 at least. Temperature 0 is the one-hot distribution of the largest score, ties
-to the lowest id.
+Everything is float32 at least. Temperature 0 is the one-hot distribution of the largest score.
+
+One rule for ties: of equal scores the token of the lowest id comes first. So top-k keeps exactly k
+tokens, top-k 1 and a small top-p keep the token that temperature 0 takes, and of tokens that tie at
+a filter's edge the lowest ids stay. min-p ranks nothing: it keeps equals together. (Hugging Face's
+top-k keeps all that tie with the k-th.)
 """
 
 from collections.abc import Callable, Sequence
@@ -107,7 +111,6 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
         scores = _top_p(scores, params)
     if any(one.min_p for one in params):
         scores = _min_p(scores, params)
-    # greedy rows: by the scores before the filters, which break ties in their own way
     greedy = greedy[:, None, None]  # [B,1,1]
     return torch.where(greedy, best, scores.softmax(-1))
 
@@ -210,20 +213,26 @@ def _heated(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
 
 
 def _top_k(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
-    """-inf below the k-th largest score, [B,N,V]; what is equal to it stays."""
+    """-inf on all but the k largest scores, [B,N,V]; of those equal to the last, the lowest ids
+    stay.
+    """
     vocabulary = scores.shape[-1]
     sizes = [min(one.top_k, vocabulary) or vocabulary for one in params]
     k = torch.tensor(sizes)  # [B]
     largest = scores.topk(int(k.max()), -1).values  # [B,N,K]
     place = (k - 1).to(scores.device)[:, None, None]  # [B,1,1]
     place = place.expand(-1, scores.shape[1], 1)  # [B,N,1]
-    bar = largest.gather(-1, place)
-    return scores.masked_fill(scores < bar, -torch.inf)
+    bar = largest.gather(-1, place)  # [B,N,1]
+    above, level = scores > bar, scores == bar  # [B,N,V] each
+    room = place + 1 - above.sum(-1, keepdim=True)  # [B,N,1]: of k, left for the equals
+    kept = above | (level & (level.cumsum(-1) <= room))  # [B,N,V]
+    return scores.masked_fill(~kept, -torch.inf)
 
 
 def _top_p(scores: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """-inf in the tail whose total is at most 1 - top_p, [B,N,V]; the largest score stays."""
-    ordered, order = scores.sort(stable=True, dim=-1)  # [B,N,V]: ascending, the tail comes first
+    ordered, order = scores.sort(stable=True, descending=True, dim=-1)  # [B,N,V]: equals by id
+    ordered, order = ordered.flip(-1), order.flip(-1)  # [B,N,V]: the tail comes first
     weights = ordered.softmax(-1)  # [B,N,V]
     total = weights.cumsum(-1)  # [B,N,V]
     top_p = _column(params, lambda one: one.top_p, scores)  # [B,1,1]

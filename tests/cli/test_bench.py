@@ -21,6 +21,7 @@ WAYS = {
     "greedy",
     "draft_model",
     "ngram",
+    "suffix",
     "sampled_bf16",
     "sampled_bf16_arithmetic",
 }

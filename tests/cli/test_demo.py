@@ -84,6 +84,7 @@ def test_every_mode_writes_and_is_measured() -> None:
         "sampled speculation",
         "block verification",
         "n-gram",
+        "suffix decoding",
         "early exit after 1",
     ]
     assert all(set(row) == ROW for row in rows.values())
@@ -237,6 +238,7 @@ def test_the_whole_demo(models: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         "sampled speculation",
         "block verification",
         "n-gram",
+        "suffix decoding",
     ]
     distribution = result["distribution"]
     assert distribution["holds"]

@@ -7,7 +7,12 @@ import pytest
 from specref.cli import main
 from specref.measure.acceptance.rates import sample_size
 from specref.measure.speed import tree_plan
-from specref.measure.speed.cost import best_gamma, break_even_alpha, predicted_speedup
+from specref.measure.speed.cost import (
+    best_gamma,
+    break_even_alpha,
+    operations_factor,
+    predicted_speedup,
+)
 
 from .test_common import failed
 
@@ -33,7 +38,20 @@ def test_a_length_from_an_acceptance_rate(
     assert result["break_even_alpha"] == break_even_alpha(gamma, c=0.08)
     assert result["sample_size"] == sample_size(0.01, 0.8)
     assert f"draft {gamma} tokens a cycle" in said
+    factor = operations_factor(0.8, gamma, 0.08)
+    assert result["operations_factor"] == factor
+    assert f"a token takes {factor:.2f} times the arithmetic" in said
     assert f"{result['sample_size']:,}" in said
+
+
+def test_operations_of_the_draft_are_not_its_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--alpha", "0.8", "--draft-cost", "0.08", "--draft-operations", "0.01"]
+    result, _ = run(words, tmp_path / "p.json", capsys)
+    assert result["operations_factor"] == operations_factor(0.8, result["gamma"], 0.01)
+    words[-1] = "-1"
+    assert "give 0 or more" in failed(["plan", *words], capsys)
 
 
 def test_no_length_pays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

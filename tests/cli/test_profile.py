@@ -12,7 +12,7 @@ from specref.measure.acceptance.frontier import THRESHOLDS
 from .test_common import failed
 
 SMALL = ["--rounds", "2", "--prompt-length", "16", "--new-tokens", "8"]
-METHODS = ["draft", "ngram", "medusa_chain", "medusa_tree", "mtp"]
+METHODS = ["draft", "ngram", "suffix", "medusa_chain", "medusa_tree", "mtp"]
 
 
 def test_the_profile_of_the_heads(
@@ -32,7 +32,7 @@ def test_the_profile_of_the_heads(
         # how many pay is timed, so a tree may be smaller than the heads are deep
         assert row["nodes"] >= 1
         assert all(0 <= rate <= 1 for rate in row["acceptance_by_depth"])
-    assert [row["rule"] for row in result["methods"].values()] == ["rejection"] * 3 + [
+    assert [row["rule"] for row in result["methods"].values()] == ["rejection"] * 4 + [
         "tree",
         "rejection",
     ]
@@ -67,13 +67,37 @@ def test_the_frontier_of_the_thresholds(
     assert [(p["epsilon"], p["delta"]) for p in result["points"]] == THRESHOLDS[4:6]
     assert result["lossless"]["tv"] == 0
     assert result["lossless"]["exact"] < 1e-12
-    for p in result["points"]:
+    assert [(p["epsilon"], p["delta"]) for p in result["medusa"]] == THRESHOLDS[4:6]
+    for p in result["points"] + result["medusa"]:
         assert p["exact"] > 1e-3
         assert 0 <= p["tv"] <= 1
         assert p["error"] >= 0
         assert 1 <= p["tokens_per_cycle"] <= 3
     assert "LOSSY" in said
     assert "<svg" in plot.read_text()
+
+
+def test_lookups_are_compared_without_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lookup.json"
+    words = ["profile", "lookup", "--rounds", "3", "--prompt-length", "64", "--new-tokens", "64"]
+    assert main([*words, "--json", str(out)]) == 0
+    result, said = json.loads(out.read_text()), capsys.readouterr().out
+    assert result["command"] == "profile lookup"
+    assert result["settings"] == {
+        "texts": 3,
+        "prompt_length": 64,
+        "new_tokens": 64,
+        "gamma": 6,
+    }
+    rows = result["drafters"]
+    assert list(rows) == ["first occurrence", "most recent", "ngram", "suffix"]
+    for name, worlds in rows.items():
+        assert list(worlds) == ["period 1", "period 2", "period 4", "held-out text"]
+        assert f"{worlds['held-out text']['tokens_per_step']:.2f}" in said
+        assert name in said
+    assert "…" not in said
 
 
 BAD = {

@@ -11,6 +11,7 @@ from specref.draft.early_exit import EarlyExitDrafter
 from specref.draft.model import ModelDrafter
 from specref.draft.ngram import NGramDrafter
 from specref.draft.none import NoDrafter
+from specref.draft.suffix import SuffixDrafter
 from specref.model.checkpoint import load
 from specref.model.tokenizer import Bytes
 from specref.verify import RULES
@@ -32,7 +33,7 @@ def decided(rule: str, cycle: dict) -> int:
     return next((i for i, heads in enumerate(falls) if not heads), len(falls))
 
 
-@pytest.mark.parametrize("drafter", ["model", "ngram", "early-exit", "none"])
+@pytest.mark.parametrize("drafter", ["model", "ngram", "suffix", "early-exit", "none"])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_coins_replay_into_the_text(
     rule: str, drafter: str, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -74,6 +75,7 @@ def test_the_coins_replay_into_the_text(
     drafters = {
         "model": ModelDrafter(draft),
         "ngram": NGramDrafter(),
+        "suffix": SuffixDrafter(),
         "early-exit": EarlyExitDrafter(target, 1),
         "none": NoDrafter(),
     }
@@ -84,7 +86,7 @@ def test_the_coins_replay_into_the_text(
 
 
 @pytest.mark.parametrize("rule", ["rejection", "tree", "matching"])
-@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("drafter", ["model", "ngram", "suffix"])
 def test_the_coins_are_the_papers(
     rule: str, drafter: str, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ ALONE = [name for name in ITEMS if name not in EXERCISES]  # needs PyTorch and n
 RULES = ["greedy", "rejection", "block", "matching", "tree", "gumbel", "naive", "k-sequential"]
 RULES += ["canonical", "traversal", "typical", "medusa-typical", "fly", "relaxed", "ensemble"]
 RULES += ["synthetic"]
-DRAFTERS = ["none", "ngram", "model", "vocabulary", "early-exit", "medusa", "mtp"]
+DRAFTERS = ["none", "ngram", "suffix", "model", "vocabulary", "early-exit", "medusa", "mtp"]
 
 # What each name is used for, as a body that finds its modules as globals and leaves `result`.
 USE_RULE = """

@@ -10,6 +10,7 @@ from specref.draft.early_exit import EarlyExitDrafter
 from specref.draft.model import ModelDrafter
 from specref.draft.ngram import NGramDrafter
 from specref.draft.none import NoDrafter
+from specref.draft.suffix import SuffixDrafter
 from torch import Tensor
 
 from tests.stub import Drawn, Told, greedy_text, own_logits, scramble, tiny
@@ -53,6 +54,7 @@ def drafters(model, salt: int = 0, draft_seed: int = 7) -> dict:
     return {
         "nothing": NoDrafter,
         "n-gram": lambda: NGramDrafter(2, 1),
+        "suffix": lambda: SuffixDrafter(3, factor=2.0),
         "model": lambda: ModelDrafter(other()),
         "the target itself": lambda: ModelDrafter(model),
         "early exit": lambda: EarlyExitDrafter(model, 1),

@@ -128,7 +128,7 @@ def test_with_every_drafter(rule, name):
     same_distribution(rule, drafters(MODEL)[name], {}, count=3 if rule == "matching" else 4)
 
 
-@pytest.mark.parametrize("name", ["model", "garbage drawn", "n-gram"])
+@pytest.mark.parametrize("name", ["model", "garbage drawn", "n-gram", "suffix"])
 @pytest.mark.parametrize("rule", LOSSLESS)
 def test_with_every_drafter_and_all_parameters_together(rule, name):
     same_distribution(rule, drafters(MODEL)[name], PARAMS["all together"], gamma=3, count=3)

@@ -1,8 +1,8 @@
 """The n-gram drafter proposes what followed the latest earlier occurrence of the last tokens, the
-longest n-gram first.
+longest n-gram first, and goes on through its own proposal.
 
-Protects: the index that grows with the text against a search of the whole text, budgets, rows that
-leave.
+Protects: the index that grows with the text against a search of the whole text, loops, budgets,
+rows that leave.
 """
 
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from specref.chance import Injected
 from specref.data import SamplingParams, SpecrefError
-from specref.draft.base import Text
+from specref.draft.base import Drafter, Text
 from specref.draft.ngram import NGramDrafter
+from specref.measure.acceptance.lookup import NGRAM_SIZES
 
 NONE = Injected(torch.zeros(3, 0))  # a chance that has nothing to give: n-grams ask no questions
 
@@ -21,7 +22,7 @@ def text_of(rows: list[list[int]]) -> Text:
     return Text(rows, [1] * len(rows), [SamplingParams()] * len(rows), 3)
 
 
-def proposed(drafter: NGramDrafter, text: Text, budget: list[int]) -> list[list[int]]:
+def proposed(drafter: Drafter, text: Text, budget: list[int]) -> list[list[int]]:
     draft = drafter.propose(text, torch.tensor(budget), NONE)
     assert draft.q is None
     return [
@@ -35,7 +36,10 @@ def searched(text: list[int], longest: int, shortest: int, budget: int) -> list[
     for n in range(longest, shortest - 1, -1):
         for end in range(len(text) - 1, n - 1, -1):
             if text[end - n : end] == text[len(text) - n :]:
-                return text[end : end + max(0, budget)]
+                written = list(text)
+                for place in range(end, end + max(0, budget)):
+                    written.append(written[place])
+                return written[len(text) :]
     return []
 
 
@@ -54,10 +58,18 @@ def test_a_longer_match_wins_over_a_later_one():
     assert proposed(long, text, [2]) == [[0, 0]]
 
 
+@pytest.mark.parametrize("period", [1, 2, 3])
+def test_a_loop_fills_the_draft(period):
+    loop = [i % period for i in range(40)]
+    drafter, text = NGramDrafter(), text_of([loop[:12]])
+    drafter.begin(text, 32)
+    assert proposed(drafter, text, [9]) == [loop[12:21]]
+
+
 def test_nothing_is_proposed_without_a_match_or_a_budget():
     drafter, text = NGramDrafter(3, 2), text_of([[0, 1, 2], [0, 1, 0, 1], [0, 1, 0, 1], [2]])
     drafter.begin(text, 32)
-    assert proposed(drafter, text, [4, 4, 0, 4]) == [[], [0, 1], [], []]
+    assert proposed(drafter, text, [4, 4, 0, 4]) == [[], [0, 1, 0, 1], [], []]
     assert proposed(drafter, text, [4, 1, -1, 4]) == [[], [0], [], []]
 
 
@@ -91,3 +103,7 @@ def test_the_index_finds_what_a_search_finds_while_the_text_grows(rows, growth, 
 def test_sizes_that_make_no_sense_are_refused(sizes):
     with pytest.raises(SpecrefError, match="give 1 <= shortest <= longest"):
         NGramDrafter(*sizes)
+
+
+def test_the_sizes_are_those_of_the_lookups_that_it_is_compared_with():
+    assert NGramDrafter().sizes == NGRAM_SIZES

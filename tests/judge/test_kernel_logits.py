@@ -13,7 +13,7 @@ from specref.judge.schedule import judge
 from specref.judge.session import Session
 from specref.judge.suite import checks
 from specref.judge.verdict import Verdict
-from specref.judge.zoo.logits_kernels import LOGITS_BUGS, Softmaxed
+from specref.judge.zoo.logits_kernels import LOGITS_BUGS, Softmaxed, TiesToTheLast
 from torch import Tensor
 
 
@@ -74,16 +74,7 @@ def test_one_token_that_is_not_the_likeliest_fails_in_a_greedy_row(place: int) -
 
 
 def test_greedy_rows_may_take_either_of_two_that_are_equally_likely() -> None:
-    class LastOfEqual(Softmaxed):
-        """Of equal logits the one with the largest id."""
-
-        def verify_logits(self, target, proposed, draft, temperature, seed):
-            turned = None if proposed is None else proposed.flip(2)
-            size = target.shape[2]
-            out = super().verify_logits(target.flip(2), turned, size - 1 - draft, temperature, seed)
-            return torch.where(out >= 0, size - 1 - out, out)
-
-    for kernel in (Softmaxed(), LastOfEqual()):
+    for kernel in (Softmaxed(), TiesToTheLast()):
         said = greedy_of(kernel)
         assert said.verdict == "PASS"
         could, kept = _counts(said)

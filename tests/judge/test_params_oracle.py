@@ -62,6 +62,13 @@ def test_edges_of_filters_are_doubtful():
     assert not params_oracle.row(scores, SamplingParams(top_p=0.7, min_p=0.3, top_k=2)).doubtful
 
 
+@pytest.mark.parametrize("params", [{"temperature": 0.0}, {"top_k": 1}, {"top_p": 1e-6}])
+def test_a_tie_is_doubtful_wherever_engines_may_break_it_in_their_own_way(params):
+    """Two tokens are the likeliest: an engine keeps either or both."""
+    assert params_oracle.row([1.0, 1.0, 0.5], SamplingParams(**params)).doubtful
+    assert not params_oracle.row([1.0, 0.5, 0.5], SamplingParams(**params)).doubtful
+
+
 def test_where_orders_of_filters_differ_the_distribution_is_doubtful():
     """After top-k 2 the likeliest has .625, before it .5; at temperature .5 it has .66."""
     scores = [math.log(0.5), math.log(0.3), math.log(0.2)]
@@ -87,13 +94,14 @@ def test_how_near_an_edge_is_doubtful(inside, doubtful):
         for scores, params in (
             ([3.0, 1.0, 1.0 - near], SamplingParams(top_k=2)),
             ([3.0, 3.0 - tie, 0.0], SamplingParams(temperature=0)),
+            ([3.0, 3.0 - near, 0.0], SamplingParams(top_p=0.01)),
             (thirds, SamplingParams(top_p=0.8 - near)),
             (thirds, SamplingParams(top_p=0.8 + near)),
             (thirds, SamplingParams(min_p=0.6 - near)),
             (thirds, SamplingParams(min_p=0.6 + near)),
         )
     ]
-    assert said == [doubtful] * 6
+    assert said == [doubtful] * 7
 
 
 def test_what_stands_off_by_the_whole_distance_has_cleared_the_edge(monkeypatch):
@@ -103,7 +111,8 @@ def test_what_stands_off_by_the_whole_distance_has_cleared_the_edge(monkeypatch)
     for scores, params in (
         ([3.0, 0.25, 0.0], SamplingParams(top_k=2)),
         ([0.25, 0.0], SamplingParams(temperature=0)),
-        ([0.0, 0.0], SamplingParams(top_p=0.25)),
+        ([0.0, -math.inf], SamplingParams(top_p=0.75)),
+        ([0.25, 0.0], SamplingParams(top_p=0.25)),
         ([0.0, math.log(0.5)], SamplingParams(min_p=0.25)),
     ):
         assert not params_oracle.row(scores, params).doubtful, params

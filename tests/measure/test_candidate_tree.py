@@ -1,10 +1,11 @@
 """The candidate tree is the best one of its size, and a plan says when no tree pays.
 
-Protects: the greedy construction against brute force, the value of a node, the shapes it is
-compared with, the accuracy that it is built from.
+Protects: the best tree against brute force, whatever the order of the accuracies, the value of a
+node, the shapes it is compared with, the accuracy that it is built from.
 """
 
 from itertools import combinations
+from random import Random
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from specref.draft.medusa import MedusaHeads, chain
 from specref.measure.speed.candidate_tree import (
     best_budget,
     best_tree,
+    best_trees,
     cartesian,
     expected_tree_tokens,
     head_accuracy,
@@ -31,7 +33,7 @@ def is_tree(nodes):
     return parents | better <= {*nodes}
 
 
-def test_the_greedy_tree_is_the_best_of_all_trees_of_its_size():
+def test_the_best_tree_is_the_best_of_all_trees_of_its_size():
     every = cartesian([3, 3])
     for size in range(1, 7):
         possible = filter(is_tree, combinations(every, size))
@@ -39,6 +41,31 @@ def test_the_greedy_tree_is_the_best_of_all_trees_of_its_size():
         assert expected_tree_tokens(best_tree(ACCURACY, size), ACCURACY) == pytest.approx(
             best, abs=1e-12
         )
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 2, 1), (4, 1), (1, 2, 2)])
+def test_the_best_tree_is_best_where_accuracies_are_in_no_order(shape):
+    """60 heads of each shape, every size: all trees are tried."""
+    chooser, every = Random(sum(shape)), cartesian(shape)
+    trees: dict[int, list] = {}
+    for size in range(1, len(every) + 1):
+        trees[size] = [*filter(is_tree, combinations(every, size))]
+    for _ in range(60):
+        accuracy = []
+        for ranks in shape:
+            accuracy.append([chooser.choice((0.0, 0.05, 0.1, 0.3, 0.5)) for _ in range(ranks)])
+        for size, tree in enumerate(best_trees(accuracy, len(every)), 1):
+            best = max(expected_tree_tokens(other, accuracy) for other in trees[size])
+            assert len(tree) == len(set(tree)) == size
+            assert is_tree(tree)
+            assert expected_tree_tokens(tree, accuracy) == pytest.approx(best, abs=1e-12)
+
+
+def test_a_good_guess_behind_a_bad_one_is_reached_in_time():
+    """The second guess is worth more than the child of the first, which growing by the largest
+    value would take.
+    """
+    assert best_tree([[0.3, 0.1, 0.6], [0.5]], 3) == [(0,), (1,), (2,)]
 
 
 def test_a_node_is_worth_the_product_of_its_path():

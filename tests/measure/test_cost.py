@@ -14,6 +14,7 @@ from specref.measure.speed.cost import (
     break_even_alpha,
     cycle_cost,
     expected_tokens,
+    operations_factor,
     predicted_speedup,
     verify_steps,
     with_prefill,
@@ -36,6 +37,52 @@ def test_theorem_3_8_is_the_case_of_free_verification(alpha: float, gamma: int, 
     )
     assert expected_tokens([alpha] * (gamma + 2), gamma) == pytest.approx(tokens)
     assert expected_tokens(1.0, gamma) == gamma + 1
+
+
+@pytest.mark.parametrize(
+    ("alpha", "gamma", "operations", "speed"),
+    [
+        (0.6, 2, 1.53, 1.96),
+        (0.7, 3, 1.58, 2.53),
+        (0.8, 2, 1.23, 2.44),
+        (0.8, 5, 1.63, 3.69),
+        (0.9, 2, 1.11, 2.71),
+        (0.9, 10, 1.60, 6.86),
+    ],
+)
+def test_operations_and_speed_are_those_of_the_papers_table(
+    alpha: float, gamma: int, operations: float, speed: float
+) -> None:
+    """Leviathan et al. 2023, table 1, where the draft is taken to cost nothing."""
+    assert round(operations_factor(alpha, gamma), 2) == operations
+    assert round(predicted_speedup(alpha, gamma), 2) == speed
+
+
+@given(alpha=ALPHA, gamma=GAMMA, c=st.floats(0, 1))
+def test_theorem_3_11(alpha: float, gamma: int, c: float) -> None:
+    factor = (1 - alpha) * (gamma * c + gamma + 1) / (1 - alpha ** (gamma + 1))
+    assert operations_factor(alpha, gamma, c) == pytest.approx(factor)
+    assert operations_factor(alpha, gamma, c) >= 1 - 1e-12
+    assert operations_factor(1.0, gamma, c) == pytest.approx((gamma * c + gamma + 1) / (gamma + 1))
+
+
+def test_operations_are_counted_from_the_rules_own_emissions() -> None:
+    """A cycle of three target tokens, and two draft tokens of half their arithmetic, over the exact
+    mean of what `rejection` emits.
+    """
+    pools = [[([0.9, 0.1], [0.4, 0.6])] * 7]  # overlap 1/2 everywhere
+    world = World(2, 2, [2], False, pools)
+    mean = sum(
+        weight * len(emitted)
+        for (emitted, _), weight in outcomes(world, RULES["rejection"])[0].items()
+    )
+    assert operations_factor(0.5, 2, 0.5) == pytest.approx((3 + 2 * 0.5) / mean, abs=1e-12)
+
+
+@pytest.mark.parametrize("c", [-0.1, float("nan")])
+def test_a_ratio_of_operations_is_0_or_more(c: float) -> None:
+    with pytest.raises(SpecrefError, match="give 0 or more"):
+        operations_factor(0.5, 2, c)
 
 
 def test_tokens_by_place_are_those_of_the_rule() -> None:

@@ -11,6 +11,7 @@ from specref.draft.medusa import MedusaDrafter, MedusaHeads
 from specref.draft.model import ModelDrafter
 from specref.draft.mtp import MTPDrafter, MTPModule
 from specref.draft.ngram import NGramDrafter
+from specref.draft.suffix import SuffixDrafter
 from specref.measure.speed import drafter_profile as module
 from specref.measure.speed.calibration import Calibration
 from specref.measure.speed.decoding_runs import SpeculativeRun
@@ -19,11 +20,12 @@ from specref.measure.speed.timing import Timed
 
 from tests.stub import tiny
 
-METHODS = ["draft", "ngram", "medusa_chain", "medusa_tree", "mtp"]
+METHODS = ["draft", "ngram", "suffix", "medusa_chain", "medusa_tree", "mtp"]
 SECONDS = {  # of ten tokens, and of the eight after the first emission
     "plain": (20, 16),
     "draft": (10, 4),
     "ngram": (40, 32),
+    "suffix": (40, 32),
     "medusa_chain": (5, 4),
     "medusa_tree": (4, 2),
     "mtp": (20, 16),
@@ -119,6 +121,7 @@ def test_each_method_has_the_size_that_its_measurements_predict(given: Given) ->
     assert drafters == {
         "draft": ModelDrafter,
         "ngram": NGramDrafter,
+        "suffix": SuffixDrafter,
         "medusa_chain": MedusaDrafter,
         "medusa_tree": MedusaDrafter,
         "mtp": MTPDrafter,
@@ -129,6 +132,7 @@ def test_each_method_has_the_size_that_its_measurements_predict(given: Given) ->
     assert rows == {
         "draft": (5, 5, "rejection"),
         "ngram": (6, 6, "rejection"),
+        "suffix": (6, 6, "rejection"),
         "medusa_chain": (2, 2, "rejection"),
         "medusa_tree": (2, 3, "tree"),
         "mtp": (1, 1, "rejection"),
@@ -164,6 +168,7 @@ def test_a_row_is_arithmetic_on_its_times_and_counts(given: Given) -> None:
     assert {name: row["speedup"] for name, row in rows.items()} == {
         "draft": 2,
         "ngram": 0.5,
+        "suffix": 0.5,
         "medusa_chain": 4,
         "medusa_tree": 5,
         "mtp": 1,
@@ -171,6 +176,7 @@ def test_a_row_is_arithmetic_on_its_times_and_counts(given: Given) -> None:
     assert {name: row["speedup_decode_only"] for name, row in rows.items()} == {
         "draft": 4,
         "ngram": 0.5,
+        "suffix": 0.5,
         "medusa_chain": 4,
         "medusa_tree": 8,
         "mtp": 1,

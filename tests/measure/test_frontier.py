@@ -9,6 +9,7 @@ import json
 from itertools import pairwise, product
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from specref.data import SamplingParams
@@ -26,7 +27,7 @@ from specref.measure.acceptance.frontier import (
     random_contexts,
     tiny_target_with_heads,
 )
-from specref.verify import RULES, LossyTypical
+from specref.verify import RULES, LossyMedusaTypical, LossyTypical, Rule
 
 from tests.stub import generate_with
 
@@ -68,6 +69,28 @@ def test_the_distance_is_the_mean_over_the_contexts():
     assert len({round(tv, 6) for tv in each}) > 2
 
 
+def test_medusas_own_rule_is_further_from_the_target():
+    """It takes the likeliest token where ours draws one."""
+    for epsilon, delta in ((0.09, 0.3), (0.4, 1.0)):
+        ours = distance(LossyTypical(epsilon, delta))
+        assert distance(LossyMedusaTypical(epsilon, delta)) > ours + 0.05
+
+
+@pytest.mark.parametrize("place", [*PLACES, [1, 2, 3]], ids=str)
+def test_the_estimate_of_medusas_first_token_is_the_enumerated_distance(place):
+    """The first token of every cycle is certain, so a second cycle, without a guess, counts too."""
+    rule, drafter = LossyMedusaTypical(0.3, 10.0), MedusaDrafter(HEADS, best_first(2, 2))
+    seen = seen_in(rule, [place], 2)
+    assert (seen.epsilon, seen.delta) == (0.3, 10.0)
+    cycles = round(2 / seen.tokens_per_cycle)
+    far = first_token_tv(rule, drafter, place)
+    if cycles == 2:
+        first: Any = next(iter(exact_first_tokens(rule, TARGET, drafter, [place], tokens=1)[0]))
+        far += first_token_tv(rule, drafter, [*place, *first], tokens=1)
+    assert seen.tv * cycles == pytest.approx(far, abs=1e-12)
+    assert far > 0.05
+
+
 @pytest.mark.parametrize("place", [*PLACES, [1, 2, 3]], ids=str)
 def test_the_estimate_of_the_first_token_is_the_enumerated_distance(place):
     """From one context the estimate has no noise: its sum over the cycles is the exact TV of one
@@ -96,8 +119,8 @@ def test_with_one_token_to_go_nothing_is_drafted_and_nothing_is_lost():
         assert (seen.tv, seen.tokens_per_cycle) == (0, 1)
 
 
-def first_token_tv(rule, drafter, place) -> float:
-    """TV between p and the distribution of the first of two tokens after `place`, enumerated."""
+def first_token_tv(rule, drafter, place, tokens: int = 2) -> float:
+    """TV between p and the distribution of the first of these tokens after `place`, enumerated."""
 
     def distribution(rule, drafter):
         def program(chance, root):
@@ -106,7 +129,7 @@ def first_token_tv(rule, drafter, place) -> float:
                 drafter,
                 rule,
                 [place] * len(root),
-                SamplingParams(max_new_tokens=2),
+                SamplingParams(max_new_tokens=tokens),
                 gamma=2,
                 chance=chance,
             )
@@ -147,14 +170,20 @@ def test_the_published_exact_distances_are_what_is_computed_today():
     """
     result = json.loads(PUBLISHED.read_text())
     points = result["points"]
-    assert [(point["epsilon"], point["delta"]) for point in points] == THRESHOLDS
+    medusa = result["medusa"]
+    for measured in (points, medusa):
+        assert [(point["epsilon"], point["delta"]) for point in measured] == THRESHOLDS
     contexts = random_contexts(TARGET.config.vocab_size)
     assert len(contexts) == result["settings"]["toy_contexts"]
     alone = exact_first_tokens(RULES["rejection"], TARGET, NoDrafter(), contexts)
-    for point in (points[2], points[7], points[14]):
-        rule = LossyTypical(point["epsilon"], point["delta"])
-        exact = exact_tv(rule, TARGET, HEADS, contexts, alone)
-        assert exact == pytest.approx(point["exact"], abs=1e-5)
+    chosen = (2, 7, 14)
+    rules: list[Rule] = [LossyTypical(*THRESHOLDS[number]) for number in chosen]
+    published = [points[number]["exact"] for number in chosen]
+    rules.append(LossyMedusaTypical(*THRESHOLDS[7]))
+    published.append(medusa[7]["exact"])
+    for rule, exact in zip(rules, published, strict=True):
+        computed = exact_tv(rule, TARGET, HEADS, contexts, alone)
+        assert computed == pytest.approx(exact, abs=1e-5)
 
 
 def test_contexts_and_texts_of_unequal_number_are_refused():

@@ -14,6 +14,7 @@ from specref.data import Completion
 from specref.draft.model import ModelDrafter
 from specref.draft.mtp import MTPDrafter, MTPModule
 from specref.draft.ngram import NGramDrafter
+from specref.draft.suffix import SuffixDrafter
 from specref.errors import SpecrefError
 from specref.measure.speed import bench as module
 from specref.measure.speed.bench import Bench, BenchSettings
@@ -43,6 +44,7 @@ SECONDS = {  # of ten tokens; and of the eight after the first emission
     "greedy": (5, 4),
     "draft model": (8, 4),
     "ngram": (16, 16),
+    "suffix": (16, 16),
     "plain bf16": (40, 32),
     "sampled bf16": (2, 1),
     "sampled bf16 arithmetic": (10, 8),
@@ -200,6 +202,7 @@ def test_everything_in_float32_on_a_processor(monkeypatch: pytest.MonkeyPatch) -
         "greedy": 4,
         "draft_model": 1.25,
         "ngram": 0.625,
+        "suffix": 0.625,
         "sampled_bf16": 5,
         "sampled_bf16_arithmetic": 1,
     }
@@ -209,6 +212,7 @@ def test_everything_in_float32_on_a_processor(monkeypatch: pytest.MonkeyPatch) -
         "greedy": 2,
         "draft_model": 2,
         "ngram": 0.5,
+        "suffix": 0.5,
         "sampled_bf16": 8,
         "sampled_bf16_arithmetic": 1,
     }
@@ -288,6 +292,7 @@ def test_each_run_has_its_target_drafter_rule_and_length(monkeypatch: pytest.Mon
         "greedy": ("float32", "greedy", MTPDrafter, 0.1, 7, 0),
         "draft model": ("float32", "rejection", ModelDrafter, None, 5, 1),
         "ngram": ("float32", "rejection", NGramDrafter, None, 6, 1),
+        "suffix": ("float32", "rejection", SuffixDrafter, 0.1, 6, 1),
         "sampled bf16": ("weights", "block", MTPDrafter, 0.1, 7, 1),
         "sampled bf16 arithmetic": ("arithmetic", "block", MTPDrafter, 0.0, 1, 1),
     }

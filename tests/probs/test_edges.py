@@ -1,4 +1,4 @@
-"""Greedy ties, extreme settings, number types, and logits or settings that no distribution can come
+"""Ties, extreme settings, number types, and logits or settings that no distribution can come
 from.
 
 Protects: temperature 0 as a one-hot distribution, float32 at least, no NaN out of small
@@ -74,11 +74,54 @@ def test_the_tightest_filter_keeps_the_largest(params: SamplingParams) -> None:
     assert probs(torch.tensor([[[0.0, 2.0, 1.0]]]), [params])[0, 0].tolist() == [0.0, 1.0, 0.0]
 
 
-def test_top_k_and_min_p_keep_ties() -> None:
-    """As Hugging Face does: k is the number of distinct places, not of tokens."""
-    scores = torch.tensor([[[1.0, 0.0, 1.0, 1.0]]])
-    for params in (SamplingParams(top_k=2), SamplingParams(min_p=1.0)):
-        assert probs(scores, [params])[0, 0].tolist() == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+def ranked(scores: list[int]) -> list[int]:
+    """The one rule for ties: the largest first, of equals the lowest id."""
+    return sorted(range(len(scores)), key=lambda token: -scores[token])
+
+
+def kept(scores: list[int], **filters: float) -> list[int]:
+    """The tokens that probs() leaves."""
+    distribution = probs(torch.tensor([[scores]]).double(), [SamplingParams(**filters)])  # type: ignore[arg-type]
+    return distribution[0, 0].nonzero()[:, 0].tolist()
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(1, 9))
+def test_top_k_keeps_k_tokens_of_equals_the_lowest_ids(scores: list[int], k: int) -> None:
+    assert kept(scores, top_k=k) == sorted(ranked(scores)[:k])
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(1, 9))
+def test_top_p_keeps_the_lowest_ids_of_equals(scores: list[int], count: int) -> None:
+    """top_p lies half a token before the total of the first `count`, so that all are needed."""
+    order = ranked(scores)
+    count = min(count, len(scores))
+    weights = torch.tensor([scores[token] for token in order]).double().softmax(0)
+    top_p = float(weights[:count].sum() - weights[count - 1] / 2)
+    assert kept(scores, top_p=top_p) == sorted(order[:count])
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=8))
+def test_every_filter_that_keeps_one_token_keeps_what_temperature_0_takes(
+    scores: list[int],
+) -> None:
+    choice = kept(scores, temperature=0)
+    assert kept(scores, top_k=1) == kept(scores, top_p=1e-6) == choice
+
+
+def test_min_p_ranks_nothing_and_keeps_equals_together() -> None:
+    assert kept([1, 0, 1, 1], min_p=1.0) == [0, 2, 3]
+
+
+def test_rows_with_other_filters_break_ties_each_for_itself() -> None:
+    params = [SamplingParams(), SamplingParams(top_k=1), SamplingParams(top_k=2, top_p=1e-6)]
+    params.append(SamplingParams(top_k=3))
+    distribution = probs(torch.tensor([[[0.0, 1.0, 1.0, 0.0]]]).expand(4, 1, 4), params)
+    assert (distribution[:, 0] > 0).tolist() == [
+        [True, True, True, True],
+        [False, True, False, False],
+        [False, True, False, False],
+        [True, True, True, False],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import SpecrefError
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
-DRAFTERS = ("model", "ngram", "early-exit", "medusa", "mtp", "none")
+DRAFTERS = ("model", "ngram", "suffix", "early-exit", "medusa", "mtp", "none")
 RULE_NAMES = ("greedy", "rejection", "block", "matching", "tree")
 ZOO_LEVELS = ("kernel", "scheduler", "engine", "http", "exact")
 DTYPES = ("float32", "bfloat16", "float16", "float64")

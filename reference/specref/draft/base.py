@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from ..chance import Chance
 from ..data import Draft, SamplingParams
 from ..probs import history, needs_history, probs
+
+Stretches = dict[tuple[int, ...], Any]  # stretches of tokens -> what is known of them
 
 
 @dataclass
@@ -64,6 +66,42 @@ class Drafter:
 
     def rows(self, index: list[int]) -> None:
         """Only these rows go on, in this order; -1 is a new text, unknown to the drafter."""
+
+
+class TableDrafter(Drafter):
+    """Proposes with certainty (q None), from a table of each row's own text that grows with it."""
+
+    def begin(self, text: Text, capacity: int) -> None:
+        self.tables: list[Stretches] = [{} for _ in text.tokens]
+        self.done = [0] * len(text.tokens)  # tokens of each row that are in its table
+
+    @abstractmethod
+    def learn(self, table: Stretches, tokens: list[int], place: int) -> None:
+        """Enter what stands before `place`, and which token stands there."""
+
+    @abstractmethod
+    def look_up(self, table: Stretches, tokens: list[int], most: int) -> list[int]:
+        """What may follow the tokens, at most `most` of it, from 0."""
+
+    def propose(self, text: Text, budget: Tensor, chance: Chance) -> Draft:
+        found = []
+        for row, most in enumerate(budget.tolist()):
+            table, tokens = self.tables[row], text.tokens[row]
+            for place in range(self.done[row], len(tokens)):
+                self.learn(table, tokens, place)
+            self.done[row] = len(tokens)
+            found.append(self.look_up(table, tokens, max(0, most)))
+        lengths = torch.tensor([len(tokens) for tokens in found])  # [B]
+        width = int(lengths.max())  # N
+        padded = [tokens + [0] * (width - len(tokens)) for tokens in found]
+        return Draft.chain(torch.tensor(padded, dtype=torch.int64), None, lengths)
+
+    def rows(self, index: list[int]) -> None:
+        tables, done = self.tables, self.done
+        self.tables, self.done = [], []
+        for old in index:
+            self.tables.append({} if old < 0 else tables[old])
+            self.done.append(0 if old < 0 else done[old])
 
 
 def no_draft(batch: int, device: torch.device | str = "cpu") -> Draft:

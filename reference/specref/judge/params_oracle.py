@@ -2,7 +2,8 @@
 token after another, and nothing of probs.py, so that a mistake there has no twin here.
 
 It also says when a row is doubtful: when float32 may fall on the other side of a filter's edge, or
-of a tie.
+of a tie. Engines break ties in several ways: the lowest id stays, another does, or all of them do.
+So a row with a tie at an edge is doubtful, and nothing is asked of it.
 """
 
 import math
@@ -81,6 +82,8 @@ def _kept(
                 running += weights[kept[count]] / total
                 count += 1
                 doubtful |= abs(running - params.top_p) < EDGE
+            if count < len(kept):
+                doubtful |= adjusted[kept[count - 1]] - adjusted[kept[count]] < EDGE
             kept = kept[:count]
     if params.min_p:
         # the likeliest one's weight is 1

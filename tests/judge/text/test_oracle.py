@@ -56,3 +56,15 @@ def test_all_places_at_once_are_those_of_the_slow_oracle(counts_prompt: bool) ->
                 assert torch.allclose(places.p[i], distribution, atol=1e-12)
                 assert bool((places.possible[i] == (distribution > 0)).all())
     assert compared > 1500
+
+
+@pytest.mark.parametrize(
+    "params", [{"temperature": 0.0}, {"top_k": 1}, {"top_p": 1e-6}, {"top_k": 1, "top_p": 0.2}]
+)
+def test_a_tie_is_doubtful_and_either_token_is_possible(params: dict[str, Any]) -> None:
+    """An engine keeps the lowest id, another, or both."""
+    request = TextRequest((0,), SamplingParams(**params))
+    scores = torch.tensor([[1.0, 1.0, 0.5], [1.0, 0.5, 0.5]], dtype=torch.float64)
+    places = places_of(scores, request, [0], False)
+    assert places.doubtful.tolist() == [True, False]
+    assert places.possible.tolist() == [[True, True, False], [True, False, False]]

@@ -3,8 +3,9 @@ tokens to judge.
 
 --tree measures this machine's verify curve and the bundled Medusa heads, and chooses the candidate
 tree that is predicted to be fastest; it says so when a chain or no tree at all is. Without --tree,
-an acceptance rate that you know gives the best draft length and the break-even acceptance. With
---half-width it also gives the sample size that a measurement of acceptance needs.
+an acceptance rate that you know gives the best draft length, the break-even acceptance, and how
+many operations more a token takes. With --half-width it also gives the sample size that a
+measurement of acceptance needs.
 """
 
 import argparse
@@ -44,6 +45,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="cost of one draft step, in plain steps (default: 0.05)",
     )
     parser.add_argument(
+        "--draft-operations",
+        type=float,
+        metavar="C",
+        help="arithmetic of the draft for a token, over the target's (default: --draft-cost)",
+    )
+    parser.add_argument(
         "--half-width",
         type=float,
         metavar="W",
@@ -71,13 +78,20 @@ def _draft_length(args: argparse.Namespace) -> dict[str, Any]:
         raise SpecrefError(f"--alpha {args.alpha} is not possible: give a rate between 0 and 1")
 
     from ...measure.acceptance.rates import sample_size
-    from ...measure.speed.cost import best_gamma, break_even_alpha, predicted_speedup
+    from ...measure.speed.cost import (
+        best_gamma,
+        break_even_alpha,
+        operations_factor,
+        predicted_speedup,
+    )
 
     gamma = best_gamma(args.alpha, c=args.draft_cost)
+    arithmetic = args.draft_cost if args.draft_operations is None else args.draft_operations
     result: dict[str, Any] = {
         "gamma": gamma,
         "predicted": predicted_speedup(args.alpha, gamma, c=args.draft_cost),
         "break_even_alpha": break_even_alpha(max(1, gamma), c=args.draft_cost),
+        "operations_factor": operations_factor(args.alpha, gamma, arithmetic),
     }
     if args.half_width is not None:
         result["sample_size"] = sample_size(args.half_width, args.alpha)
@@ -86,7 +100,9 @@ def _draft_length(args: argparse.Namespace) -> dict[str, Any]:
             f"draft {gamma} tokens a cycle: {result['predicted']:.2f}x, if a forward over"
             f" {gamma + 1} tokens costs no more than one over 1 token;\n"
             f"below acceptance {result['break_even_alpha']:.3f} that draft length is slower than"
-            " plain decoding"
+            " plain decoding;\n"
+            f"a token takes {result['operations_factor']:.2f} times the arithmetic of plain"
+            " decoding, which is faster where arithmetic sets the pace, as in a large batch"
         )
     else:
         print("do not draft: at this acceptance and cost, plain decoding is fastest")

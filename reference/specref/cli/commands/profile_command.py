@@ -1,11 +1,15 @@
 """Profile what drafts for the bundled target.
 
 medusa: the accuracy of each head on held-out text, the size of the heads in bytes, and the speed of
-draft model, n-gram, Medusa chain, Medusa tree and MTP against the same target in one run, each
-beside its estimate.
+draft model, n-gram, suffix decoding, Medusa chain, Medusa tree and MTP against the same target in
+one run, each beside its estimate.
 
 thresholds: what typical acceptance, which is lossy, gains in tokens per cycle and costs in distance
-from the target's distribution.
+from the target's distribution. Ours draws the token behind the accepted guesses; Medusa's own rule
+takes the likeliest. Both are measured.
+
+lookup: tokens a step of the drafters that look in the text, on loops and on held-out text, which
+the target is taken to write as it stands. No model runs.
 """
 
 import argparse
@@ -28,11 +32,12 @@ from ..progress import report_progress
 _EXAMPLE = """
   specref profile medusa --json medusa.json
   specref profile thresholds --json thresholds.json --plot thresholds.svg
+  specref profile lookup --rounds 64 --prompt-length 512 --new-tokens 512 --json lookup.json
 """
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("medusa", "thresholds"))
+    parser.add_argument("what", choices=("medusa", "thresholds", "lookup"))
     add_models(parser)
     add_heads(parser)
     add_mtp(parser)
@@ -52,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
         raise SpecrefError(
             f"--plot {args.plot} is neither PNG nor SVG: give a name that ends in .png or .svg"
         )
-    return _thresholds(args) if args.what == "thresholds" else _medusa(args)
+    return {"medusa": _medusa, "thresholds": _thresholds, "lookup": _lookup}[args.what](args)
 
 
 def _medusa(args: argparse.Namespace) -> int:
@@ -106,6 +111,18 @@ def _thresholds(args: argparse.Namespace) -> int:
     if args.plot is not None:
         plot_frontier(result, args.plot)
         print(f"wrote {args.plot}")
+    return 0
+
+
+def _lookup(args: argparse.Namespace) -> int:
+    from ...measure.acceptance.lookup import LookupSettings, compare_lookups
+    from ..results import write_result
+    from ..views.profile_tables import show_lookups
+
+    settings = LookupSettings(args.rounds, args.prompt_length, args.new_tokens)
+    result = compare_lookups(settings)
+    write_result(args.json, "profile lookup", result)
+    show_lookups(result)
     return 0
 
 

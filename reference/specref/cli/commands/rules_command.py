@@ -11,7 +11,9 @@ each rule:
   tokens     emitted in a cycle, and the share of what the best lossless rule would emit
 
 Then the lossy rules over their settings, and which of them are on the frontier of speed and
-distance. The file written by --json also has every rule in every world.
+distance. Typical acceptance comes twice: `Medusa typical` takes the likeliest token behind the
+accepted guesses, as Medusa does; `typical, drawn` is ours and draws one. The file written by --json
+also has every rule in every world.
 """
 
 import argparse

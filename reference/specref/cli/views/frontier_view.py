@@ -9,12 +9,14 @@ from rich.table import Table
 from .plotting import load_pyplot, write_plot
 
 _COLUMNS = (
+    "rule",
     "epsilon",
     "delta",
     "tokens per cycle",
     "TV to the target, a cycle's first token",
     "exact TV on a tiny target, 3 tokens",
 )
+_RULES = {"points": "typical, drawn (ours)", "medusa": "Medusa's typical"}
 
 
 def show_frontier(result: dict[str, Any]) -> None:
@@ -24,15 +26,17 @@ def show_frontier(result: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     lossless = result["lossless"]
     tokens, exact = f"{lossless['tokens_per_cycle']:.2f}", f"{lossless['exact']:.1e}"
-    table.add_row("lossless", "tree", tokens, "0 (theorem)", exact)
-    for point in sorted(result["points"], key=lambda point: point["tv"]):
-        table.add_row(
-            f"{point['epsilon']:g}",
-            f"{point['delta']:g}",
-            f"{point['tokens_per_cycle']:.2f}",
-            f"{point['tv']:.3f} ± {2 * point['error']:.3f}",
-            f"{point['exact']:.3f}",
-        )
+    table.add_row("tree, lossless", "", "", tokens, "0 (theorem)", exact)
+    for key, name in _RULES.items():
+        for point in sorted(result[key], key=lambda point: point["tv"]):
+            table.add_row(
+                name,
+                f"{point['epsilon']:g}",
+                f"{point['delta']:g}",
+                f"{point['tokens_per_cycle']:.2f}",
+                f"{point['tv']:.3f} ± {2 * point['error']:.3f}",
+                f"{point['exact']:.3f}",
+            )
     console = Console()
     console.print(table)
     console.print(
@@ -42,7 +46,7 @@ def show_frontier(result: dict[str, Any]) -> None:
 
 
 def plot_frontier(result: dict[str, Any], path: Path) -> None:
-    """Tokens per cycle against the distance, a line for each delta."""
+    """Tokens per cycle against the distance, a line for each delta; Medusa's own rule as points."""
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
     for delta in sorted({point["delta"] for point in result["points"]}):
@@ -54,8 +58,11 @@ def plot_frontier(result: dict[str, Any], path: Path) -> None:
             xerr=[2 * point["error"] for point in line],
             marker="o",
             capsize=2,
-            label=f"typical, delta {delta:g}",
+            label=f"typical, drawn, delta {delta:g}",
         )
+    distances = [point["tv"] for point in result["medusa"]]
+    tokens = [point["tokens_per_cycle"] for point in result["medusa"]]
+    axes.plot(distances, tokens, "kx", label="Medusa's typical, all settings")
     lossless = result["lossless"]["tokens_per_cycle"]
     axes.plot([0], [lossless], "k*", markersize=14, label="lossless tree rule")
     axes.set_xlabel("distance from the target's distribution (TV of a cycle's first token)")

@@ -1,4 +1,4 @@
-"""What `specref profile medusa` prints."""
+"""What `specref profile medusa` and `specref profile lookup` print."""
 
 from typing import Any
 
@@ -18,6 +18,22 @@ def show_profile(result: dict[str, Any]) -> None:
     )
     console.print(_speed_table(result["methods"]))
     console.print(_cycle_table(result["methods"]))
+
+
+def show_lookups(result: dict[str, Any]) -> None:
+    """Tokens a step of each drafter and text; on held-out text also what was drafted."""
+    drafters = result["drafters"]
+    worlds = list(next(iter(drafters.values())))
+    table = _method_table(
+        f"tokens a step, draft length {result['settings']['gamma']}",
+        *(world.replace(" ", "\n") for world in worlds),
+        "drafted\na step",
+    )
+    for name, rows in drafters.items():
+        last = rows[worlds[-1]]
+        steps = [f"{rows[world]['tokens_per_step']:.2f}" for world in worlds]
+        table.add_row(name, *steps, f"{last['drafted_per_step']:.2f}")
+    Console().print(table)
 
 
 def _heads_table(heads: list[dict[str, Any]]) -> Table:

@@ -12,6 +12,7 @@ from ...draft.base import Drafter
 from ...draft.early_exit import EarlyExitDrafter
 from ...draft.model import ModelDrafter
 from ...draft.ngram import NGramDrafter
+from ...draft.suffix import SuffixDrafter
 from ...measure.acceptance.rates import rate_by_text
 from ...measure.speed.decoding_runs import DraftingMethod, SpeculativeRun, tokens_per_step
 from ...measure.speed.plain import decode_plain
@@ -100,6 +101,7 @@ class DecodingModes(dict[str, DecodingMode]):
         self.add_speculative("sampled speculation", "rejection", ModelDrafter(draft))
         self.add_speculative("block verification", "block", ModelDrafter(draft))
         self.add_speculative("n-gram", "rejection", NGramDrafter())
+        self.add_speculative("suffix decoding", "rejection", SuffixDrafter())
 
     def add_early_exit(self, layers: int) -> None:
         drafter = EarlyExitDrafter(self.target, layers)

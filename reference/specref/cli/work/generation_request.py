@@ -14,6 +14,7 @@ from ...draft.model import ModelDrafter
 from ...draft.mtp import MTPDrafter
 from ...draft.ngram import NGramDrafter
 from ...draft.none import NoDrafter
+from ...draft.suffix import SuffixDrafter
 from ...errors import SpecrefError
 from ...model.tokenizer import Tokenizer, tokenizer
 from ...model.transformer import Transformer
@@ -129,14 +130,14 @@ def make_drafter(
         return MTPDrafter(load_module(args.mtp, target), target)
     if name == "early-exit":
         return EarlyExitDrafter(target, args.layers or max(1, len(target.blocks) // 4))
-    return NGramDrafter() if name == "ngram" else NoDrafter()
+    return {"ngram": NGramDrafter, "suffix": SuffixDrafter, "none": NoDrafter}[name]()
 
 
 def _model_drafter(target: Transformer, draft: Transformer | None) -> Drafter:
     if draft is None:
         raise SpecrefError(
             "there is no draft for this target: give --draft DIR, or --drafter ngram,"
-            " early-exit or none"
+            " suffix, early-exit or none"
         )
     if draft.config.vocab_size != target.config.vocab_size:
         raise SpecrefError(

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...exact.enumerate import Forking, distributions, total_variation
+from ...exact.enumerate import Forking, distributions
 from .. import cases
 from ..cases import Tables
 from ..subjects import RuleStep
@@ -146,32 +146,32 @@ def rule_near_equal(step: RuleStep) -> Iterator[ExactFinding]:
 
 @exact_check("greedy.choice")
 def greedy_choice(step: RuleStep) -> Iterator[ExactFinding]:
-    """At temperature 0, is every token the target's first choice, whatever the draft proposes?"""
+    """At temperature 0, is every token the target's first choice, whatever the draft proposes?
+
+    Of tokens that tie any may be taken.
+    """
     for tables in (*cases.pairs(), cases.chains(2), cases.chains(3)):
         for case, (name, distribution) in enumerate(
             zip(tables.names, blocks(step, tables), strict=True)
         ):
-            wanted: dict[tuple[int, ...], float] = {}
-            seen: dict[tuple[int, ...], float] = {}
+            wrong: dict[tuple[int, ...], float] = {}
             for (_, block), mass in distribution.items():
-                right = _first_choices(tables, case, block)
-                wanted[right] = wanted.get(right, 0.0) + mass
-                seen[block] = seen.get(block, 0.0) + mass
-            tv = total_variation(seen, wanted)
-            if tv > 0:
-                wrong = next(block for block in seen if block not in wanted)
+                if any(token not in best for token, best in zip(block, _best(tables, case, block))):
+                    wrong[block] = wrong.get(block, 0.0) + mass
+            if sum(wrong.values()) > 0:
+                block = next(iter(wrong))
+                best = [min(tokens) for tokens in _best(tables, case, block)]
                 yield ExactFinding(
                     name,
-                    f"emits {wrong} instead of {_first_choices(tables, case, wrong)} at"
-                    " temperature 0",
-                    tv,
+                    f"emits {block} instead of {tuple(best)} at temperature 0",
+                    sum(wrong.values()),
                 )
 
 
-def _first_choices(tables: Tables, case: int, block: tuple[int, ...]) -> tuple[int, ...]:
-    """The target's argmax at every place of a block, ties to the lowest id."""
-    tokens = torch.tensor([block])
-    return tuple(
-        int(tables.p[i][case, int(tables.prefixes(tokens[:, :i]))].argmax())
-        for i in range(len(block))
-    )
+def _best(tables: Tables, case: int, block: tuple[int, ...]) -> list[set[int]]:
+    """The tokens that the target likes best at every place of a block: several where they tie."""
+    tokens, best = torch.tensor([block]), []
+    for i in range(len(block)):
+        row = tables.p[i][case, int(tables.prefixes(tokens[:, :i]))]  # [V]
+        best.append(set((row == row.max()).nonzero()[:, 0].tolist()))
+    return best

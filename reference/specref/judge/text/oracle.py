@@ -1,8 +1,9 @@
 """The distributions that a text's tokens come from, of all its places at once.
 
 A second writing of the sampling parameters, apart from `probs.py`. Engines differ in where the
-temperature stands among the filters: a token is possible if any of these ways keeps it, and a place
-is doubtful where they differ or rounding may cross an edge.
+temperature stands among the filters, and in which of equal tokens a filter keeps: a token is
+possible if any of these ways keeps it, and a place is doubtful where they differ or rounding may
+cross an edge.
 """
 
 import math
@@ -72,18 +73,26 @@ def _ways(x: Tensor, params: SamplingParams, slack: float) -> Tensor:
 
 
 def _kept(x: Tensor, params: SamplingParams, k_first: bool, slack: float) -> Tensor:
-    """What top-k and top-p, in this order or the other one, and min-p leave of scores [M,V]."""
+    """What top-k and top-p, in this order or the other one, and min-p leave of scores [M,V]. With
+    slack, what ties with the last of them stays too.
+    """
     kept = x > -math.inf
     for is_k in (k_first, not k_first):
         if is_k and 0 < params.top_k < x.shape[-1]:
-            kept = kept & (x >= x.topk(params.top_k, -1).values[:, -1:] - slack)
+            first = kept & (_before(torch.ones_like(x), x) < params.top_k)
         elif not is_k and params.top_p < 1:
-            kept = kept & (_mass_before(x.masked_fill(~kept, -math.inf)) < params.top_p + slack)
+            mass = _before(x.masked_fill(~kept, -math.inf).softmax(-1), x)
+            first = kept & (mass < params.top_p + slack)
+        else:
+            continue
+        least = x.masked_fill(~first, math.inf).amin(-1, keepdim=True)
+        kept = kept & (first | (x > least - slack))
     p = x.softmax(-1)
     return kept & (p >= params.min_p * p.amax(-1, keepdim=True) * (1 - 10 * slack))
 
 
-def _mass_before(x: Tensor) -> Tensor:
-    """The probability of all tokens that are likelier, [M,V]."""
-    ordered, order = x.softmax(-1).sort(-1, descending=True)
+def _before(weight: Tensor, x: Tensor) -> Tensor:
+    """The weight [M,V] of all tokens before each, by score [M,V] and of equals by id."""
+    order = x.sort(dim=-1, descending=True, stable=True).indices
+    ordered = weight.gather(-1, order)
     return torch.empty_like(ordered).scatter(-1, order, ordered.cumsum(-1) - ordered)

@@ -45,6 +45,13 @@ def _ignores_draft(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     )
 
 
+def _greedy_of_the_last(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
+    """Greedy verification in which ties go to the highest id: that of the ids turned round."""
+    most = p.shape[2] - 1
+    verdict = greedy(replace(draft, tokens=most - draft.tokens, q=None), p.flip(-1), chance)
+    return replace(verdict, next_token=most - verdict.next_token)
+
+
 def without_bonus(draft: Draft, p: Tensor, chance: Chance) -> Verdict:
     """A fully accepted draft gains no extra token: the draft's last token takes the bonus token's
     place.
@@ -153,6 +160,11 @@ RULE_CONTROLS = (
         RuleStep(gumbel, accepts=_race),
     ),
     Control("greedy", "the reference", RuleStep(greedy, level="greedy")),
+    Control(
+        "greedy, ties to the highest id",
+        "a convention: any of the likeliest tokens is a first choice",
+        RuleStep(_greedy_of_the_last, level="greedy"),
+    ),
     Control(
         "rejection from one-hot distributions",
         "temperature 0 is a distribution like any other",

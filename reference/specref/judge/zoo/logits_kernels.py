@@ -1,4 +1,4 @@
-"""Planted bugs and a control of kernels that take logits and a temperature."""
+"""Planted bugs and controls of kernels that take logits and a temperature."""
 
 import torch
 from torch import Tensor
@@ -64,6 +64,13 @@ class NearlyGreedy(Softmaxed):
         return _law(target, temperature.clamp(min=0.1))
 
 
+class TiesToTheLast(Softmaxed):
+    """Of equal logits at temperature 0 the highest id is taken."""
+
+    def target_law(self, target: Tensor, temperature: Tensor) -> Tensor:
+        return _law(target.flip(2), temperature).flip(2)
+
+
 LOGITS_BUGS = (
     Bug(
         "temperature-of-the-first-row",
@@ -97,4 +104,5 @@ LOGITS_CONTROLS = (
     Control(
         "softmax-of-logits", "p is the softmax of the logits at each row's temperature", Softmaxed
     ),
+    Control("softmax, ties to the highest id", "a convention", TiesToTheLast),
 )

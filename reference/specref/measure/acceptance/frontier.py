@@ -1,11 +1,12 @@
 """What typical acceptance gains and what it costs: tokens a cycle, against the distance from the
-target's distribution.
+target's distribution. Ours, `LossyTypical`, draws the token behind the accepted guesses; Medusa's
+own rule, `LossyMedusaTypical`, takes the likeliest.
 
 The distance is computed in two ways. Exactly: on a tiny target, the distribution of the first
 tokens is enumerated and compared with the target's own, mean over contexts. Estimated: on the real
 model, each cycle's first emitted token has a distribution in closed form given the context (a point
-mass if a guess passes, else p), so its distance from p is known, and the mean over the cycles is an
-unbiased estimate.
+mass if a guess passes, and always under Medusa's rule; else p), so its distance from p is known,
+and the mean over the cycles is an unbiased estimate.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -25,7 +26,7 @@ from ...draft.none import NoDrafter
 from ...exact.enumerate import Forking, distributions, total_variation
 from ...model.toy import toy_config, toy_transformer
 from ...model.transformer import Transformer
-from ...verify import LossyTypical, Rule, rejection, tree
+from ...verify import LossyMedusaTypical, LossyTypical, Rule, rejection, tree
 from ..completions import run_to_end
 
 THRESHOLDS = [  # epsilon, delta
@@ -119,19 +120,19 @@ def measure_point(rule: Rule, work: FrontierWork, exact: float) -> FrontierPoint
             distances.append(_first_token_tv(rule, cycle, accepted))
     error = stdev(distances) / len(distances) ** 0.5 if len(distances) > 1 else 0.0
     epsilon, delta = 0.0, 0.0
-    if isinstance(rule, LossyTypical):
+    if isinstance(rule, LossyTypical | LossyMedusaTypical):
         epsilon, delta = rule.epsilon, rule.delta
     return FrontierPoint(epsilon, delta, mean(emitted), mean(distances), error, exact)
 
 
 def _first_token_tv(rule: Rule, cycle: Cycle, accepted: int) -> float:
-    """TV to p of a cycle's first emitted token: 1 - p(x) where guess x was accepted without a coin,
-    else 0.
+    """TV to p of a cycle's first emitted token: 1 - p(x) where x was certain to come, since it is a
+    guess that was accepted without a coin or Medusa's likeliest token; else 0.
     """
-    if not accepted or not isinstance(rule, LossyTypical):
+    certain = isinstance(rule, LossyMedusaTypical) or (accepted and isinstance(rule, LossyTypical))
+    if not certain:
         return 0.0
-    first = cycle.draft.tokens[0, cycle.verdict.path[0, 0]]
-    return 1.0 - float(cycle.p[0, 0, first])
+    return 1.0 - float(cycle.p[0, 0, cycle.emitted[0][0]])
 
 
 def sweep_thresholds(
@@ -140,19 +141,24 @@ def sweep_thresholds(
     """Typical acceptance under every setting, and the lossless tree rule, which is at distance 0.
 
     Returns:
-        lossless and points, each as FrontierPoint; contexts, over which `exact` is a mean.
+        lossless, points and medusa, the same settings under Medusa's own rule, each as
+        FrontierPoint; contexts, over which `exact` is a mean.
     """
     small, heads = tiny_target_with_heads()
     contexts = random_contexts(small.config.vocab_size)
     alone = exact_first_tokens(rejection, small, NoDrafter(), contexts)
-    points = []
-    for epsilon, delta in THRESHOLDS:
-        rule = LossyTypical(epsilon, delta)
+
+    def measured(rule: LossyTypical | LossyMedusaTypical) -> dict[str, Any]:
         report(rule.__name__)
-        points.append(measure_point(rule, work, exact_tv(rule, small, heads, contexts, alone)))
+        exact = exact_tv(rule, small, heads, contexts, alone)
+        return asdict(measure_point(rule, work, exact))
+
+    points = [measured(LossyTypical(*setting)) for setting in THRESHOLDS]
+    medusa = [measured(LossyMedusaTypical(*setting)) for setting in THRESHOLDS]
     lossless = measure_point(tree, work, exact_tv(tree, small, heads, contexts, alone))
     return {
         "lossless": asdict(lossless),
-        "points": [asdict(point) for point in points],
+        "points": points,
+        "medusa": medusa,
         "contexts": len(contexts),
     }

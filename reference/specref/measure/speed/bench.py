@@ -13,6 +13,7 @@ from ...draft.base import Drafter
 from ...draft.model import ModelDrafter
 from ...draft.mtp import MTPDrafter, MTPModule
 from ...draft.ngram import NGramDrafter
+from ...draft.suffix import SuffixDrafter
 from ...errors import SpecrefError
 from ...model.checkpoint import load
 from ...model.transformer import Transformer
@@ -35,7 +36,7 @@ from .step_costs import TimedModels, in_plain_steps, step_costs
 from .timing import Timed, WorkClock, in_turn, speedup, speedup_interval
 
 _GIVE_UP = 0.1  # probability below which an MTP draft ends, where that is predicted to be faster
-_NGRAM_GAMMA = 6
+_LOOKUP_GAMMA = 6
 _WEIGHTS, _ARITHMETIC = "bf16 weights", "bf16 arithmetic"
 
 
@@ -221,7 +222,8 @@ class Bench:
         self._add_run("greedy", "greedy", best, gamma)
         draft_gamma = self.guesses["draft"].gamma
         self._add_run("draft model", "rejection", self.drafters["draft"], draft_gamma)
-        self._add_run("ngram", "rejection", NGramDrafter(), _NGRAM_GAMMA)
+        self._add_run("ngram", "rejection", NGramDrafter(), _LOOKUP_GAMMA)
+        self._add_run("suffix", "rejection", SuffixDrafter(), _LOOKUP_GAMMA)
         if self.rounded:
             model = self.rounded[_ARITHMETIC]
             self.runs["plain bf16"] = plain_run(model, self.prompts, self.params)

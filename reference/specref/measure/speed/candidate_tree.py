@@ -1,12 +1,16 @@
 """Which candidate tree to propose, from how often each guess is right.
 
-The greedy construction of Medusa (Cai et al. 2024, arXiv:2401.10774, section 2.3.3): the heads are
-taken as independent, so the value of a node is the product of the accuracies on its path. The best
-tree of a given size grows by the node of the largest value, one at a time.
+As in Medusa (Cai et al. 2024, arXiv:2401.10774, section 2.3.3) the heads are taken as independent,
+so the value of a node is the product of the accuracies on its path. Medusa's tree grows by the node
+of the largest value, one at a time. That is the best tree only where a better rank is never less
+accurate, as a node needs its earlier siblings. Measured accuracies need not be in that order, so
+the best trees come from a dynamic program over subtrees, as in Sequoia (Chen et al. 2024,
+arXiv:2402.12374).
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -58,32 +62,55 @@ def expected_tree_tokens(tree: Sequence[Node], accuracy: Accuracy) -> float:
     return 1.0 + sum(node_value(node, accuracy) for node in tree)
 
 
-def best_tree(accuracy: Accuracy, budget: int) -> list[Node]:
-    """The tree of `budget` nodes with the largest expected_tree_tokens; fewer nodes when the
-    accuracies hold no more.
+@dataclass(frozen=True)
+class _Forest:
+    """Subtrees side by side. value: of all nodes together, where the node above them is right."""
+
+    value: float
+    nodes: tuple[Node, ...]  # by ranks from the top of the forest on
+
+
+_NOTHING = _Forest(0.0, ())
+
+
+def best_trees(accuracy: Accuracy, budget: int) -> list[list[Node]]:
+    """The best tree of every size from 1 to `budget`, or to all nodes that the accuracies hold: the
+    one with the largest expected_tree_tokens of those in which each node has its parent and its
+    earlier siblings.
     """
     if budget < 1:
         raise SpecrefError(f"a tree of {budget} nodes is not possible: give a budget of 1 or more")
-    tree: list[Node] = []
-    root: Node = (0,)
-    border = {root: node_value(root, accuracy)}
+    best = [_NOTHING]  # by size: below the last head there is nothing
+    for rates in reversed(accuracy):
+        best = _best_forests(rates, best, budget)
+    return [list(forest.nodes) for forest in best[1:]]
 
-    def order(node: Node) -> tuple[float, Node]:
-        """By value; of equals, the one of better ranks."""
-        return border[node], tuple(-rank for rank in node)
 
-    while border and len(tree) < budget:
-        node = max(border, key=order)
-        del border[node]
-        tree.append(node)
-        head, rank = len(node) - 1, node[-1]
-        if rank + 1 < len(accuracy[head]):
-            sibling = (*node[:-1], rank + 1)
-            border[sibling] = node_value(sibling, accuracy)
-        if len(node) < len(accuracy):
-            child = (*node, 0)
-            border[child] = node_value(child, accuracy)
-    return tree
+def _best_forests(rates: Sequence[float], below: list[_Forest], budget: int) -> list[_Forest]:
+    """The best forest of every size, by size, whose tops are guesses of one head.
+
+    Args:
+        rates: accuracy of the head by rank. below: the best forests under one node, by size.
+    """
+    later = [_NOTHING]  # by size: of the ranks behind this one
+    for rank in range(len(rates) - 1, -1, -1):
+        longest = min(budget, len(below) + len(later) - 1)
+        found = [_NOTHING]
+        for size in range(1, longest + 1):
+            under = range(max(0, size - len(later)), min(size, len(below)))  # nodes under this one
+            value, most = max(
+                (rates[rank] * (1 + below[n].value) + later[size - 1 - n].value, -n) for n in under
+            )
+            mine, rest = below[-most], later[size - 1 + most]
+            nodes = ((rank,), *((rank, *node) for node in mine.nodes), *rest.nodes)
+            found.append(_Forest(value, nodes))
+        later = found
+    return later
+
+
+def best_tree(accuracy: Accuracy, budget: int) -> list[Node]:
+    """The best tree of `budget` nodes; of fewer when the accuracies hold no more."""
+    return best_trees(accuracy, budget)[-1]
 
 
 def cartesian(widths: Sequence[int]) -> list[Node]:
@@ -105,10 +132,9 @@ def best_budget(
             same unit.
     """
     best, fastest = 0, 1.0
-    for budget in range(1, len(steps)):
-        tree = best_tree(accuracy, budget)
-        if len(tree) < budget:
-            break
+    if len(steps) < 2:
+        return best, fastest
+    for budget, tree in enumerate(best_trees(accuracy, len(steps) - 1), 1):
         speed = expected_tree_tokens(tree, accuracy) / (steps[budget] + heads_cost)
         if speed > fastest:
             best, fastest = budget, speed

@@ -66,6 +66,22 @@ def predicted_speedup(
     return expected_tokens(alpha, gamma) / cycle_cost(gamma, steps, c, overhead)
 
 
+def operations_factor(alpha: Acceptance, gamma: int, c: float = 0.0) -> float:
+    """Arithmetic operations a token against the plain loop: what speculation pays for its speed.
+
+    Leviathan et al. 2023, Theorem 3.11: (1 - alpha) (gamma c + gamma + 1) / (1 - alpha^(gamma+1)).
+    A cycle computes gamma draft tokens and gamma + 1 target tokens, whatever is accepted. It is at
+    least 1, and where operations set the pace, as in a large batch, it is the slowdown.
+
+    Args:
+        c: operations of the draft for a token over the target's; not a ratio of times, as it is in
+            the other functions.
+    """
+    if not c >= 0:
+        raise SpecrefError(f"c = {c} is a ratio of operations: give 0 or more")
+    return (gamma * c + gamma + 1) / expected_tokens(alpha, gamma)
+
+
 def best_gamma(
     alpha: Acceptance,
     steps: Sequence[float] | None = None,

@@ -1,4 +1,4 @@
-"""Five drafters for one target, each beside the estimate of its speed."""
+"""Six drafters for one target, each beside the estimate of its speed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from ...draft.medusa import MedusaDrafter, MedusaHeads, chain
 from ...draft.model import ModelDrafter
 from ...draft.mtp import MTPDrafter, MTPModule
 from ...draft.ngram import NGramDrafter
+from ...draft.suffix import SuffixDrafter
 from ...model.auxiliary import size_in_bytes
 from ...model.transformer import Transformer
 from ...train.corpus import held_out, held_out_rows
@@ -26,7 +27,7 @@ from .timing import Timed, in_turn, speedup
 
 _WIDEST = 33  # tokens of the largest verify forward that is timed
 _LONGEST = 10  # draft length that is considered
-_NGRAM_GAMMA = 6
+_LOOKUP_GAMMA = 6
 _FLOAT16 = 2  # bytes of a number
 
 
@@ -98,7 +99,7 @@ class DrafterProfile:
     def _methods(
         self, ranks: list[list[float]], costs: Mapping[str, float]
     ) -> list[DraftingMethod]:
-        """The five methods, each with the draft length or tree that its own measurements predict to
+        """The six methods, each with the draft length or tree that its own measurements predict to
         be fastest.
         """
         target, heads, steps = self.models.target, self.models.heads, in_plain_steps(costs)
@@ -117,7 +118,8 @@ class DrafterProfile:
         rejection = RULES["rejection"]
         return [
             DraftingMethod("draft", model, rejection, longest(model, "draft")),
-            DraftingMethod("ngram", NGramDrafter(), rejection, _NGRAM_GAMMA),
+            DraftingMethod("ngram", NGramDrafter(), rejection, _LOOKUP_GAMMA),
+            DraftingMethod("suffix", SuffixDrafter(), rejection, _LOOKUP_GAMMA),
             DraftingMethod("medusa_chain", chained, rejection, depth),
             DraftingMethod("medusa_tree", tree, RULES["tree"], depth),
             DraftingMethod("mtp", mtp, rejection, longest(mtp, "mtp")),
