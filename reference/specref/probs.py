@@ -92,6 +92,11 @@ def probs(logits: Tensor, params: Sequence[SamplingParams], past: History | None
     Errors:
         SpecrefError for NaN or +inf logits, and for a row in which nothing is possible.
     """
+    if len(logits) != len(params):
+        raise SpecrefError(
+            f"there are logits of {len(logits)} rows and {len(params)} sampling parameters: give"
+            " one each"
+        )
     scores = logits if logits.dtype == torch.float64 else logits.float()  # [B,N,V]
     _check_scores(scores, "the logits hold")
     if not any(one.alters for one in params):

@@ -88,6 +88,75 @@ def test_heads_that_cannot_be_rotated_or_grouped_are_refused(folder):
     refused(folder, "3 key/value heads")
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("num_hidden_layers", (0, -3, 1.5, "2", True, float("nan"), 10**30)),
+        ("hidden_size", (0, 1.5, [16], 2**40)),
+        ("num_attention_heads", (0, "4", {})),
+        ("num_key_value_heads", (0, "gelu", [1], 64)),
+        ("head_dim", (0, -4, "x", [4])),
+        ("max_position_embeddings", (0, 10**30)),
+        ("rms_norm_eps", (-1, 0, float("nan"), "x", True)),
+        ("rope_theta", (-1, 0, float("nan"), "x", [1])),
+        ("tie_word_embeddings", ("yes", 1)),
+        ("eos_token_id", ("x", -1, 10**6, 1.0, [0, 10**6], [[0]], True)),
+        ("rope_scaling", ("x", [1])),
+    ],
+)
+def test_a_value_that_is_not_possible_is_named(folder, name, values):
+    before = (folder / "config.json").read_text()
+    for value in values:
+        change(folder, {name: value})
+        refused(folder, name)
+        (folder / "config.json").write_text(before)
+
+
+def rewrite(folder, change) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_tensors_that_the_config_does_not_name_are_refused(folder):
+    """Twelve of twenty-four layers would load, and write nonsense."""
+    change(folder, {"num_hidden_layers": 1})
+    refused(folder, "no place for", "model.layers.1.")
+    change(folder, {"num_hidden_layers": 2})
+    bias = {"model.layers.0.self_attn.q_proj.bias": torch.zeros(16)}
+    rewrite(folder, lambda tensors: tensors.update(bias))
+    refused(folder, "no place for 1 tensors", "q_proj.bias")
+
+
+def test_stored_frequencies_are_no_other_model(folder):
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    rewrite(folder, lambda tensors: tensors.update({name: torch.ones(2)}))
+    load(folder)
+
+
+def test_a_tied_config_with_a_head_of_its_own_is_refused(folder):
+    change(folder, {"tie_word_embeddings": True})
+    refused(folder, "tie_word_embeddings", "lm_head.weight")
+    same = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    rewrite(folder, lambda tensors: tensors.update({"lm_head.weight": same.clone()}))
+    load(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+def test_quantized_tensors_are_refused(folder, kind):
+    name = "model.norm.weight"
+    rewrite(folder, lambda tensors: tensors.update({name: tensors[name].to(kind)}))
+    refused(folder, name, "quantized")
+
+
+def test_weights_come_in_the_type_that_was_asked_for(folder):
+    """And from the type that they are stored in: no detour, and no random weights."""
+    state = torch.random.get_rng_state()
+    loaded = load(folder, torch.bfloat16)
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.bfloat16}
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_a_folder_without_config_is_refused(folder, tmp_path):
     (folder / "config.json").unlink()
     refused(folder, "config.json does not exist")

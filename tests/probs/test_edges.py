@@ -231,3 +231,10 @@ def test_impossible_settings_are_refused(name: str, value: object) -> None:
 def test_texts_without_the_length_of_their_prompt_are_refused() -> None:
     with pytest.raises(ValueError, match="argument"):
         history([[1], [2]], [1], 5)
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 2), (2, 1), (3, 0)])
+def test_each_row_has_its_own_parameters(rows: int, count: int) -> None:
+    """One row must not be spread over two requests."""
+    with pytest.raises(SpecrefError, match=f"logits of {rows} rows and {count} sampling"):
+        probs(torch.zeros(rows, 1, 4), [SamplingParams()] * count)

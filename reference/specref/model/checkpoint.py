@@ -4,7 +4,7 @@ The weights are the same; only the names of the outer layers differ (`PREFIXES`)
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,9 +15,17 @@ from torch import Tensor
 from ..data import SpecrefError
 from ..outputs import write_file, write_text
 from .config import Config
+from .config_json import read_settings
 from .fast import store_by_input
 from .transformer import Transformer
 
+# What safetensors calls the types that weights may be stored in.
+STORED_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
 SHARED_NAMES = (
     "vocab_size",
     "hidden_size",
@@ -33,13 +41,6 @@ PREFIXES = {
     "blocks.": "model.layers.",
     "norm.": "model.norm.",
     "head.": "lm_head.",
-}
-MUST_BE = {
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "quantization_config": None,
 }
 
 
@@ -60,15 +61,8 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def _token_ids(raw: int | list[int] | None) -> tuple[int, ...]:
-    """The end tokens of a config.json, which gives none, one or a list."""
-    if raw is None:
-        return ()
-    return tuple(raw) if isinstance(raw, list) else (raw,)
-
-
 def _written_token_ids(ids: tuple[int, ...]) -> int | list[int] | None:
-    """The inverse of `_token_ids`."""
+    """As config.json has them: none, one or a list."""
     if not ids:
         return None
     return ids[0] if len(ids) == 1 else list(ids)
@@ -80,46 +74,55 @@ def read_config(folder: Path) -> Config:
     Errors:
         SpecrefError names the first setting that this decoder does not support.
     """
-    raw = read_json(folder / "config.json")
-    for name, wanted in MUST_BE.items():
-        if raw.get(name, wanted) not in (wanted, None) or (
-            name == "model_type" and name not in raw
-        ):
-            raise SpecrefError(
-                f"{folder}: {name} = {raw.get(name)!r} is not supported, only {wanted!r}: "
-                "use a plain Llama checkpoint"
-            )
-    rope = raw.get("rope_parameters") or {}
-    scaling = raw.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind != "default":
-        raise SpecrefError(
-            f"{folder}: rope scaling {kind!r} is not supported, only 'default': "
-            "use a checkpoint without it"
-        )
-    missing = [name for name in SHARED_NAMES if not isinstance(raw.get(name), int | float)]
-    if missing:
-        raise SpecrefError(
-            f"{folder}/config.json lacks {', '.join(missing)}: copy the checkpoint again"
-        )
-    config = Config(
-        **{name: raw[name] for name in SHARED_NAMES},
-        num_key_value_heads=raw.get("num_key_value_heads") or raw["num_attention_heads"],
-        head_dim=raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"],
-        rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0),
-        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        eos_token_id=_token_ids(raw.get("eos_token_id")),
-    )
-    if config.head_dim % 2 or config.num_attention_heads % config.num_key_value_heads:
-        raise SpecrefError(
-            f"{folder}: head_dim = {config.head_dim} with {config.num_attention_heads} heads over"
-            f" {config.num_key_value_heads} key/value heads is not supported: head_dim must be"
-            " even, and the heads a multiple"
-        )
-    return config
+    return read_settings(read_json(folder / "config.json"), folder)
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file, which is read when it is asked for, and then alone: a file that is mapped
+    to memory as a whole would count twice.
+    """
+
+    path: Path
+    begin: int  # bytes, from the file's first
+    size: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype | None  # None: one that no weight has here
+
+    def read(self) -> Tensor:
+        data = bytearray(self.size)
+        with self.path.open("rb") as file:
+            file.seek(self.begin)
+            file.readinto(data)
+        assert self.dtype is not None  # `_check_tensors` refuses it
+        return torch.frombuffer(data, dtype=self.dtype).view(self.shape)
+
+
+def _stored(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of one .safetensors file.
+
+    Errors:
+        SpecrefError where the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt"):
+            pass  # looks at the whole header, and whether the file is as long as it says
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+    except (SafetensorError, OSError) as error:
+        raise SpecrefError(f"{path} is damaged ({error}): copy the checkpoint again") from None
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, one in header.items():
+        begin, end = one["data_offsets"]
+        dtype = STORED_DTYPES.get(one["dtype"])
+        place = 8 + length + begin
+        tensors[name] = StoredTensor(path, place, end - begin, tuple(one["shape"]), dtype)
+    return tensors
+
+
+def read_tensors(folder: Path) -> dict[str, StoredTensor]:
     """All tensors of a checkpoint, sharded or not."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
@@ -131,7 +134,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         files = sorted(set(where.values()))
     else:
         files = ["model.safetensors"]
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for name in files:
         path = folder / name
         if path.parent != folder:
@@ -146,11 +149,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
                 else "copy the checkpoint again"
             )
             raise SpecrefError(f"{path} does not exist: {hint}")
-        try:
-            with safe_open(path, "pt") as file:
-                tensors.update({key: file.get_tensor(key) for key in file.keys()})
-        except (SafetensorError, OSError) as error:
-            raise SpecrefError(f"{path} is damaged ({error}): copy the checkpoint again") from None
+        tensors |= _stored(path)
     return tensors
 
 
@@ -172,22 +171,57 @@ def load(
     """
     folder = Path(folder)
     config = read_config(folder)
-    tensors = read_tensors(folder)
-    try:
+    with torch.device("meta"):  # no memory, and no random weights
         model = Transformer(config)
-        model.load_state_dict(
-            {name: tensors[hugging_face_name(name)].float() for name in model.state_dict()}
+    tensors = read_tensors(folder)
+    _check_tensors(model, tensors, folder)
+    weights = {}
+    for name in model.state_dict():
+        stored = tensors.pop(hugging_face_name(name))
+        weights[name] = stored.read().to(device, dtype)
+    model.load_state_dict(weights, assign=True)
+    del weights  # else every weight that is stored in another order would be held twice
+    return store_by_input(model.eval().requires_grad_(False))
+
+
+def _check_tensors(model: Transformer, tensors: dict[str, StoredTensor], folder: Path) -> None:
+    """Refuse tensors that are not those of the model: missing, left over, of another shape or kind.
+
+    A head of its own beside tied embeddings must be equal to them. Frequencies of the rotary
+    positions, which some checkpoints store, follow from the config and are not looked at.
+    """
+    if model.config.tie_word_embeddings and "lm_head.weight" in tensors:
+        head, embedding = tensors.pop("lm_head.weight"), tensors.get("model.embed_tokens.weight")
+        if embedding is None or not _same(head, embedding):
+            raise SpecrefError(
+                f"{folder}: tie_word_embeddings is true and lm_head.weight is another tensor than"
+                " the embedding: set it to false in config.json"
+            )
+    wanted = {hugging_face_name(name): value for name, value in model.state_dict().items()}
+    for name, value in wanted.items():
+        if name not in tensors:
+            raise SpecrefError(f"{folder} lacks the tensor {name!r}: copy the checkpoint again")
+        stored = tensors[name]
+        if stored.shape != value.shape:
+            raise SpecrefError(
+                f"{folder}: the tensors do not fit config.json ({name} has shape"
+                f" {list(stored.shape)} and not {list(value.shape)}): copy both again"
+            )
+        if stored.dtype is None:
+            raise SpecrefError(
+                f"{folder}: {name} is quantized, or holds no floating-point numbers, which is not"
+                " supported: use a checkpoint in float32, float16 or bfloat16"
+            )
+    left = [name for name in tensors if name not in wanted and not name.endswith(".inv_freq")]
+    if left:
+        raise SpecrefError(
+            f"{folder}: config.json has no place for {len(left)} tensors, such as {left[0]}: it"
+            " belongs to another model; copy both again"
         )
-    except KeyError as error:
-        raise SpecrefError(
-            f"{folder} lacks the tensor {error}: copy the checkpoint again"
-        ) from None
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise SpecrefError(
-            f"{folder}: the tensors do not fit config.json ({reason}): copy both again"
-        ) from None
-    return store_by_input(model.to(device, dtype).eval().requires_grad_(False))
+
+
+def _same(a: StoredTensor, b: StoredTensor) -> bool:
+    return None not in (a.dtype, b.dtype) and torch.equal(a.read(), b.read())
 
 
 def save(model: Transformer, folder: Path | str, dtype: torch.dtype = torch.float16) -> None:
