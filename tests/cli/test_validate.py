@@ -39,7 +39,7 @@ def test_what_init_writes_is_right(level: str, tmp_path: Path) -> None:
             "engine.max-tokens",
             "engine.context-end",
             "engine.metrics",
-            "engine.joint",
+            "engine.token-bets",
             "engine.seeds",
             "engine.stop-sequence",
             "engine.batch",

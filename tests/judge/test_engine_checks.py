@@ -243,10 +243,10 @@ def test_an_engine_that_raises_is_reported_and_the_others_go_on():
                 raise KeyError("nothing\nthere")
             return super().generate(prompts, params, speculative=speculative)
 
-    said = run(Raises, "engine.plain", "engine.answers", "engine.joint")
+    said = run(Raises, "engine.plain", "engine.answers", "engine.token-bets")
     assert said["engine.plain"].verdict == "PASS"
-    assert {said[name].verdict for name in ("engine.answers", "engine.joint")} == {"FAIL"}
-    assert "raises in generate" in said["engine.joint"].what
+    assert {said[name].verdict for name in ("engine.answers", "engine.token-bets")} == {"FAIL"}
+    assert "raises in generate" in said["engine.token-bets"].what
     assert "KeyError" in said["engine.answers"].what
 
 
@@ -269,14 +269,14 @@ def test_what_an_engine_has_not_is_not_asked_for():
         "engine.max-tokens",
         "engine.metrics",
         "engine.logprobs",
-        "engine.joint",
+        "engine.token-bets",
         "engine.seeds",
         "engine.rows",
         "engine.batch",
         "engine.top-k",
     )
     assert not [v.what for v in said.values() if v.verdict == "FAIL"]
-    assert said["engine.joint"].verdict == "UNSUPPORTED"
+    assert said["engine.token-bets"].verdict == "UNSUPPORTED"
     assert said["engine.greedy"].verdict == "PASS"
 
 

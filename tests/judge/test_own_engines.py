@@ -15,7 +15,6 @@ from tests.judge.told import here, verdicts
 # serving engine, are asked all.
 SOME = (
     "engine.greedy",
-    "engine.joint",
     "engine.token-bets",
     "engine.rows",
     "engine.stop-sequence",
