@@ -29,9 +29,7 @@ BUGS = {bug.name: bug for bug in ENGINE_BUGS}
 SLOW = {"seed-plus-step", "rows-mirrored"}
 GREEDY = SamplingParams(temperature=0.0, stop_ids=(31,))
 TEXT = [
-    "engine.stop-token",
-    "engine.stop-sequence",
-    "engine.end-token",
+    "engine.ends",
     "engine.metrics",
     "engine.draft-is-target",
 ]
@@ -111,7 +109,7 @@ def test_controls_that_are_told_apart_by_counts_alone():
 def test_nothing_passes_where_speculation_is_not_seen():
     (plain,) = (control for control in ENGINE_CONTROLS if control.name == "engine without a draft")
     for subject in (Blind, trial.__globals__["PLUGS"]["engine"](plain.subject)):
-        said = run(subject, "engine.plain", "engine.greedy", "engine.end-token", "engine.logprobs")
+        said = run(subject, "engine.plain", "engine.greedy", "engine.ends", "engine.logprobs")
         assert said.pop("engine.plain").verdict == "PASS"
         assert {verdict.verdict for verdict in said.values()} == {"UNVERIFIED"}
         assert all("speculation was not seen to run" in verdict.what for verdict in said.values())
@@ -264,9 +262,7 @@ def test_what_an_engine_has_not_is_not_asked_for():
     said = run(
         Bare,
         "engine.greedy",
-        "engine.end-token",
-        "engine.stop-token",
-        "engine.max-tokens",
+        "engine.ends",
         "engine.metrics",
         "engine.logprobs",
         "engine.token-bets",

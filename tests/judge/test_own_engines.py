@@ -17,7 +17,7 @@ SOME = (
     "engine.greedy",
     "engine.token-bets",
     "engine.rows",
-    "engine.stop-sequence",
+    "engine.ends",
     "engine.metrics",
 )
 WHOLE = {"reference", "reference-serving"}

@@ -57,6 +57,14 @@ _COPIES: Choice = {
     "company": "copies",
     "new": "some",
 }
+_STOPPED: Choice = {
+    **NEUTRAL,
+    "temperature": 0.0,
+    "drafts": True,
+    "batch": 17,
+    "new": "some",
+    "company": "alike",
+}
 # Three values that a fault of today's engines needs together, which pairs meet by chance only.
 _TRIPLES: tuple[Choice, ...] = (
     # seeds at the edges of integer types, 0 first, asked twice
@@ -79,6 +87,9 @@ _TRIPLES: tuple[Choice, ...] = (
     {**_COPIES, "world": "long-flat", "seed": False, "batch": 320, "after": "alone"},
     # a seeded request between two without a seed
     {**_COPIES, "seed": False, "batch": 2, "history": "seeded between"},
+    # stops that come, short and long, at all places of drafts that are taken and that are not
+    {**_STOPPED, "world": "long-same", "ends": "sequence"},
+    {**_STOPPED, "world": "long-wide", "ends": "sequence"},
     # a draft that must be accepted, in a ragged batch, with company that is long
     {
         "world": "long-same",

@@ -117,7 +117,8 @@ class Builder:
         if not self.overruns:
             new = min(new, context - len(prompt) - _MARGIN)
         features = tuple((name, own[name]) for name in ("temperature", *NEUTRAL, "seed"))
-        known = prompt if place in (0, focus) else ()  # a likely text takes time
+        plain = own["temperature"] == 0 and not (own["penalty"] or own["bias"])
+        known = prompt if plain or place in (0, focus) else ()  # a likely text takes time
         return TextRequest(prompt, self._params(own, world, known, new), features)
 
     def _most(self, context: int, new: int) -> int:
