@@ -59,7 +59,6 @@ JUDGES: dict[str, Groups] = {  # what says whether another engine is right
     ),
     "judge/oracle.py": (_tests("judge", "oracle"),),
     "judge/params_oracle.py": (_tests("judge", "params_oracle"),),
-    "judge/joint.py": (_tests("judge", "engine_oracle"),),
     "judge/betting/text_bet.py": (_tests("judge", "engine_bets"),),
     "judge/betting/surroundings.py": (_tests("judge", "engine_bets"),),
     "judge/schedule.py": (_tests("judge", "schedule"),),

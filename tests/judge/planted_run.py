@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 from specref.adapters.reference import Looped
-from specref.judge.betting.calls import TOYS, CallPlan
+from specref.judge.betting.calls import BET_WORLDS, CallPlan
 from specref.judge.betting.reach import Rehearsal, every_class
+from specref.judge.betting.surroundings import toy_of
 from specref.judge.betting.text_bet import TextBet
 from specref.judge.toys import toy
 from specref.stats.rehearse import FaultClass, random_signs, tilt_of, tilted
@@ -58,7 +59,8 @@ class Tilted(Looped):
 def run(engines: dict[str, Tilted], calls: int, law: Callable[[str], Law | None]) -> TextBet:
     """The first calls of the plan, those with parameters left out: a tilt of the logits is another
     one under them."""
-    plan, bet = CallPlan(lambda need: need in ("batch", "seed"), 0), TextBet(TOYS, ALPHA)
+    plan = CallPlan(lambda need: need in ("batch", "seed"), 0, lookup=False)
+    bet = TextBet(BET_WORLDS, ALPHA)
     plan.settings = [{}]
     for _ in range(calls):
         planned = plan.next()
@@ -106,9 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        engines = {name: Tilted(*toy(name).write(Path(folder) / name)) for name in TOYS}
+        names = {toy_of(world).name for world in BET_WORLDS}
+        engines = {name: Tilted(*toy(name).write(Path(folder) / name)) for name in names}
         bet = run(engines, options.calls, lambda name: None)
-        rehearsal = Rehearsal(bet, 1, every_class(TOYS))
+        rehearsal = Rehearsal(bet, 1, every_class(BET_WORLDS))
         print(f"right engine: {bet.bettor.n} tokens, log wealth {bet.bettor.latest:.1f}")
         while rehearsal.due:
             rehearsal.step()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from specref.adapters.reference import Looped
 from specref.data import SamplingParams
-from specref.judge.betting.calls import RECURRING, TOYS, CallPlan, Planned
+from specref.judge.betting.calls import BET_WORLDS, RECURRING, CallPlan, Planned
 from specref.judge.betting.surroundings import Surroundings, setting_words
 from specref.judge.betting.telling import cause, picture, told
 from specref.judge.betting.text_bet import Answered, TextBet, drafted, looked_up
@@ -148,7 +148,9 @@ def test_a_lookup_is_certain_of_what_followed_and_knows_nothing_of_what_is_new()
     prompt, text = (2, 1, 2), [1, 3, 3]
     made = toy(NAME)
     tables = list(expected_distributions(made, [(prompt, SAMPLED)], [text]))
-    (draft,) = looked_up(Answered(made, [(prompt, SAMPLED)], [text], tables))
+    call = Answered(made, [(prompt, SAMPLED)], [text], tables, lookup=True)
+    assert call.world == "small without a draft model"
+    (draft,) = looked_up(call)
     assert draft[0].tolist() == [0, 1, 0, 0, 0, 0, 0, 0], "1 followed 2"
     assert draft[1].tolist() == [0, 0, 1, 0, 0, 0, 0, 0], "2 followed 1"
     assert torch.equal(draft[2], tables[0].distribution[2]), "nothing followed 3"
@@ -233,12 +235,14 @@ def test_the_plan_has_unequal_batches_long_texts_every_setting_and_neighbouring_
     seeds = [seed for seed in asked if seed is not None]
     assert seeds == list(range(101, 101 + len(seeds)))
     assert len(seeds) < 0.9 * len(asked), "some calls have none"
-    assert {call.toy for call in calls} == set(TOYS)
-    assert {len(call.rows) for call in calls} >= {1, 2, 3, 17, 33, 64}
+    assert {call.world for call in calls} == set(BET_WORLDS)
+    assert {len(call.rows) for call in calls} >= {1, 2, 3, 17, 33, 64, 512}
     assert max(params.max_new_tokens for call in calls for _, params in call.rows) > 128
     settings = {setting_words(params) for call in calls for _, params in call.rows}
-    assert len(settings) == 12
-    assert max(map(different_settings, calls)) == 11, "in one batch"
+    assert len(settings) == 26
+    assert max(map(different_settings, calls)) == 25, "in one batch"
+    bare = CallPlan(lambda need: need in CAPABILITIES, 100, lookup=False)
+    assert not any(bare.next().lookup for _ in range(84))
 
 
 def test_prefixes_of_the_recurring_toy_recur(tmp_path: Path) -> None:
@@ -307,7 +311,7 @@ def test_a_right_engine_passes_and_says_what_it_would_have_found() -> None:
     assert heard[0].verdict == "INCONCLUSIVE", "before anything was rehearsed"
     last = heard[-1]
     assert last.mde is None
-    assert last.sees == max(one.tv or 1 for one in last.reach[:2])
+    assert last.sees == max(one.tv or 1 for one in last.reach[:3])
     lean, bias = last.reach[:2]
     assert (lean.fault, bias.fault) == ("a lean to or from the draft", "a bias of tokens")
     assert Verdict.from_dict(last.as_dict()) == last
@@ -337,23 +341,3 @@ def test_a_pass_by_classes_claims_no_single_tv() -> None:
     of_kernel = replace(by_class, id="kernel.bets")
     assert "prefix" in reach(by_class)
     assert "prefix" not in reach(of_kernel)
-
-
-def test_other_checks_answers_are_heard_as_far_as_they_can_be_bet_on() -> None:
-    bet, prompt = TextBet((NAME,), ALPHA), written(NAME, 48)[0].prompt
-    texts = [Completion(text, "length") for text in drawn([prompt] * 2, 0.0, 1)]
-    seeded = [(prompt, replace(SAMPLED, seed=seed)) for seed in (1, 2)]
-    bet.hear(toy("wide"), seeded, texts)
-    assert bet.bettor.n == 0, "a toy that this test does not know"
-    short = [Completion(one.tokens[:-1], "length") for one in texts]
-    bet.hear(toy(NAME), seeded, short)
-    assert bet.bettor.n == 0, "a fault for the other check to tell"
-    bet.hear(toy(NAME), seeded, texts)
-    bet.hear(toy(NAME), seeded, texts)
-    assert bet.bettor.n == bet.heard == 2 * LENGTH
-
-
-def test_the_session_offers_the_hook_while_the_check_runs() -> None:
-    session = Session("test", "engine", 0, 0.0)
-    judge(Looped, session, [CHECK])
-    assert session.hear is not None

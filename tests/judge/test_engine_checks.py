@@ -29,9 +29,7 @@ BUGS = {bug.name: bug for bug in ENGINE_BUGS}
 SLOW = {"seed-plus-step", "rows-mirrored"}
 GREEDY = SamplingParams(temperature=0.0, stop_ids=(31,))
 TEXT = [
-    "engine.stop-token",
-    "engine.stop-sequence",
-    "engine.end-token",
+    "engine.ends",
     "engine.metrics",
     "engine.draft-is-target",
 ]
@@ -111,7 +109,7 @@ def test_controls_that_are_told_apart_by_counts_alone():
 def test_nothing_passes_where_speculation_is_not_seen():
     (plain,) = (control for control in ENGINE_CONTROLS if control.name == "engine without a draft")
     for subject in (Blind, trial.__globals__["PLUGS"]["engine"](plain.subject)):
-        said = run(subject, "engine.plain", "engine.greedy", "engine.end-token", "engine.logprobs")
+        said = run(subject, "engine.plain", "engine.greedy", "engine.ends", "engine.logprobs")
         assert said.pop("engine.plain").verdict == "PASS"
         assert {verdict.verdict for verdict in said.values()} == {"UNVERIFIED"}
         assert all("speculation was not seen to run" in verdict.what for verdict in said.values())
@@ -243,10 +241,10 @@ def test_an_engine_that_raises_is_reported_and_the_others_go_on():
                 raise KeyError("nothing\nthere")
             return super().generate(prompts, params, speculative=speculative)
 
-    said = run(Raises, "engine.plain", "engine.answers", "engine.joint")
+    said = run(Raises, "engine.plain", "engine.answers", "engine.token-bets")
     assert said["engine.plain"].verdict == "PASS"
-    assert {said[name].verdict for name in ("engine.answers", "engine.joint")} == {"FAIL"}
-    assert "raises in generate" in said["engine.joint"].what
+    assert {said[name].verdict for name in ("engine.answers", "engine.token-bets")} == {"FAIL"}
+    assert "raises in generate" in said["engine.token-bets"].what
     assert "KeyError" in said["engine.answers"].what
 
 
@@ -264,19 +262,17 @@ def test_what_an_engine_has_not_is_not_asked_for():
     said = run(
         Bare,
         "engine.greedy",
-        "engine.end-token",
-        "engine.stop-token",
-        "engine.max-tokens",
+        "engine.ends",
         "engine.metrics",
         "engine.logprobs",
-        "engine.joint",
+        "engine.token-bets",
         "engine.seeds",
         "engine.rows",
         "engine.batch",
         "engine.top-k",
     )
     assert not [v.what for v in said.values() if v.verdict == "FAIL"]
-    assert said["engine.joint"].verdict == "UNSUPPORTED"
+    assert said["engine.token-bets"].verdict == "UNSUPPORTED"
     assert said["engine.greedy"].verdict == "PASS"
 
 

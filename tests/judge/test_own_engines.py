@@ -15,10 +15,9 @@ from tests.judge.told import here, verdicts
 # serving engine, are asked all.
 SOME = (
     "engine.greedy",
-    "engine.joint",
     "engine.token-bets",
     "engine.rows",
-    "engine.stop-sequence",
+    "engine.ends",
     "engine.metrics",
 )
 WHOLE = {"reference", "reference-serving"}

@@ -207,13 +207,13 @@ def test_the_headline_is_what_a_failure_means_and_a_cause_is_said_once() -> None
     seeds = verdict("FAIL", "engine.seeds", what="the seeds 1 and 257 write the same")
     distribution = verdict(
         "FAIL",
-        "engine.joint",
+        "engine.token-bets",
         tv=0.4,
         what="first tokens: too hot (ranks by p)",
         cause="first tokens: too hot",
     )
     made = report(seeds, distribution)
-    made.concerns = {"engine.seeds": "determinism", "engine.joint": "distribution"}
+    made.concerns = {"engine.seeds": "determinism", "engine.token-bets": "distribution"}
     assert words.sentence(made) == "FAIL: first tokens: too hot"
     text = io.StringIO()
     show(made, Console(file=text, width=120))

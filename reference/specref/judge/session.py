@@ -3,17 +3,14 @@
 import hashlib
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 
-from ..data import SamplingParams
-from .contract import Completion
 from .torch_state import TorchStates
-from .toys import Toy
 
 T = TypeVar("T")
 
@@ -31,10 +28,6 @@ AGAIN = 0.05  # seconds after which the next of a series of calls is told to the
 
 class OutOfTimeError(Exception):
     """The budget ended within a slice of work."""
-
-
-# toy, rows, answers
-Hears = Callable[[Toy, Sequence[tuple[Sequence[int], SamplingParams]], Sequence[Completion]], None]
 
 
 class MisbehavedError(Exception):
@@ -72,8 +65,6 @@ class Session:
     testing: bool = False  # whether a statistical check goes on, whose draws another one may watch
     raised: str = ""  # the call of the engine that the last error came out of
     worlds: TorchStates = field(default_factory=TorchStates)
-    # given what the engine wrote, by checks that wish it to be bet on too
-    hear: Hears | None = None
     plain_too: bool = False  # what fails without speculation too is a FAIL
     # rows that a call of a slow kernel may have (kernel/pace.py); None: it is not slow
     most_rows: int | None = None

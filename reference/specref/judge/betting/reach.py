@@ -27,6 +27,7 @@ def every_class(worlds: Sequence[str]) -> dict[FaultClass, str]:
     return {
         FaultClass("score", "draft"): "a lean to or from the draft",
         FaultClass("table", "token"): "a bias of tokens",
+        FaultClass("score", "likely"): "a lean to or from likely tokens",
         FaultClass("table", "token", "previous token"): "one that follows the token before",
         FaultClass("table", "token", "previous token and position"): (
             "one that follows the token before and the position"

@@ -15,9 +15,10 @@ from torch import Tensor
 from ...data import SamplingParams
 from ...stats.questions import Context, Direction, Questions
 from ...stats.texts import PLACE_STARTS, TextShape, hashed_columns, text_questions
-from ..toys import toy
+from ..toys import Toy, toy
 
 BET_ROWS = 64  # of one call
+LOOKED_UP = " without a draft model"  # behind a toy's name
 _PROMPT = 64  # positions in the cache beside those of a text's own places
 _FOLDED = 32  # tokens of larger vocabularies are told apart modulo this
 _SETTINGS, _PAIRS = 32, 128  # of parameters, and of model and parameters; more are one
@@ -37,6 +38,11 @@ REHEARSED = (
 )
 _UNDRAWN = ("seed", "max_new_tokens", "stop_ids", "stop_sequences")  # no part of a distribution
 PLAIN_WORDS = "tokens that would be likelier without the sampling parameters"
+
+
+def toy_of(world: str) -> Toy:
+    """The toy of a world."""
+    return toy(world.removesuffix(LOOKED_UP))
 
 
 def setting_words(params: SamplingParams) -> str:
@@ -77,7 +83,7 @@ class Surroundings:
     @cached_property
     def folded(self) -> int:
         """Tokens are told apart modulo this."""
-        return min(_FOLDED, max(toy(name).vocabulary for name in self.worlds))
+        return min(_FOLDED, max(toy_of(name).vocabulary for name in self.worlds))
 
     @property
     def positions(self) -> int:

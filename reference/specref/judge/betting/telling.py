@@ -6,9 +6,8 @@ import torch
 
 from ...stats.betting import Table, Winner
 from ...stats.questions import EVERYWHERE, rank_starts
-from ..toys import toy
 from ..verdict import Picture
-from .surroundings import PLAIN_WORDS
+from .surroundings import PLAIN_WORDS, toy_of
 from .text_bet import TextBet
 
 _DRAWN = 16  # outcomes of a picture
@@ -140,7 +139,7 @@ def _where(bet: TextBet, context: str, group: int) -> str:
 
 def _cell_words(bet: TextBet, outcome: str, cell: int) -> str:
     around = bet.surroundings
-    largest = max(toy(name).vocabulary for name in around.worlds)
+    largest = max(toy_of(name).vocabulary for name in around.worlds)
     if outcome not in _RANKS:
         folded = largest > around.folded
         return f"token {cell} (modulo {around.folded})" if folded else f"token {cell}"

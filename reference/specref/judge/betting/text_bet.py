@@ -16,7 +16,7 @@ from ..engine_handle import EngineRow
 from ..expected import Distributions
 from ..params_oracle import Convention
 from ..toys import Toy, scores
-from .surroundings import BET_ROWS, REHEARSED, Surroundings
+from .surroundings import BET_ROWS, LOOKED_UP, REHEARSED, Surroundings
 
 PLACES_BET_ON = 192  # of texts, unless said otherwise
 _BEFORE = 3  # tokens of a prompt that contexts look at
@@ -31,10 +31,19 @@ class Answered:
     rows: Sequence[EngineRow]
     texts: Sequence[list[int]]
     tables: Sequence[Distributions]
+    lookup: bool = False  # the draft is what was looked up in the text, and no model
+
+    @property
+    def world(self) -> str:
+        return self.toy.name + LOOKED_UP * self.lookup
 
     def part(self, first: int, last: int) -> "Answered":
         return Answered(
-            self.toy, self.rows[first:last], self.texts[first:last], self.tables[first:last]
+            self.toy,
+            self.rows[first:last],
+            self.texts[first:last],
+            self.tables[first:last],
+            self.lookup,
         )
 
 
@@ -46,11 +55,12 @@ class TextBet:
     places without a choice, and places whose distribution depends on rounding or on a convention.
 
     Args:
-        worlds: names of the toys. alpha: of the whole stream.
+        worlds: names of the toys, with LOOKED_UP where the draft is looked up. alpha: of the whole
+            stream.
         places: tokens of a text that are bet on.
         convention: the one by which engines are judged where right ones differ; None: what depends
             on it is left out.
-        lookup: whether the draft is what was looked up in the text, and no model.
+        lookup: whether no draft is a model's.
     """
 
     def __init__(
@@ -68,30 +78,25 @@ class TextBet:
         self.calls: list[Observed] = []  # what was bet on, for `reach`
         self.seeds: set[int] = set()  # fed so far
         self.texts = 0
-        self.heard = 0  # tokens that came of other checks' answers
         self.longest = 0  # tokens of a text that were bet on
 
     def read(
-        self, toy: Toy, rows: Sequence[EngineRow], answers: Sequence[Completion]
+        self,
+        toy: Toy,
+        rows: Sequence[EngineRow],
+        answers: Sequence[Completion],
+        lookup: bool = False,
     ) -> reading.Fault | None:
         """Take in the answers of one call, unless one of them is wrong by itself: that fault is
-        returned."""
+        returned. lookup: without a draft model, by an engine that takes one."""
         texts = reading.restored(toy, rows, answers)
         way = self.convention or reading.PLAIN_WAY
         tables = list(reading.expected_distributions(toy, rows, texts, way))
         faults = reading.check_rows(rows, answers, texts, tables).faults
         if faults:
             return faults[0]
-        self.add(Answered(toy, rows, texts, tables))
+        self.add(Answered(toy, rows, texts, tables, lookup))
         return None
-
-    def hear(self, toy: Toy, rows: Sequence[EngineRow], answers: Sequence[Completion]) -> None:
-        """Take in what the engine answered to another check, as far as it can be bet on: on a toy
-        that is known, and with no fault that is for that check to tell."""
-        if toy.name in self.surroundings.worlds:
-            before = self.bettor.n
-            self.read(toy, rows, answers)
-            self.heard += self.bettor.n - before
 
     def add(self, call: Answered) -> None:
         """Take in one call; of a larger one than BET_ROWS each part counts as one."""
@@ -123,7 +128,7 @@ class TextBet:
         return fresh
 
     def _batch(self, call: Answered, fresh: Sequence[bool]) -> TextBatch:
-        world = self.surroundings.world(call.toy.name)
+        world = self.surroundings.world(call.world)
         lengths = [
             min(len(text), self.surroundings.places) if new else 0
             for text, new in zip(call.texts, fresh, strict=True)
@@ -141,7 +146,7 @@ class TextBet:
             if self.convention is None and _by_convention(params):
                 unsure = torch.ones(n, dtype=torch.bool)
             skip.append(torch.nn.functional.pad(unsure, (0, T - n), value=True))
-        drafts = looked_up(call) if self.lookup else drafted(call)
+        drafts = looked_up(call) if self.lookup or call.lookup else drafted(call)
         prompts = [prompt for prompt, _ in call.rows]
         setting = [self.surroundings.setting(params) for _, params in call.rows]
         return TextBatch(

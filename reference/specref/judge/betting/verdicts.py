@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from ..contract import Completion
 from ..engine_handle import EngineHandle, EngineRow
@@ -21,15 +20,13 @@ def betting_verdicts(
     """Bet on the calls until the engine is convicted, the goal is seen, or the calls end: one
     verdict after each call and after each class that is rehearsed."""
     for handle, rows, answers in calls:
-        fault = bet.read(handle.toy, rows, answers)
+        fault = bet.read(handle.toy, rows, answers, handle.lookup and not bet.lookup)
         if fault:
             case = f"toy {handle.toy.name}, prompt {list(fault.prompt)}"
             yield Verdict("FAIL", what=fault.what, case=case, n=bet.texts)
             return
         if bet.bettor.rejected:
-            # what other checks were answered is seen again only with them
-            repro = session.reproduction() if bet.heard else ""
-            yield replace(convicted(bet), repro=repro)
+            yield convicted(bet)
             return
         yield from rehearsed(bet, rehearsal)
         if rehearsal.everywhere <= session.goal:

@@ -46,7 +46,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "engine_text",
         "engine_counts",
         "engine_rows",
-        "engine_distribution",
         "engine_params",
         "engine_wide",
         "engine_bets",

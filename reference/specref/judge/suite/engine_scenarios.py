@@ -20,7 +20,8 @@ def hunt_of(engine: type[Engine], session: Session) -> Hunt:
 def _run_of(one: Relation) -> Callable[[type[Engine], Session], Iterator[Verdict]]:
     def run(engine: type[Engine], session: Session) -> Iterator[Verdict]:
         hunt = hunt_of(engine, session)
-        total, elsewhere = 0, None
+        total = 0
+        elsewhere: Verdict | None = None  # a fault without speculation too, told while others go on
         for number, step in enumerate(hunt.follow(), 1):
             total += step.asked[one.name]
             finding = step.faults.get(one.name)
@@ -29,10 +30,9 @@ def _run_of(one: Relation) -> Callable[[type[Engine], Session], Iterator[Verdict
                 if not plain or session.plain_too:
                     yield _convicted(hunt, one, step.scenario, finding, total)
                     return
-                elsewhere = elsewhere or (step.scenario, finding)
-            yield _so_far(hunt, number, total)
-        if elsewhere is not None:
-            yield _convicted(hunt, one, *elsewhere, total)
+                if elsewhere is None:
+                    elsewhere = _convicted(hunt, one, step.scenario, finding, total)
+            yield elsewhere or _so_far(hunt, number, total)
 
     run.__doc__ = inspect.cleandoc(one.find.__doc__ or "")
     return run

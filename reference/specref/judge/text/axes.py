@@ -35,6 +35,7 @@ TEXT_AXES: dict[str, tuple[Value, ...]] = {
         "turn before",
         "same beginning",
         "empty batch",
+        "seeded between",
     ),
     "company": ("alike", "greedy", "sampled", "mixed", "copies"),
     "place": ("first", "middle", "last"),
@@ -56,6 +57,14 @@ _COPIES: Choice = {
     "company": "copies",
     "new": "some",
 }
+_STOPPED: Choice = {
+    **NEUTRAL,
+    "temperature": 0.0,
+    "drafts": True,
+    "batch": 17,
+    "new": "some",
+    "company": "alike",
+}
 # Three values that a fault of today's engines needs together, which pairs meet by chance only.
 _TRIPLES: tuple[Choice, ...] = (
     # seeds at the edges of integer types, 0 first, asked twice
@@ -74,6 +83,13 @@ _TRIPLES: tuple[Choice, ...] = (
     {**_COPIES, "seed": False, "batch": 8},
     # a seed that is cut to 32 bits
     {**_COPIES, "seed": True, "batch": 5},
+    # as many rows as no block of random streams has
+    {**_COPIES, "world": "long-flat", "seed": False, "batch": 320, "after": "alone"},
+    # a seeded request between two without a seed
+    {**_COPIES, "seed": False, "batch": 2, "history": "seeded between"},
+    # stops that come, short and long, at all places of drafts that are taken and that are not
+    {**_STOPPED, "world": "long-same", "ends": "sequence"},
+    {**_STOPPED, "world": "long-wide", "ends": "sequence"},
     # a draft that must be accepted, in a ragged batch, with company that is long
     {
         "world": "long-same",
@@ -130,5 +146,8 @@ def choices(rng: random.Random, axes: dict[str, tuple[Value, ...]]) -> Iterator[
 
 
 def _within(choice: Choice, axes: dict[str, tuple[Value, ...]]) -> Choice:
-    """Only values that the axes of this engine have."""
-    return {name: value if value in axes[name] else axes[name][0] for name, value in choice.items()}
+    """Only values that the axes of this engine have; an axis that it has whole goes further."""
+    return {
+        name: value if value in axes[name] or axes[name] == TEXT_AXES[name] else axes[name][0]
+        for name, value in choice.items()
+    }

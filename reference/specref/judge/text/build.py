@@ -18,6 +18,9 @@ LARGE = 99  # a vocabulary from which on a row costs so much that batches and te
 _MARGIN = 8  # tokens between a text and its context's end where that must not be reached
 _SEEDS = (0, 1, 2**31 - 1, 2**31, 2**32)
 _FLIPPED = (1, 2**8, 2**16, 2**31, 2**32)  # bits in which the seeds of copies differ
+_CROWD = 33  # rows, of which more are all copies
+_LIKELY = 12  # tokens of a likely text that stops are taken from
+_END_IN_PROMPT = 0.2  # of prompts that have the end token inside them
 _BLOCKS = (16, 32, 64, 128, 256)
 _FILTERS: dict[str, dict[str, Any]] = {
     "": {},
@@ -79,7 +82,7 @@ class Builder:
     def _copies(self, rows: list[TextRequest], focus: int) -> list[TextRequest]:
         """The same request several times. Seeds have 41 bits; those of three copies differ from
         the others' in one bit each."""
-        most = min(len(rows), 5)
+        most = len(rows) if len(rows) > _CROWD else min(len(rows), 5)
         rows = [rows[focus]] * most + rows[most:]
         if rows[0].params.seed is None:
             return rows
@@ -106,7 +109,6 @@ class Builder:
     def _request(self, own: Choice, choice: Choice, place: int, focus: int) -> TextRequest:
         """One row. own: its parameters; choice: of the call."""
         world = str(choice["world"])
-        vocabulary = toy(world).vocabulary
         context = toy(world).target.config.max_position_embeddings
         new = self._new(choice, place)
         prompt = self._prompt(choice, place == focus, self._most(context, new))
@@ -115,7 +117,9 @@ class Builder:
         if not self.overruns:
             new = min(new, context - len(prompt) - _MARGIN)
         features = tuple((name, own[name]) for name in ("temperature", *NEUTRAL, "seed"))
-        return TextRequest(prompt, self._params(own, vocabulary, new), features)
+        plain = own["temperature"] == 0 and not (own["penalty"] or own["bias"])
+        known = prompt if plain or place in (0, focus) else ()  # a likely text takes time
+        return TextRequest(prompt, self._params(own, world, known, new), features)
 
     def _most(self, context: int, new: int) -> int:
         """Tokens of a prompt: half of what is asked fits, or all of it."""
@@ -135,7 +139,10 @@ class Builder:
         size = max(1, min(sizes[str(choice["prompts"])], most))
         words = toy(str(choice["world"])).vocabulary - 1  # without the end token
         pattern = [rng.randrange(words) for _ in range(rng.choice((3, 5, size)))]
-        return tuple((pattern * size)[:size])
+        prompt = (pattern * size)[:size]
+        if size > 1 and rng.random() < _END_IN_PROMPT:  # a token like any other, there
+            prompt[rng.randrange(size - 1)] = words
+        return tuple(prompt)
 
     def _new(self, choice: Choice, place: int) -> int:
         """Tokens to write."""
@@ -152,8 +159,9 @@ class Builder:
         }
         return min(counts[str(choice["new"])], 40 if _large(choice) else 400)
 
-    def _params(self, own: Choice, vocabulary: int, new: int) -> SamplingParams:
+    def _params(self, own: Choice, world: str, prompt: tuple[int, ...], new: int) -> SamplingParams:
         """The parameters of a choice, those that the engine has."""
+        vocabulary = toy(world).vocabulary
         given: dict[str, Any] = {
             "temperature": own["temperature"] if "sampling" in self.has else 0.0,
             "max_new_tokens": new,
@@ -167,7 +175,7 @@ class Builder:
             some = self.rng.sample(range(vocabulary - 1), max(2, min(vocabulary // 4, 12)))
             given["logit_bias"] = dict.fromkeys(some, _BIASES[str(own["bias"])])
         if "stop" in self.has and own["ends"]:
-            given |= self._ends(str(own["ends"]), vocabulary, new)
+            given |= self._ends(str(own["ends"]), world, prompt, new)
         if "seed" in self.has and own["seed"] and given["temperature"]:
             given["seed"] = self._seed()
         return SamplingParams(**given)
@@ -178,14 +186,19 @@ class Builder:
         self.seeded += 1
         return seeds[self.seeded % len(seeds)]
 
-    def _ends(self, way: str, vocabulary: int, new: int) -> dict[str, Any]:
-        """What may end a text besides its length and the end token."""
-        rng = self.rng
+    def _ends(self, way: str, world: str, prompt: tuple[int, ...], new: int) -> dict[str, Any]:
+        """What may end a text besides its length and the end token. Some of it is taken from the
+        likeliest text, so that it comes, at any place of a draft and across drafts."""
+        rng, vocabulary = self.rng, toy(world).vocabulary
+        likely = likeliest_text(world, prompt) if prompt else ()
+        place = rng.randrange(min(max(1, new - 1), max(1, len(likely) - 2)))
         if way == "sequence":
             words = range(vocabulary - 1)
-            return {"stop_sequences": tuple(tuple(rng.choices(words, k=k)) for k in (2, 1, 3))}
-        ids = rng.sample(range(vocabulary - 1), max(1, vocabulary // 12))
-        given: dict[str, Any] = {"stop_ids": (vocabulary - 1, *ids)}
+            stops = [tuple(rng.choices(words, k=k)) for k in (2, 3)]
+            stops.append(likely[place : place + rng.randint(1, 6)] or (vocabulary - 2,))
+            return {"stop_sequences": tuple(rng.sample(stops, len(stops)))}
+        ids = {*rng.sample(range(vocabulary - 1), max(1, vocabulary // 12)), *likely[place:][:1]}
+        given: dict[str, Any] = {"stop_ids": (vocabulary - 1, *sorted(ids - {vocabulary - 1}))}
         if way == "min_tokens" and "min_tokens" in self.has:
             given["min_tokens"] = new * 2 // 3
         return given
@@ -206,6 +219,10 @@ class Builder:
             return (self._turn(rows[:4]),)
         if history == "same beginning":
             return (self._same_beginning(rows[:4]),)
+        if history == "seeded between":
+            seeded = replace(rows[0].params, seed=7) if "seed" in self.has else rows[0].params
+            between = TextCall((replace(rows[0], params=seeded),))
+            return (between, TextCall(tuple(rows[:4])), between)
         if history == "empty batch" and "batch" in self.has:
             return (TextCall(()),)
         return ()
@@ -272,6 +289,15 @@ class Builder:
         """A prompt behind which greedy text runs in a circle; () where there is none."""
         found = circling_prompts(world)
         return self.rng.choice(found) if found else ()
+
+
+@cache
+def likeliest_text(world: str, prompt: tuple[int, ...]) -> tuple[int, ...]:
+    """What the target writes at temperature 0, some tokens, within its context."""
+    target = toy(world).target
+    room = min(_LIKELY, target.config.max_position_embeddings - len(prompt))
+    whole = greedy_continuations(target, torch.tensor([prompt]), room)[0].tolist()
+    return tuple(whole[len(prompt) :])
 
 
 def _large(choice: Choice) -> bool:

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from ...data import SamplingParams
 from ..contract import Completion, Metrics
+from ..expected import expected_distributions
 from ..load import NotLoadedError
+from ..params_oracle import Convention
 from ..toys import scores, toy
 from .oracle import places_of
 from .scenario import TextCall, TextRequest
@@ -17,6 +21,7 @@ HOME_WORLD = "long-wide"
 SAME = "long-same"  # the draft is the target
 _PROMPT = (5, 3, 1, 2, 4)
 _PENALISED = tuple((3, 1, 4, 1, 5, 2, 6, i) for i in range(6))
+_SURE = 30.0  # log likelihood ratio
 _LENGTHS = (17, 18, 19, 20, 20, 20)  # the same text cut at several places, and drafted three times
 # asks a fresh engine in a world, with or without its draft model
 AskFresh = Callable[[str, bool, TextCall], list[Completion]]
@@ -94,6 +99,32 @@ class Home:
         return self.has("batch") and self._taken(
             "nothing", lambda: self.ask(HOME_WORLD, True, nothing)
         )
+
+    @property
+    def convention(self) -> Convention:
+        """The engine's own ways, where right engines differ, as its plain texts show them."""
+        return Convention(self.counts_prompt, self._once("filters", self._filters_first))
+
+    def _filters_first(self) -> bool | None:
+        """Whether filters come before the temperature; None: cannot be said for sure."""
+        wanted: dict[str, Any] = {"top_p": 0.6} if self.has("top_p") else {"min_p": 0.1}
+        if not self.has("sampling") or not self.has(*wanted):
+            return None
+        params = SamplingParams(temperature=0.5, max_new_tokens=24, **wanted)
+        rows = [TextRequest(prompt, params) for prompt in _PENALISED * 4]
+        done = self.ask("long-small", True, TextCall(tuple(rows), speculative=False))
+        pairs, texts = [(one.prompt, params) for one in rows], [list(one.tokens) for one in done]
+        likely = {}
+        for first in (True, False):
+            way = Convention(filters_first=first)
+            tables = expected_distributions(toy("long-small"), pairs, texts, way)
+            chosen = [
+                table.distribution[range(len(text)), text]
+                for table, text in zip(tables, texts, strict=True)
+            ]
+            likely[first] = float(torch.cat(chosen).log().sum())
+        far = abs(likely[True] - likely[False]) > _SURE  # false where both are impossible
+        return likely[True] > likely[False] if far else None
 
     def _taken(self, key: str, ask: Callable[[], object]) -> bool:
         def taken() -> bool:

@@ -11,7 +11,7 @@ from itertools import islice
 from ...data import SamplingParams
 from ..contract import Completion, Engine
 from ..engine_handle import EngineHandle, asked
-from ..load import NotLoadedError, has
+from ..load import NotLoadedError
 from ..session import MisbehavedError, Session
 from .answers import SeenScenario, answers_of
 from .axes import TEXT_AXES, Choice, Value, choices
@@ -53,7 +53,6 @@ class Hunt:
     def __init__(self, engine: type[Engine], session: Session):
         self.engine, self.session = engine, session
         self.own_draft = bool(getattr(engine, "own_draft", False))
-        self.has = lambda name: has(asked(engine, session, HOME_WORLD), name)
         self.refused: dict[tuple[str, bool], str] = {}  # worlds that cannot be made, and why
         self.making = 0.0  # seconds of the slowest engine
         self.drafted = 0
@@ -75,7 +74,7 @@ class Hunt:
         axes = dict(TEXT_AXES)
         if self.own_draft:
             axes["drafts"] = (False,)
-        elif self._refuses(HOME_WORLD, False):
+        elif not self.drafts_alone:
             axes["drafts"] = (True,)
         if not first.has("batch"):
             axes["batch"] = (1, 2, 3)
@@ -105,6 +104,11 @@ class Hunt:
             except (Exception, SystemExit) as error:
                 self.refused[key] = f"{type(error).__name__}: {error}"
         return bool(self.refused[key])
+
+    @property
+    def drafts_alone(self) -> bool:
+        """Whether the engine can be made without a draft model."""
+        return self.own_draft or not self._refuses(HOME_WORLD, False)
 
     def _ask_fresh(self, world: str, drafts: bool, call: TextCall) -> list[Completion]:
         one = self._handle(world, drafts and not self.own_draft)
