@@ -63,6 +63,16 @@ FILES: dict[str, Measured] = {
         "specref train target --out FOLDER --json docs/results/train-target.json",
     ),
     "zoo.json": Measured(JUDGE, "specref zoo --json docs/results/zoo.json"),
+    "pictures.json": Measured(JUDGE, "specref zoo --pictures --json docs/results/pictures.json"),
+    "measure.json": Measured(
+        (*LOOP, "measure/acceptance/", "checkpoints/"),
+        "specref measure --count 24 --temperatures 0,0.7,1 --plan 0.02"
+        " --json docs/results/measure.json",
+    ),
+    "plan.json": Measured(
+        ("measure/", "train/"),
+        "the commands of docs/pages/decide.md, the last with --json docs/results/plan.json",
+    ),
     "zoo-kernel.json": Measured(
         JUDGE,
         "specref zoo --level kernel --seeds 1000 --jobs 2 --json docs/results/zoo-kernel.json",

@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs import explore, lesson, live, predict, quiz_page, worksheet  # noqa: E402
+from docs import explore, lesson, live, museum, predict, quiz_page, worksheet  # noqa: E402
 from docs.hooks import (  # noqa: E402
     checks,
     fences,
@@ -97,6 +97,7 @@ def functions(uri: str) -> dict[str, Any]:
         "live": lambda id: live.block(id, here),
         "explore": lambda name: explore.block(name, here),
         "predict": lambda id, *words: predict.ask(id, *words, here=here),
+        "museum": lambda: museum.page(ROOT),
         "predicted": predict.show,
         "field": worksheet.field,
         "worksheet": lambda: worksheet.page(here),
@@ -108,6 +109,8 @@ def functions(uri: str) -> dict[str, Any]:
         "lesson_map": lambda: lesson.table(link),
         "lowest_tv": lambda: results.lowest_tv(ROOT),
         "glossary": lambda: glossary.page(glossary.terms(TERMS)),
+        "best_draft": lambda key, form="{}": results.best_draft(ROOT, key, form),
+        "bug_tv": lambda name: results.bug_tv(ROOT, name),
         "proofs": lambda: generated.proofs(ROOT),
     }
 

@@ -810,12 +810,100 @@ def engine_findings(result: Result) -> str:
     )
 
 
+def acceptance(result: Result) -> str:
+    """Acceptance of the whole, of each position, domain and temperature."""
+    named = [("all", result["alpha"])]
+    named += [(f"position {i}", row) for i, row in enumerate(result["by_position"], 1)]
+    named += [(f"domain {cell(str(row['name']))}", row) for row in result["by_domain"]]
+    named += [(f"temperature {row['name']:g}", row) for row in result["by_temperature"]]
+    body = []
+    for name, row in named:
+        low, high = row["interval"]
+        shown = "–" if low is None else f"{low:.3f} to {high:.3f}"
+        body.append(
+            [name, str(row["units"]), f"{row['judged']:,}", f"{row['estimate']:.3f}", shown]
+        )
+    return rows(["of", f"{result['unit']}s", "judged", "acceptance", "95 % interval"], body)
+
+
+def acceptance_by_unit(result: Result) -> str:
+    """Acceptance of each text, the lowest first."""
+    body = [
+        [cell(str(row["name"])), f"{row['judged']:,}", f"{row['estimate']:.3f}"]
+        for row in sorted(result["by_unit"], key=lambda row: row["estimate"])
+    ]
+    return rows([result["unit"], "judged", "acceptance"], body)
+
+
+def sample_plan(result: Result) -> str:
+    """The plan of a measurement, and whether simulated measurements keep it."""
+    body = []
+    for row in result["plan"]["simulated"]:
+        shown = [f"{100 * row['met']:.1f} %", _percents(row["met_interval"])]
+        shown += [f"{100 * row['covered']:.1f} %", _percents(row["covered_interval"])]
+        body.append([cell(row["population"]), f"{row['texts']:,}", f"{row['runs']:,}", *shown])
+    heads = ["population", "texts", "runs", "narrow enough", "95 % interval"]
+    return rows([*heads, "true rate inside", "95 % interval"], body)
+
+
+def _percents(interval: list[float]) -> str:
+    return " to ".join(f"{100 * end:.1f}" for end in interval) + " %"
+
+
+def decision(result: Result) -> str:
+    """Each draft at each batch, with its best length."""
+    body = []
+    for row in result["rows"]:
+        low, high = row["interval"]
+        name = f"**{row['draft']}**" if row in result["best"] else row["draft"]
+        shown = [f"{row['alpha']:.3f}", f"{row['c']:.3f}", str(row["gamma"])]
+        shown += [f"{row['speedup']:.2f}×", f"{low:.2f} to {high:.2f}", row["pays"]]
+        body.append([name, str(row["batch"]), *shown])
+    heads = ["draft", "batch", "acceptance", "c", "best length", "predicted", "both ends", "pays"]
+    return rows(heads, body)
+
+
+def alpha_by_cost(result: Result) -> str:
+    """The best predicted speedup by acceptance and cost of a draft step, with its length."""
+    grid = result["grid"]
+    cells = {(one["alpha"], one["c"]): one for one in grid["cells"]}
+    body = []
+    for alpha in grid["alphas"]:
+        line = [cells[alpha, c] for c in grid["costs"]]
+        body.append([f"{alpha:.1f}", *(f"{o['speedup']:.2f}× ({o['gamma']})" for o in line)])
+    return rows(["acceptance", *(f"c = {c:g}" for c in grid["costs"])], body)
+
+
+def best_draft(root: Path, key: str, form: str = "{}") -> str:
+    """What the decision says of its best draft at the smallest batch, in the running text."""
+    result = load(root, "plan")
+    return wanting("plan") if result is None else form.format(result["best"][0][key])
+
+
+def bug_tv(root: Path, name: str) -> str:
+    """The exact TV of one planted bug, in the running text.
+
+    Errors:
+        LookupError for a bug that the zoo's result does not have.
+    """
+    result = load(root, "zoo")
+    found = [bug for bug in result["bug_table"] if bug["name"] == name] if result else []
+    if not found:
+        raise LookupError(f"zoo.json has no bug {name}")
+    return distance(found[0]["tv"])
+
+
 TABLES: dict[tuple[str, str], Callable[[Result], str]] = {
     ("bench", ""): bench,
     ("bench", "curve"): curve,
     ("bench", "limits"): limits,
     ("bench", "block"): block,
     ("bench", "widths"): widths,
+    ("measure", ""): acceptance,
+    ("measure", "texts"): acceptance_by_unit,
+    ("measure", "plan"): sample_plan,
+    ("plan", ""): decision,
+    ("plan", "grid"): alpha_by_cost,
     ("zoo", ""): zoo,
     ("zoo", "bugs"): zoo_bugs,
     ("zoo", "controls"): zoo_controls,

@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": "bench_command:BENCH_COMMAND",
     "profile": "profile_command:PROFILE_COMMAND",
     "serve": "serve_command:SERVE_COMMAND",
+    "measure": "measure_command:MEASURE_COMMAND",
     "plan": "plan_command:PLAN_COMMAND",
     "rules": "rules_command:RULES_COMMAND",
     "validate": "validate_command:VALIDATE_COMMAND",

@@ -6,9 +6,16 @@ tree that is predicted to be fastest; it says so when a chain or no tree at all 
 an acceptance rate that you know gives the best draft length, the break-even acceptance, and how
 many operations more a token takes. With --half-width it also gives the sample size that a
 measurement of acceptance needs.
+
+--measured reads what `specref measure --json` wrote; given again for each draft, it says which
+draft, which length, and at which batch it stops paying. Costs are --draft-cost with all forwards
+equally dear, what `specref measure --costs` timed, or --batches, a JSON list of
+{"size": 8, "c": 0.1, "steps": [1, 1.1, 1.2]}: at that batch a draft step costs c plain steps, and
+a forward over k tokens the k-th of the steps. Each speedup has both ends of the interval.
 """
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ...errors import SpecrefError
@@ -27,6 +34,7 @@ _EXAMPLE = """
   specref plan --tree --json plan.json
   specref plan --alpha 0.8 --draft-cost 0.08
   specref plan --alpha 0.8 --half-width 0.01
+  specref plan --measured small.json --measured large.json --batches costs.json
 """
 
 
@@ -56,19 +64,43 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="half the width that the 95 %% interval of the acceptance should have",
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="acceptance of a draft, from `specref measure --json`; may be repeated",
+    )
+    parser.add_argument(
+        "--batches",
+        type=Path,
+        metavar="FILE",
+        help="costs at each batch size, as JSON; they hold for every draft",
+    )
+    parser.add_argument(
+        "--longest", type=int, default=15, metavar="N", help="draft length at most (default: 15)"
+    )
     add_threads(parser)
     add_json(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
     require_writable(args.json)
-    if not args.tree and args.alpha is None:
-        raise SpecrefError("nothing to plan from: give --tree, or --alpha with an acceptance rate")
-    require_at_least(args, 1, "threads")
+    ways = [args.tree, args.alpha is not None, args.measured is not None]
+    if not any(ways):
+        raise SpecrefError(
+            "nothing to plan from: give --tree, or --alpha with an acceptance rate, or --measured"
+        )
+    if sum(ways) > 1:
+        raise SpecrefError("--tree, --alpha and --measured are three plans: choose one")
+    require_at_least(args, 1, "threads", "longest")
 
     from ..results import write_result
 
-    result = _tree(args) if args.tree else _draft_length(args)
+    if args.measured:
+        result = _measured(args)
+    else:
+        result = _tree(args) if args.tree else _draft_length(args)
     write_result(args.json, "plan", result)
     return 0
 
@@ -111,6 +143,17 @@ def _draft_length(args: argparse.Namespace) -> dict[str, Any]:
             f"judge {result['sample_size']:,} independent tokens for an interval of ±"
             f" {args.half_width:g}; tokens of one text are not independent, so measure many texts"
         )
+    return result
+
+
+def _measured(args: argparse.Namespace) -> dict[str, Any]:
+    from ...measure.speed.decision import alpha_by_cost, decide, read_batches, read_measured
+    from ..views.decision_table import show_decision
+
+    batches = None if args.batches is None else read_batches(args.batches)
+    drafts = [read_measured(path, args.draft_cost) for path in args.measured]
+    result = decide(drafts, batches, args.longest) | {"grid": alpha_by_cost(drafts, args.longest)}
+    show_decision(result)
     return result
 
 

@@ -19,6 +19,7 @@ _STEPS = {"target": 1400, "draft": 1000, "medusa": 400, "mtp": 700}
 _EXAMPLE = """
   specref train target --out my-target
   specref train draft --target my-target --out my-draft
+  specref train draft --layers 4 --width 128 --out my-larger-draft
   specref train medusa --target my-target --out my-heads
 """
 
@@ -54,6 +55,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="units of an MTP module's MLP (default: as many as the target's)",
+    )
+    parser.add_argument("--layers", type=int, metavar="N", help="layers of a draft (default: 1)")
+    parser.add_argument(
+        "--width",
+        type=int,
+        metavar="H",
+        help="hidden size of a draft, a multiple of 64 (default: 128)",
     )
     parser.add_argument(
         "--own-rows",
@@ -92,6 +100,11 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     require_writable(args.json)
     require_at_least(args, 1, "steps", "batch", "context", "save_every", "threads", "units")
+    require_at_least(args, 1, "layers", "width")
+    if args.what != "draft" and (args.layers, args.width) != (None, None):
+        raise SpecrefError("--layers and --width are for a draft: leave them out")
+    if args.width is not None and args.width % 64:
+        raise SpecrefError(f"--width {args.width} is not possible: give a multiple of 64")
     if not 0 < args.rate < 1:
         raise SpecrefError(f"--rate {args.rate} is not possible: give a number between 0 and 1")
     if args.text is not None and not args.text.is_dir():

@@ -19,6 +19,7 @@ from ..command import Command
 _EXAMPLE = """
   specref zoo --json zoo.json
   specref zoo --only residual-softmax --only "sampler match"
+  specref zoo --pictures --json pictures.json
   specref zoo --level kernel --seeds 1000 --json zoo.json
   specref zoo --level kernel --seeds 1000 --json zoo.json --resume zoo.json   (continues)
 """
@@ -60,6 +61,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="an earlier result: what it has, with as many seeds, is not tried again; may be"
         " repeated",
     )
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="only the exact distributions of bugs that real engines had, p against what is"
+        " emitted",
+    )
     add_json(parser)
 
 
@@ -68,6 +75,9 @@ def _run(args: argparse.Namespace) -> int:
     require_at_least(args, 1, "seeds", "jobs")
     if args.budget is not None and not 0 < args.budget < float("inf"):
         raise SpecrefError(f"--budget {args.budget:g} is no time: give seconds, above 0")
+
+    if args.pictures:
+        return _pictures(args)
 
     import torch
 
@@ -81,6 +91,17 @@ def _run(args: argparse.Namespace) -> int:
     show_zoo(campaign.caught, campaign.tried, result)
     good = result["complete"] and not result["survivors"] and not result["false_alarms"]
     return 0 if good else 1
+
+
+def _pictures(args: argparse.Namespace) -> int:
+    from ...judge.zoo.pictures import pictures
+    from ..results import write_result
+
+    found = pictures()
+    write_result(args.json, "zoo --pictures", {"pictures": found})
+    for one in found:
+        print(f"{one['name']:32} {one['source']:32} TV {one['tv']:.4f}   {one['caught_by']}")
+    return 0
 
 
 ZOO_COMMAND = Command("zoo", "planted bugs, and what catches each", __doc__, _EXAMPLE, _add, _run)

@@ -21,6 +21,7 @@ from ...draft.mtp import MTPModule
 from ...errors import SpecrefError
 from ...model.auxiliary import save_auxiliary
 from ...model.checkpoint import load, save, save_tensors
+from ...model.config import Config
 from ...model.transformer import Transformer
 from ...train import corpus, distillation, loop
 from ...train.auxiliary import begin_with, load_medusa_heads, load_mtp_module
@@ -98,7 +99,7 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
         return _medusa_job(args, target, teacher, text)
     if args.what == "mtp":
         return _mtp_job(args, target, teacher, text)
-    return _draft_job(target, teacher, text, held_out)
+    return _draft_job(_draft_config(args), target, teacher, text, held_out)
 
 
 def _target_job(text: torch.Tensor, held_out: dict[str, bytes]) -> TrainingJob:
@@ -111,13 +112,27 @@ def _target_job(text: torch.Tensor, held_out: dict[str, bytes]) -> TrainingJob:
     return TrainingJob(model, loss, text, lambda folder: save(model, folder), measure)
 
 
+def _draft_config(args: argparse.Namespace) -> Config:
+    """The bundled draft's shape, or that shape with other layers and another width."""
+    width = args.width or loop.DRAFT.hidden_size
+    return dataclasses.replace(
+        loop.DRAFT,
+        num_hidden_layers=args.layers or loop.DRAFT.num_hidden_layers,
+        hidden_size=width,
+        intermediate_size=loop.DRAFT.intermediate_size * width // loop.DRAFT.hidden_size,
+        num_attention_heads=width // loop.DRAFT.head_dim,
+        num_key_value_heads=width // loop.DRAFT.head_dim // 2,
+    )
+
+
 def _draft_job(
+    config: Config,
     target: Transformer,
     teacher: distillation.Teacher,
     text: torch.Tensor,
     held_out: dict[str, bytes],
 ) -> TrainingJob:
-    model = Transformer(loop.DRAFT)
+    model = Transformer(config)
 
     def measure() -> dict[str, float]:
         if not held_out:

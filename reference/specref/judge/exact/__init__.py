@@ -31,6 +31,9 @@ class ExactFinding:
     what: str
     tv: float = 0.0  # how far the distribution is off, where a distribution was compared
     crash: bool = False
+    # what was compared, outcome -> probability; None where no distribution was
+    emitted: "Distribution | None" = None
+    expected: "Distribution | None" = None
 
 
 Distribution = dict[Any, float]  # outcome -> probability
@@ -93,6 +96,8 @@ def compare(
             f"{worst} has probability {distribution.get(worst, 0.0):.6g} instead of "
             f"{expected.get(worst, 0.0):.6g}",
             tv,
+            emitted=distribution,
+            expected=expected,
         )
 
 

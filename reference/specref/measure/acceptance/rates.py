@@ -107,11 +107,7 @@ def rate_by_text(accepted: Sequence[int], judged: Sequence[int], level: float = 
     total, rate = float(n.sum()), float(a.sum() / n.sum())
     if 0 < rate < 1:
         variance = texts / (texts - 1) * float(np.square(a - rate * n).sum()) / total**2
-        effective = rate * (1 - rate) / variance if variance > 0 else total
-        # Few texts estimate their spread badly: Student's quantile instead of the normal one.
-        tail = (1 - level) / 2
-        effective *= float(stats.norm.isf(tail) / stats.t.isf(tail, texts - 1)) ** 2
-        effective = min(effective, total)
+        effective = effective_size(rate, variance, texts, total, level)
     else:
         # No spread is seen, so it is unknown: each text counts as a single token.
         effective = float(texts)
@@ -125,6 +121,21 @@ def rate_by_text(accepted: Sequence[int], judged: Sequence[int], level: float = 
         effective,
         "exact binomial at the effective size by text",
     )
+
+
+def effective_size(
+    rate: float, variance: float, texts: float, total: float, level: float = 0.95
+) -> float:
+    """Independent tokens that would give the same interval.
+
+    Args:
+        variance: of the rate. texts, total: sampled texts and judged tokens. Few texts estimate
+            their spread badly, so Student's quantile takes the place of the normal one.
+    """
+    effective = rate * (1 - rate) / variance if variance > 0 else total
+    tail = (1 - level) / 2
+    effective *= float(stats.norm.isf(tail) / stats.t.isf(tail, texts - 1)) ** 2
+    return min(effective, total)
 
 
 def rates_by_position(
