@@ -81,8 +81,8 @@ def test_summary_is_the_first_sentence() -> None:
 
 # What pages call besides code() and room()
 SILENT = """
-batch_ratio explore field figure first_token_ratio glossary lesson_map live lowest_tv mistakes
-mistakes_of number predict predicted proofs quiz result worksheet
+batch_ratio best_draft bug_tv explore field figure first_token_ratio glossary lesson_map live
+lowest_tv mistakes mistakes_of museum number predict predicted proofs quiz result worksheet
 """
 
 

@@ -17,6 +17,8 @@ SOME = (
     "engine.greedy",
     "engine.token-bets",
     "engine.rows",
+    "engine.batch",
+    "engine.prompts",
     "engine.ends",
     "engine.metrics",
 )
