@@ -126,6 +126,8 @@ CORE: dict[str, Groups] = {
     "draft/suffix.py": (_tests("draft", "suffix"),),
     "model/": (FORWARD, _tests("model", "hugging_face refusals")),
     "model/auxiliary.py": (_tests("tree", "heads"), _tests("model", "refusals")),
+    "model/chat.py": (_tests("model", "chat"),),
+    "model/config_json.py": (_tests("model", "refusals"),),
     "model/checkpoint.py": (_tests("model", "refusals"), _tests("model", "hugging_face")),
     "model/flex.py": (_tests("model", "paged"),),
     "model/paged.py": (_tests("model", "paged"),),

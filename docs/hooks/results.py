@@ -395,8 +395,8 @@ def torture(result: Result) -> str:
     """Faults tried on purpose, area by area."""
     body = []
     for area in result["areas"]:
-        body.append([area["area"], f"{area['tried']:,}", f"{area['well']:,}", area["means"]])
-    return rows(["area", "tried", "ended well", "ending well means"], body, words=3)
+        body.append([area["area"], area["means"], f"{area['tried']:,}", f"{area['well']:,}"])
+    return rows(["area", "ending well means", "tried", "ended well"], body, words=2)
 
 
 def mutation_rooms(result: Result) -> str:

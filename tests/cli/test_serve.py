@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
+TEMPLATE = "{% for one in messages %}{{ one.role }}: {{ one.content }}{% endfor %}"
+
 
 @pytest.fixture
 def served(models: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     """The process and its port."""
     words = ["serve", "--target", str(models / "target"), "--drafter", "ngram", "--port", "0"]
     command = [sys.executable, "-m", "specref", *words, "--threads", "1"]
+    (models / "target" / "chat_template.jinja").write_text(TEMPLATE)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.readline()
@@ -42,6 +45,24 @@ def test_a_signal_ends_streams_with_a_word(
     last = response.read().split(b"data: ")[-1]
     assert process.wait(20) == code
     assert json.loads(last)["error"]["message"] == "the server is shutting down"
+
+
+def test_a_target_with_a_chat_template_answers_messages(
+    served: tuple[subprocess.Popen, int],
+) -> None:
+    body = {"max_tokens": 5, "seed": 1, "return_token_ids": True}
+    asked = (
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/completions", {"prompt": "user: hi"}),
+    )
+    told = []
+    for path, prompt in asked:
+        connection = http.client.HTTPConnection("127.0.0.1", served[1], timeout=30)
+        connection.request("POST", path, json.dumps(body | prompt))
+        told.append(json.loads(connection.getresponse().read()))
+    chat, plain = told
+    assert chat["choices"][0]["token_ids"] == plain["choices"][0]["token_ids"]
+    assert chat["choices"][0]["message"]["content"] == plain["choices"][0]["text"]
 
 
 def test_a_port_in_use_is_one_line(served: tuple[subprocess.Popen, int], models: Path) -> None:

@@ -10,8 +10,15 @@ from ..data import SpecrefError
 
 
 class Tokenizer(Protocol):
-    def encode(self, text: str) -> list[int]:
-        """Errors: SpecrefError for a text that holds half a surrogate pair."""
+    def encode(self, text: str, special: bool = True) -> list[int]:
+        """Token ids.
+
+        Args:
+            special: add the tokens that begin or end every text, where the tokenizer has such; a
+                chat template writes its own.
+        Errors:
+            SpecrefError for a text that holds half a surrogate pair.
+        """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str: ...
@@ -20,7 +27,7 @@ class Tokenizer(Protocol):
 class Bytes:
     """UTF-8 bytes; what is no UTF-8 decodes to the replacement character."""
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, special: bool = True) -> list[int]:
         return list(_utf8(text))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -44,9 +51,9 @@ class FromFile:
                 f"{path} is not a readable tokenizer ({error}): copy the checkpoint again"
             ) from None
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, special: bool = True) -> list[int]:
         _utf8(text)
-        return self.tokenizer.encode(text).ids
+        return self.tokenizer.encode(text, add_special_tokens=special).ids
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.decode(list(tokens), skip_special_tokens=False)

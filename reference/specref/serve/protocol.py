@@ -81,7 +81,8 @@ def parse_chat(body: Any, model: ServedModel) -> CompletionRequest:
     value = read_parameters(CHAT, (*LISTS, "messages"), body)
     if model.chat is None or model.tokenizer is None:
         raise SpecrefError("the target has no chat template: use /v1/completions")
-    prompt = model.tokenizer.encode(model.chat(_messages(body.get("messages"))))
+    text = model.chat(_messages(body.get("messages")))
+    prompt = model.tokenizer.encode(text, special=False)
     limit = value["max_completion_tokens"]
     if limit is None:
         limit = value["max_tokens"]

@@ -56,13 +56,15 @@ def _run(args: argparse.Namespace) -> int:
     if not 0 <= args.port < 65536:
         raise SpecrefError(f"--port {args.port} is no port: give 0 to 65535")
 
+    from ...model.chat import chat_template
     from ...serve.http_server import CompletionServer
     from ..work.models import set_threads
     from ..work.serving_engine import make_engine, served_tokenizer
 
     set_threads(args)
     engine = make_engine(args)
-    server = CompletionServer(engine, served_tokenizer(args, engine), args.port, args.target.name)
+    tokenizer, chat = served_tokenizer(args, engine), chat_template(args.target)
+    server = CompletionServer(engine, tokenizer, args.port, args.target.name, chat)
     signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
     print(f"serving on http://127.0.0.1:{server.port}/v1/completions", flush=True)
     try:
