@@ -112,6 +112,23 @@ def test_a_value_that_is_not_possible_is_named(folder, name, values):
         (folder / "config.json").write_text(before)
 
 
+def test_end_tokens_are_those_of_generation_config(folder):
+    """Chat models end a turn with another token than a text, and only that file says so."""
+    path = folder / "generation_config.json"
+    before = read_config(folder).eos_token_id
+    for given, read in (
+        ({}, before),
+        ({"eos_token_id": [2, 0]}, (2, 0)),
+        ({"eos_token_id": 3}, (3,)),
+    ):
+        path.write_text(json.dumps(given))
+        assert read_config(folder).eos_token_id == read
+    path.write_text('{"eos_token_id": "x"}')
+    refused(folder, "eos_token_id")
+    path.write_text("{")
+    refused(folder, "generation_config.json", "copy the checkpoint again")
+
+
 def rewrite(folder, change) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)

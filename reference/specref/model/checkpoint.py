@@ -74,7 +74,12 @@ def read_config(folder: Path) -> Config:
     Errors:
         SpecrefError names the first setting that this decoder does not support.
     """
-    return read_settings(read_json(folder / "config.json"), folder)
+    raw = read_json(folder / "config.json")
+    generation = folder / "generation_config.json"
+    if generation.exists():  # whose end tokens are those that a text ends with
+        ends = read_json(generation).get("eos_token_id")
+        raw = raw if ends is None else raw | {"eos_token_id": ends}
+    return read_settings(raw, folder)
 
 
 @dataclass(frozen=True)
