@@ -85,7 +85,11 @@ def arguments(draw: random.Random, count: int, folder: Path) -> Tally:
         out, err = io.StringIO(), io.StringIO()
         code: Any = None
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with (
+                contextlib.chdir(folder),  # a value may be the name of an output
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
                 code = main([*words, f"{option}={value}"])
         except SystemExit as stopped:
             code = stopped.code

@@ -98,7 +98,8 @@ class StoredTensor:
         data = bytearray(self.size)
         with self.path.open("rb") as file:
             file.seek(self.begin)
-            file.readinto(data)
+            if file.readinto(data) != self.size:
+                raise SpecrefError(f"{self.path} is damaged (cut short): copy the checkpoint again")
         assert self.dtype is not None  # `_check_tensors` refuses it
         return torch.frombuffer(data, dtype=self.dtype).view(self.shape)
 
